@@ -1,0 +1,243 @@
+#include "certificate.h"
+
+#include <string.h>
+
+#define DATE_LENGTH 10 /* of an RFC 3339 time: 9999-12-31 */
+
+json_t *certificate_json(const kw_certificate_info *certificate)
+{
+    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "certificate", certificate->address,
+                     "kind", certificate->kind, "name", certificate->name, "databases",
+                     json_texts(certificate->databases, certificate->database_count), "store", certificate->store,
+                     "required", certificate->required ? 1 : 0, "retired", certificate->retired ? 1 : 0, "subject",
+                     certificate->subject, "key", certificate->key, "not_before", certificate->not_before_text,
+                     "not_after", certificate->not_after_text, "sha256", certificate->sha256, "number",
+                     (json_int_t)certificate->number, "self_signed", certificate->self_signed ? 1 : 0);
+}
+
+json_t *certificate_json_whole(const kw_certificate_info *certificate)
+{
+    json_t *document = certificate_json(certificate);
+    json_t *more =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o,s:I}", "issuer",
+                  certificate->issuer, "serial", certificate->serial, "sha1", certificate->sha1, "spki_sha256",
+                  certificate->spki_sha256, "signature_algorithm", certificate->signature_algorithm, "use",
+                  certificate->use, "store_id", certificate->store_id, "plugin", certificate->plugin, "key_id",
+                  certificate->key_id, "certificate_id", certificate->certificate_id, "locator", certificate->locator,
+                  "exported", certificate->exported ? 1 : 0, "expiry_checked", certificate->expiry_checked ? 1 : 0,
+                  "san", json_texts(certificate->san, certificate->san_count), "key_usage",
+                  json_texts(certificate->key_usage, certificate->key_usage_count), "extended_key_usage",
+                  json_texts(certificate->extended_key_usage, certificate->extended_key_usage_count), "chain_length",
+                  (json_int_t)certificate->chain_count);
+
+    if (document != NULL && (more == NULL || json_object_update(document, more) != 0)) {
+        json_decref(document);
+        document = NULL;
+    }
+    json_decref(more);
+    return document;
+}
+
+/* "a, b, c"; cut where it does not fit. */
+static void join(char *text, size_t size, const char *const *parts, size_t count)
+{
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count && length < size; i++) {
+        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", parts[i]);
+        length += wrote > 0 ? (size_t)wrote : 0;
+    }
+}
+
+/* Whether its databases are more than what the address says. */
+static bool serves_others(const kw_certificate_info *certificate)
+{
+    const char *behind = strchr(certificate->address, '/');
+
+    for (size_t i = 0; behind != NULL && i < certificate->database_count; i++) {
+        size_t length = strlen(certificate->databases[i]);
+        if (strncmp(behind + 1, certificate->databases[i], length) != 0 ||
+            (behind[1 + length] != '\0' && behind[1 + length] != '/' && behind[1 + length] != '@'))
+            return true;
+    }
+    return false;
+}
+
+enum list_column {
+    LIST_CERTIFICATE,
+    LIST_DATABASES,
+    LIST_REQUIRED,
+    LIST_KEY,
+    LIST_STORE,
+    LIST_UNTIL,
+    LIST_SUBJECT,
+    LIST_COUNT
+};
+
+static const struct column list_columns[LIST_COUNT] = {
+    [LIST_CERTIFICATE] = {.title = "CERTIFICATE"},
+    [LIST_DATABASES] = {.title = "DATABASES", .gives_way = true, .optional = 4},
+    [LIST_REQUIRED] = {.title = "REQUIRED"},
+    [LIST_KEY] = {.title = "KEY", .optional = 3},
+    [LIST_STORE] = {.title = "STORE", .optional = 1},
+    [LIST_UNTIL] = {.title = "VALID UNTIL", .optional = 2},
+    [LIST_SUBJECT] = {.title = "SUBJECT", .gives_way = true, .optional = 5},
+};
+
+kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_error *error)
+{
+    bool shown[LIST_COUNT] = {true, false, all, true, true, true, true};
+    struct column columns[LIST_COUNT];
+    struct table *table = NULL;
+    size_t count = 0;
+    kw_status status = KW_OK;
+
+    for (size_t i = 0; i < list->count; i++)
+        shown[LIST_DATABASES] = shown[LIST_DATABASES] || serves_others(&list->certificates[i]);
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        if (shown[i])
+            columns[count++] = list_columns[i];
+    }
+    table = table_new(columns, count);
+    if (table == NULL)
+        return problem_memory(error);
+    for (size_t i = 0; i < list->count; i++) {
+        const kw_certificate_info *certificate = &list->certificates[i];
+        char databases[256], until[DATE_LENGTH + 1];
+        join(databases, sizeof(databases), certificate->databases, certificate->database_count);
+        snprintf(until, sizeof(until), "%.*s", DATE_LENGTH, certificate->not_after_text);
+        const char *const all_cells[LIST_COUNT] = {
+            [LIST_CERTIFICATE] = certificate->address,
+            [LIST_DATABASES] = serves_others(certificate) ? databases : "",
+            [LIST_REQUIRED] = certificate->required  ? "yes"
+                              : certificate->retired ? "retired"
+                                                     : "replaced",
+            [LIST_KEY] = certificate->key,
+            [LIST_STORE] = certificate->store,
+            [LIST_UNTIL] = until,
+            [LIST_SUBJECT] = certificate->subject,
+        };
+        const char *cells[LIST_COUNT];
+        size_t cell = 0;
+        for (size_t column = 0; column < LIST_COUNT; column++) {
+            if (shown[column])
+                cells[cell++] = all_cells[column];
+        }
+        status = table_add(table, cells, cell, certificate->required ? TINT_NONE : TINT_FAINT, error);
+        if (status != KW_OK)
+            goto out;
+    }
+    if (list->count > 0)
+        status = table_print(table, error);
+out:
+    table_free(table);
+    return status;
+}
+
+struct line {
+    const char *label, *value;
+};
+
+static kw_status add_lines(struct table *details, const struct line *lines, size_t count, kw_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        kw_status status = details_add(details, lines[i].label, lines[i].value, error);
+        if (status != KW_OK)
+            return status;
+    }
+    return KW_OK;
+}
+
+/* One value a line; "none" when there is none. */
+static kw_status add_values(struct table *details, const char *label, const char *const *values, size_t count,
+                            kw_error *error)
+{
+    if (count == 0)
+        return details_add(details, label, "none", error);
+    for (size_t i = 0; i < count; i++) {
+        kw_status status = details_add(details, i == 0 ? label : "", values[i], error);
+        if (status != KW_OK)
+            return status;
+    }
+    return KW_OK;
+}
+
+kw_status certificate_print_details(const kw_certificate_info *certificate, kw_error *error)
+{
+    char validity[128], key_usage[512], extended[512], databases[512], chain[64], store[256];
+    struct table *details = details_new();
+    kw_status status;
+
+    if (details == NULL)
+        return problem_memory(error);
+    snprintf(validity, sizeof(validity), "%s to %s%s", certificate->not_before_text, certificate->not_after_text,
+             certificate->expiry_checked ? "" : " (never checked for this kind)");
+    join(key_usage, sizeof(key_usage), certificate->key_usage, certificate->key_usage_count);
+    join(extended, sizeof(extended), certificate->extended_key_usage, certificate->extended_key_usage_count);
+    join(databases, sizeof(databases), certificate->databases, certificate->database_count);
+    snprintf(store, sizeof(store), "%s (id %s, plugin %s)", certificate->store, certificate->store_id,
+             certificate->plugin[0] != '\0' ? certificate->plugin
+                                            : "unknown: the configuration does not name this store");
+    snprintf(chain, sizeof(chain), "%zu certificate%s, %s", certificate->chain_count,
+             certificate->chain_count == 1 ? "" : "s", certificate->self_signed ? "self-signed" : "issued by another");
+
+    const struct line before[] = {
+        {"Certificate", certificate->address},
+        {"Kind", certificate->kind},
+        {"Use", certificate->use},
+        {"State", certificate->required  ? "required"
+                  : certificate->retired ? "retired: kept for old data"
+                                         : "replaced: kept for old data"},
+        {"Exported", certificate->exported ? "yes, in exports and backups" : "never"},
+        {"Databases", certificate->database_count > 0 ? databases : NULL},
+        {"Subject", certificate->subject},
+        {"Issuer", certificate->issuer},
+        {"Serial", certificate->serial},
+        {"Valid", validity},
+    };
+    const struct line after[] = {
+        {"Key usage", key_usage[0] != '\0' ? key_usage : "none"},
+        {"Extended usage", extended[0] != '\0' ? extended : "none"},
+        {"Signed with", certificate->signature_algorithm},
+        {"Chain", chain},
+        {"SHA-256", certificate->sha256},
+        {"SHA-1", certificate->sha1},
+        {"Key", certificate->key},
+        {"Key SHA-256", certificate->spki_sha256},
+        {"Key id", certificate->key_id},
+        {"Store", store},
+        {"Locator", certificate->locator},
+        {"Certificate id", certificate->certificate_id},
+    };
+    status = add_lines(details, before, sizeof(before) / sizeof(before[0]), error);
+    if (status == KW_OK)
+        status = add_values(details, "SAN", certificate->san, certificate->san_count, error);
+    if (status == KW_OK)
+        status = add_lines(details, after, sizeof(after) / sizeof(after[0]), error);
+    if (status == KW_OK)
+        status = table_print(details, error);
+    table_free(details);
+    return status;
+}
+
+kw_status certificate_find(kw_context *context, const char *address, kw_certificate_list **list, kw_error *error)
+{
+    kw_certificate_filter filter = {.size = sizeof(filter), .all = true, .address = address};
+    kw_certificate_list *found = NULL;
+    kw_status status = kw_certificates(context, &filter, &found, error);
+
+    if (status != KW_OK)
+        return status;
+    if (found->count == 0) {
+        status = found->problem_count > 0 ? found->problems[0].status : KW_NOT_FOUND;
+        if (found->problem_count > 0)
+            *error = found->problems[0];
+        else
+            problem_set(error, KW_NOT_FOUND, "there is no certificate '%s'", address);
+        kw_certificate_list_free(found);
+        return status;
+    }
+    *list = found;
+    return KW_OK;
+}

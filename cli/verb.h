@@ -1,0 +1,28 @@
+/* What a verb is: a const table each in verb_NAME.c, listed in main.c. */
+#ifndef KEYWRIGHT_CLI_VERB_H
+#define KEYWRIGHT_CLI_VERB_H
+
+#include "session.h"
+
+#define VERB_EXAMPLES_MAXIMUM 4
+
+struct verb {
+    const char *name;     /* "create", "config check" */
+    const char *synopsis; /* what follows the name */
+    const char *summary;  /* one line, a sentence without a capital and a full stop */
+    const char *description;
+    const struct verb_option *options;
+    size_t option_count;
+    const char *words; /* what its words are called, for messages */
+    size_t words_minimum, words_maximum;
+    const char *examples[VERB_EXAMPLES_MAXIMUM]; /* commands that run as they are */
+    kw_status (*run)(struct session *session, kw_error *error);
+};
+
+#define VERB_OPTIONS(table) .options = (table), .option_count = sizeof(table) / sizeof((table)[0])
+
+extern const struct verb verb_init, verb_apply, verb_config_check, verb_config_schema, verb_plugins, verb_status,
+    verb_create, verb_list, verb_show, verb_request, verb_import, verb_export, verb_retire, verb_delete, verb_sign,
+    verb_verify, verb_encrypt, verb_decrypt, verb_passphrase;
+
+#endif

@@ -1,0 +1,20 @@
+# What programs that embed the library, and vendors of plugins, build against: headers, keywright.pc, and find_package(keywright).
+
+install(FILES include/keywright/keywright.h include/keywright/plugin.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/keywright)
+
+# An absolute directory stays as it is.
+cmake_path(APPEND KW_PC_INCLUDEDIR "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
+cmake_path(APPEND KW_PC_LIBDIR "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
+cmake_path(APPEND KW_PC_PLUGINDIR "\${prefix}" ${KW_PLUGIN_INSTALL_DIRECTORY})
+configure_file(cmake/keywright.pc.in keywright.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/keywright.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+include(CMakePackageConfigHelpers)
+set(KW_PACKAGE_DIRECTORY ${CMAKE_INSTALL_LIBDIR}/cmake/keywright)
+configure_package_config_file(cmake/keywright-config.cmake.in keywright-config.cmake
+    INSTALL_DESTINATION ${KW_PACKAGE_DIRECTORY} PATH_VARS KW_PLUGIN_INSTALL_DIRECTORY)
+write_basic_package_version_file(keywright-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/keywright-config.cmake ${CMAKE_BINARY_DIR}/keywright-config-version.cmake
+        DESTINATION ${KW_PACKAGE_DIRECTORY})
+install(EXPORT keywright NAMESPACE keywright:: FILE keywright-targets.cmake DESTINATION ${KW_PACKAGE_DIRECTORY})

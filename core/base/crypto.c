@@ -1,0 +1,176 @@
+#include "base/crypto.h"
+
+#include "base/buffer.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#undef crypto_error
+
+static const struct {
+    const char *name;
+    size_t length;
+} hashes[] = {
+    [KW_HASH_NONE] = {NULL, 0},        [KW_HASH_SHA1] = {"SHA1", 20},     [KW_HASH_SHA224] = {"SHA224", 28},
+    [KW_HASH_SHA256] = {"SHA256", 32}, [KW_HASH_SHA384] = {"SHA384", 48}, [KW_HASH_SHA512] = {"SHA512", 64},
+};
+static const size_t hash_count = sizeof(hashes) / sizeof(hashes[0]);
+
+const char *hash_name(kw_hash hash)
+{
+    return (size_t)hash < hash_count ? hashes[hash].name : NULL;
+}
+
+size_t hash_length(kw_hash hash)
+{
+    return (size_t)hash < hash_count ? hashes[hash].length : 0;
+}
+
+kw_status crypto_open(struct crypto **crypto, kw_error *error)
+{
+    kw_status status = KW_OK;
+    struct crypto *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return error_memory(error);
+    made->library = OSSL_LIB_CTX_new();
+    if (made->library == NULL) {
+        status = crypto_error(error, KW_FAILED, "libcrypto gives no library context");
+        goto out;
+    }
+    made->default_provider = OSSL_PROVIDER_load(made->library, "default");
+    if (made->default_provider == NULL) {
+        status = crypto_error(error, KW_FAILED, "libcrypto's default provider cannot be loaded");
+        goto out;
+    }
+    for (size_t hash = KW_HASH_SHA1; hash < hash_count; hash++) {
+        made->digests[hash] = EVP_MD_fetch(made->library, hashes[hash].name, NULL);
+        if (made->digests[hash] == NULL) {
+            status = crypto_error(error, KW_FAILED, "libcrypto has no %s", hashes[hash].name);
+            goto out;
+        }
+    }
+    made->hmac = EVP_MAC_fetch(made->library, OSSL_MAC_NAME_HMAC, NULL);
+    made->hkdf = EVP_KDF_fetch(made->library, OSSL_KDF_NAME_HKDF, NULL);
+    if (made->hmac == NULL || made->hkdf == NULL) {
+        status = crypto_error(error, KW_FAILED, "libcrypto has no HMAC or no HKDF");
+        goto out;
+    }
+    *crypto = made;
+    made = NULL;
+out:
+    crypto_close(made);
+    return status;
+}
+
+void crypto_close(struct crypto *crypto)
+{
+    if (crypto == NULL)
+        return;
+    EVP_KDF_free(crypto->hkdf);
+    EVP_MAC_free(crypto->hmac);
+    for (size_t hash = 0; hash < hash_count; hash++)
+        EVP_MD_free(crypto->digests[hash]);
+    if (crypto->key_provider != NULL)
+        OSSL_PROVIDER_unload(crypto->key_provider);
+    if (crypto->default_provider != NULL)
+        OSSL_PROVIDER_unload(crypto->default_provider);
+    OSSL_LIB_CTX_free(crypto->library);
+    free(crypto);
+}
+
+kw_status crypto_error(kw_error *error, kw_status status, const char *format, ...)
+{
+    char text[sizeof(((kw_error *)0)->message)] = "";
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    status = error_set(error, status, "%s%s%s", text, reason == NULL ? "" : ": ", reason == NULL ? "" : reason);
+    ERR_clear_error();
+    return status;
+}
+
+kw_status crypto_random(struct crypto *crypto, void *data, size_t length, kw_error *error)
+{
+    if (RAND_priv_bytes_ex(crypto->library, data, length, 256) != 1)
+        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
+    return KW_OK;
+}
+
+kw_status crypto_digest(struct crypto *crypto, kw_hash hash, kw_input input, unsigned char *digest, size_t *length,
+                        kw_error *error)
+{
+    if (hash_length(hash) == 0)
+        return error_set(error, KW_UNSUPPORTED, "there is no hash with the number %d", (int)hash);
+    unsigned made = 0;
+    if (EVP_Digest(input.data, input.length, digest, &made, crypto->digests[hash], NULL) != 1)
+        return crypto_error(error, KW_FAILED, "a %s digest failed", hash_name(hash));
+    *length = made;
+    return KW_OK;
+}
+
+kw_status crypto_sha256(struct crypto *crypto, kw_input input, unsigned char digest[SHA256_LENGTH], kw_error *error)
+{
+    size_t length;
+    return crypto_digest(crypto, KW_HASH_SHA256, input, digest, &length, error);
+}
+
+kw_status crypto_hmac_sha256(struct crypto *crypto, kw_input key, kw_input input, unsigned char mac[SHA256_LENGTH],
+                             kw_error *error)
+{
+    static const unsigned char none[1];
+    char digest[] = "SHA256";
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    kw_status status = KW_OK;
+    size_t length = 0;
+    EVP_MAC_CTX *context = EVP_MAC_CTX_new(crypto->hmac);
+    /* An empty key is a key; NULL would mean that there is none. */
+    if (context == NULL || EVP_MAC_init(context, key.length == 0 ? none : key.data, key.length, parameters) != 1 ||
+        EVP_MAC_update(context, input.data, input.length) != 1 ||
+        EVP_MAC_final(context, mac, &length, SHA256_LENGTH) != 1 || length != SHA256_LENGTH)
+        status = crypto_error(error, KW_FAILED, "HMAC failed");
+    EVP_MAC_CTX_free(context);
+    return status;
+}
+
+kw_status crypto_hkdf_expand(struct crypto *crypto, kw_input key, kw_input info, unsigned char *out, size_t length,
+                             kw_error *error)
+{
+    char digest[] = "SHA256";
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    OSSL_PARAM parameters[5];
+    size_t count = 0;
+    parameters[count++] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
+    parameters[count++] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
+    /* libcrypto's parameters are not const; it only reads these. */
+    parameters[count++] =
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key.data, key.length);
+    if (info.length > 0)
+        parameters[count++] =
+            OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info.data, info.length);
+    parameters[count] = OSSL_PARAM_construct_end();
+    kw_status status = KW_OK;
+    EVP_KDF_CTX *context = EVP_KDF_CTX_new(crypto->hkdf);
+    if (context == NULL || EVP_KDF_derive(context, out, length, parameters) != 1)
+        status = crypto_error(error, KW_FAILED, "HKDF failed");
+    EVP_KDF_CTX_free(context);
+    return status;
+}
+
+bool crypto_equal(const void *left, const void *right, size_t length)
+{
+    return CRYPTO_memcmp(left, right, length) == 0;
+}

@@ -1,0 +1,24 @@
+/* Addresses of certificates: kind[/NAME[/NAME]][@N]. Which kinds there are is the certificate floor's to know. */
+#ifndef KEYWRIGHT_CATALOGUE_ADDRESS_H
+#define KEYWRIGHT_CATALOGUE_ADDRESS_H
+
+#include "base/error.h"
+
+#define ADDRESS_PARTS_MAXIMUM 3
+#define ADDRESS_NAME_MAXIMUM  200 /* bytes of one part */
+#define ADDRESS_TEXT_MAXIMUM  640
+
+struct address {
+    char text[ADDRESS_TEXT_MAXIMUM + 1];                         /* without @N */
+    char parts[ADDRESS_PARTS_MAXIMUM][ADDRESS_NAME_MAXIMUM + 1]; /* [0]: the kind */
+    size_t part_count;
+    unsigned number; /* N, 0: none */
+};
+
+/* KW_INVALID_ARGUMENT with the reason. Names are UTF-8 without control characters, '/', '\\', '@', '*', ':', quotes, and do not begin with
+ * '.', '-' or a space, nor end with a space. */
+KW_MUST_USE kw_status address_parse(const char *text, struct address *address, kw_error *error);
+/* Whether `name` may be one part. */
+KW_MUST_USE kw_status address_check_name(const char *name, kw_error *error);
+
+#endif

@@ -1,0 +1,47 @@
+/* SQLite's side of the catalogue: its tables and the statements on them. The columns of a table stand in the order of its row. */
+#ifndef KEYWRIGHT_CATALOGUE_SCHEMA_H
+#define KEYWRIGHT_CATALOGUE_SCHEMA_H
+
+enum statement {
+    STATEMENT_META_INSERT,
+    STATEMENT_META_GET,
+    STATEMENT_ENTRY_INSERT,
+    STATEMENT_ENTRY_UPDATE,
+    STATEMENT_ENTRY_DELETE,
+    STATEMENT_ENTRY_BY_ID,
+    STATEMENT_ENTRY_BY_ADDRESS,
+    STATEMENT_ENTRY_ALL,
+    STATEMENT_ENTRY_COUNT,
+    STATEMENT_ENTRY_ADDRESS, /* of an id; for people, so it is not verified */
+    STATEMENT_CERTIFICATE_INSERT,
+    STATEMENT_CERTIFICATE_UPDATE,
+    STATEMENT_CERTIFICATE_DELETE,
+    STATEMENT_CERTIFICATE_BY_ID,
+    STATEMENT_CERTIFICATE_BY_NUMBER,
+    STATEMENT_CERTIFICATE_LAST, /* of an entry */
+    STATEMENT_CERTIFICATE_BY_KEY,
+    STATEMENT_CERTIFICATE_ALL,
+    STATEMENT_CERTIFICATE_COUNT,
+    STATEMENT_RECORD_GET,
+    STATEMENT_RECORD_GENERATION,
+    STATEMENT_RECORD_PUT,
+    STATEMENT_RECORD_DELETE,
+    STATEMENT_RECORD_FROM,  /* the first name from this one on */
+    STATEMENT_RECORD_AFTER, /* the first name behind this one */
+    STATEMENT_STORE_INSERT,
+    STATEMENT_STORE_GET,
+    STATEMENT_JOURNAL_INSERT,
+    STATEMENT_JOURNAL_DELETE,
+    STATEMENT_JOURNAL_ALL,
+    STATEMENT_JOURNAL_COUNT,
+    STATEMENT_COUNT
+};
+
+/* Marks a file as a catalogue of Keywright: "KWct". */
+#define SCHEMA_APPLICATION_ID 0x4b576374
+
+extern const char *const schema_statements[STATEMENT_COUNT];
+/* Makes the tables of CATALOGUE_SCHEMA_VERSION in an empty database. */
+extern const char schema_definition[];
+
+#endif

@@ -1,0 +1,281 @@
+/* Creating certificates, and requests for them. */
+#include "certificate/manager.h"
+
+#include "base/buffer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a creation works on, put together from the caller's wishes, the settings and the kind. */
+struct creation {
+    struct address address;
+    const struct kind *kind;
+    struct certificate_settings settings;
+    const char *key;
+    const char **databases;
+    size_t database_count;
+    const char *const *hosts;
+    size_t host_count;
+    char **own_hosts; /* of this machine, where none were asked for */
+    size_t own_host_count;
+};
+
+static int compare_names(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* The databases that a certificate belongs to or serves: sorted, each once. */
+static kw_status collect_databases(const kw_certificate_template *wanted, struct creation *creation, kw_error *error)
+{
+    const char *own = kind_database(creation->kind, &creation->address);
+    size_t unique = 0;
+    if (!creation->kind->serves_databases && wanted->database_count > 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "--database goes with master keys alone, not with %s",
+                         creation->address.text);
+    creation->databases = calloc(wanted->database_count + 1, sizeof(*creation->databases));
+    if (creation->databases == NULL)
+        return error_memory(error);
+    if (own != NULL)
+        creation->databases[creation->database_count++] = own;
+    for (size_t i = 0; i < wanted->database_count; i++) {
+        kw_status status = address_check_name(wanted->databases[i], error);
+        if (status != KW_OK)
+            return status;
+        creation->databases[creation->database_count++] = wanted->databases[i];
+    }
+    qsort(creation->databases, creation->database_count, sizeof(*creation->databases), compare_names);
+    for (size_t i = 0; i < creation->database_count; i++)
+        if (i == 0 || strcmp(creation->databases[i], creation->databases[unique - 1]) != 0)
+            creation->databases[unique++] = creation->databases[i];
+    creation->database_count = unique;
+    return KW_OK;
+}
+
+static kw_status collect_hosts(const kw_certificate_template *wanted, struct creation *creation, kw_error *error)
+{
+    if (!creation->kind->has_san) {
+        if (wanted->host_count > 0)
+            return error_set(error, KW_INVALID_ARGUMENT, "--host is not for %s: its certificate names no hosts",
+                             creation->address.text);
+        return KW_OK;
+    }
+    if (wanted->host_count > 0) {
+        creation->hosts = wanted->hosts;
+        creation->host_count = wanted->host_count;
+        return KW_OK;
+    }
+    if (creation->settings.host_count > 0) {
+        creation->hosts = (const char *const *)creation->settings.hosts;
+        creation->host_count = creation->settings.host_count;
+        return KW_OK;
+    }
+    if (creation->kind->usage != USAGE_TLS_SERVER)
+        return KW_OK;
+    kw_status status = hosts_of_this_machine(creation->settings.local_addresses == 1, &creation->own_hosts,
+                                             &creation->own_host_count, error);
+    if (status == KW_OK) {
+        creation->hosts = (const char *const *)creation->own_hosts;
+        creation->host_count = creation->own_host_count;
+    }
+    return status;
+}
+
+static kw_status creation_prepare(kw_context *context, const kw_certificate_template *wanted, struct creation *creation,
+                                  kw_error *error)
+{
+    kw_status status = address_parse(wanted->address, &creation->address, error);
+    if (status == KW_OK)
+        status = kind_of(&creation->address, &creation->kind, error);
+    if (status != KW_OK)
+        return status;
+    if (creation->address.number != 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "a new certificate gets its number by itself: leave out @%u",
+                         creation->address.number);
+    if (wanted->subject != NULL && creation->kind->usage != USAGE_GENERAL)
+        return error_set(error, KW_INVALID_ARGUMENT, "--subject goes with general certificates alone, not with %s",
+                         creation->address.text);
+    creation->settings = settings_certificate(context->settings, creation->address.text);
+    creation->key = wanted->key != NULL              ? wanted->key
+                    : creation->settings.key != NULL ? creation->settings.key
+                                                     : creation->kind->default_key;
+    status = kind_check_key(creation->kind, creation->key, error);
+    if (status == KW_OK)
+        status = collect_databases(wanted, creation, error);
+    if (status == KW_OK)
+        status = collect_hosts(wanted, creation, error);
+    return status;
+}
+
+static void creation_clear(struct creation *creation)
+{
+    free(creation->databases);
+    hosts_free(creation->own_hosts, creation->own_host_count);
+}
+
+/* Whether the entry is in use already; for a master key, the new databases are added then. */
+static kw_status extend_existing(kw_context *context, const struct creation *creation, bool *in_use, size_t *added,
+                                 kw_error *error)
+{
+    struct entry_row entry = {0};
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status != KW_OK)
+        return status;
+    *in_use = false;
+    status = catalogue_entry_get(context->catalogue, creation->address.text, &entry, error);
+    if (status == KW_NOT_FOUND)
+        status = KW_OK;
+    else if (status == KW_OK)
+        *in_use = entry.state == ENTRY_IN_USE;
+    if (status == KW_OK && *in_use && creation->kind->serves_databases)
+        status = entry_add_databases(&entry, creation->databases, creation->database_count, added, error);
+    if (status == KW_OK && *added > 0)
+        status = catalogue_entry_update(context->catalogue, &entry, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    entry_row_clear(&entry);
+    return status;
+}
+
+static kw_status make_certificate(kw_context *context, const kw_certificate_template *wanted,
+                                  const struct creation *creation, struct key_arrival *arrival, kw_bytes *der,
+                                  kw_error *error)
+{
+    kw_key *key = NULL;
+    char common_name[COMMON_NAME_SIZE];
+    struct x509_wanted x509 = {.kind = creation->kind, .hosts = creation->hosts, .host_count = creation->host_count};
+    manager_common_name(context, creation->kind, &creation->address, common_name);
+    x509.subject.common_name = common_name;
+    x509.subject.unit = creation->kind->database_is_unit ? creation->databases[0] : NULL;
+    x509.subject.subject = wanted->subject != NULL                  ? wanted->subject
+                           : creation->kind->usage == USAGE_GENERAL ? creation->settings.subject
+                                                                    : NULL;
+    kw_status status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK)
+        status = x509_make(context->crypto, key, &x509, der, error);
+    if (status == KW_OK) {
+        status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
+                                       (kw_input){der->data, der->length}, error);
+        if (status == KW_UNSUPPORTED)
+            status = KW_OK;
+    }
+    kw_key_free(key);
+    return status;
+}
+
+static kw_status create_new(kw_context *context, const kw_certificate_template *wanted, const struct creation *creation,
+                            kw_error *error)
+{
+    struct store *store = NULL;
+    const char *store_name = NULL;
+    struct key_arrival arrival = {0};
+    kw_bytes der = {0};
+    kw_status status = manager_choose_store(context, creation->kind, &creation->address, wanted->store,
+                                            creation->databases, creation->database_count, &store_name, error);
+    if (status == KW_OK)
+        status = stores_get(context->stores, store_name, &store, error);
+    if (status == KW_OK)
+        status =
+            key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, &arrival, error);
+    if (status != KW_OK)
+        goto out;
+    status = make_certificate(context, wanted, creation, &arrival, &der, error);
+    if (status == KW_OK)
+        status = catalogue_begin(context->catalogue, error);
+    if (status != KW_OK)
+        goto out;
+    const struct placement placement = {
+        .address = &creation->address,
+        .kind = creation->kind,
+        .databases = creation->databases,
+        .database_count = creation->database_count,
+        .key = creation->key,
+        .chain = {der.data, der.length},
+    };
+    status = manager_place(context, &placement, &arrival, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    if (status == KW_OK)
+        key_arrival_clear(&arrival);
+out:
+    if (status != KW_OK)
+        key_arrival_abandon(context, &arrival);
+    kw_bytes_free(&der);
+    return status;
+}
+
+/* What can be refused is refused before a key is made: an HSM's time and space are dear. */
+static kw_status check_before_key(kw_context *context, const struct creation *creation, kw_error *error)
+{
+    kw_status status = KW_OK;
+    if (creation->kind->serves_databases && creation->database_count == 0) {
+        status =
+            error_set(error, KW_INVALID_ARGUMENT, "%s needs to know which database it serves", creation->address.text);
+        error_remedy(error, "add --database DB, once for each");
+        return status;
+    }
+    if (!creation->kind->in_database && !creation->kind->serves_databases)
+        return KW_OK;
+    for (size_t i = 0; status == KW_OK && i < creation->database_count; i++)
+        status = manager_require_database(context, creation->address.text, creation->databases[i], error);
+    return status;
+}
+
+kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted, kw_event_callback event,
+                                void *user, kw_error *error)
+{
+    struct creation creation = {0};
+    bool in_use = false;
+    size_t added = 0;
+    kw_status status = creation_prepare(context, wanted, &creation, error);
+    if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
+        status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
+        error_where(error, "%s", context->settings->path);
+        error_remedy(error, "name one of those under 'stores:'");
+    }
+    if (status == KW_OK)
+        status = check_before_key(context, &creation, error);
+    if (status == KW_OK)
+        status = extend_existing(context, &creation, &in_use, &added, error);
+    if (status != KW_OK)
+        goto out;
+    if (in_use && added == 0) {
+        status = error_set(error, KW_EXISTS, "%s exists already", creation.address.text);
+        error_remedy(error, "`keywright show %s` shows it", creation.address.text);
+        goto out;
+    }
+    if (in_use) {
+        event_tell(event, user, false, creation.address.text, "serves %zu more database%s", added,
+                   added == 1 ? "" : "s");
+        goto out;
+    }
+    status = create_new(context, wanted, &creation, error);
+    if (status == KW_OK)
+        event_tell(event, user, false, creation.address.text, "created");
+out:
+    creation_clear(&creation);
+    return status;
+}
+
+kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
+{
+    struct found found = {0};
+    kw_key *key = NULL;
+    X509 *certificate = NULL;
+    kw_status status = manager_find(context, address, &found, error);
+    if (status != KW_OK)
+        return status;
+    kw_input chain = {found.certificate.chain.data, found.certificate.chain.length};
+    status = x509_read(context->crypto, &chain, &certificate, error);
+    if (status == KW_OK)
+        status = manager_open_key(context, &found, &key, error);
+    if (status == KW_OK)
+        status = x509_request(context->crypto, key, certificate, request, error);
+    X509_free(certificate);
+    kw_key_free(key);
+    found_clear(&found);
+    return status;
+}

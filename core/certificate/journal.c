@@ -1,0 +1,243 @@
+/* Keys on their way in and out, and what a crash left of them. */
+#include "certificate/manager.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *owner_path(const kw_context *context, const struct id *owner)
+{
+    char name[ID_TEXT_SIZE];
+    id_text(owner, name);
+    return text_format("%s/run/%s.lock", context->settings->state, name);
+}
+
+/* Makes this process an owner of journal rows. A forked child must not stand behind its parent's lock. */
+kw_status journal_own(kw_context *context, kw_error *error)
+{
+    char *path = NULL;
+    kw_status status = KW_OK;
+    pthread_mutex_lock(&context->owner_mutex);
+    if (context->owner_lock != NULL && context->process == getpid())
+        goto out;
+    run_lock_release(context->owner_lock, false);
+    context->owner_lock = NULL;
+    status = id_make(context->crypto, &context->owner, error);
+    if (status != KW_OK)
+        goto out;
+    path = owner_path(context, &context->owner);
+    if (path == NULL) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = run_lock_take(path, false, &context->owner_lock, error);
+    if (status == KW_OK)
+        context->process = getpid();
+out:
+    pthread_mutex_unlock(&context->owner_mutex);
+    free(path);
+    return status;
+}
+
+static kw_status write_intent(kw_context *context, const char *address, enum journal_operation operation,
+                              struct key_arrival *arrival, kw_error *error)
+{
+    struct journal_row *row = &arrival->journal;
+    row->owner = context->owner;
+    row->operation = operation;
+    row->key_id = arrival->key_id;
+    row->created = clock_wall();
+    row->address = text_copy(address);
+    row->store_id = text_copy(store_id(arrival->store));
+    if (row->address == NULL || row->store_id == NULL)
+        return error_memory(error);
+    kw_status status = id_make(context->crypto, &row->id, error);
+    if (status == KW_OK)
+        status = catalogue_journal_insert(context->catalogue, row, error);
+    return status;
+}
+
+void key_arrival_clear(struct key_arrival *arrival)
+{
+    journal_row_clear(&arrival->journal);
+    *arrival = (struct key_arrival){0};
+}
+
+kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
+                            kw_input pkcs8, struct key_arrival *arrival, kw_error *error)
+{
+    static const uint32_t uses[] = {
+        [KW_KEY_RSA] = KW_CAN_SIGN | KW_CAN_DECRYPT,
+        [KW_KEY_EC] = KW_CAN_SIGN | KW_CAN_DERIVE,
+        [KW_KEY_ED25519] = KW_CAN_SIGN,
+        [KW_KEY_X25519] = KW_CAN_DERIVE,
+    };
+    const struct key_kind *kind = key_kind_find(key);
+    kw_status status = KW_OK;
+    if (kind == NULL)
+        return error_set(error, KW_INVALID_ARGUMENT, "there is no key type '%s'", key);
+    struct key_arrival made = {.store = store};
+    kw_key_template wanted = {
+        .size = sizeof(wanted),
+        .type = kind->type,
+        .bits = kind->type == KW_KEY_RSA ? kind->bits : 0,
+        .curve = kind->curve,
+        .operations = uses[kind->type],
+        .exportable = (store_capabilities(store)->operations & KW_CAN_EXPORT) != 0,
+        .label = address,
+    };
+    kw_output locator = {.data = made.locator, .capacity = sizeof(made.locator)};
+    status = id_make(context->crypto, &made.key_id, error);
+    if (status == KW_OK)
+        status = journal_own(context, error);
+    if (status == KW_OK)
+        status = write_intent(context, address, JOURNAL_CREATE_KEY, &made, error);
+    if (status != KW_OK)
+        goto out;
+    made.journalled = true;
+    memcpy(wanted.id, made.key_id.bytes, sizeof(wanted.id));
+    if (pkcs8.length > 0)
+        status = store_key_import(store, &wanted, pkcs8, &locator, error);
+    else
+        status = store_key_generate(store, &wanted, &locator, error);
+    made.locator_length = status == KW_OK ? locator.length : 0;
+out:
+    if (status == KW_OK)
+        *arrival = made;
+    else if (made.journalled)
+        key_arrival_abandon(context, &made);
+    else
+        key_arrival_clear(&made);
+    return status;
+}
+
+kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error)
+{
+    if (!arrival->journalled)
+        return KW_OK;
+    return catalogue_journal_delete(context->catalogue, &arrival->journal.id, error);
+}
+
+/* Removes a key that no certificate names. KW_OK when there is none, or one that is in use. */
+static kw_status remove_orphan(kw_context *context, struct store *store, const struct journal_row *row, kw_error *error)
+{
+    unsigned char bytes[KW_LOCATOR_MAXIMUM];
+    kw_output locator = {.data = bytes, .capacity = sizeof(bytes)};
+    bool in_use = false;
+    kw_status status = KW_OK;
+    if (row->locator_length > 0)
+        status = output_copy(&locator, (kw_input){row->locator, row->locator_length});
+    else
+        status = store_key_find(store, &row->key_id, &locator, error);
+    if (status == KW_NOT_FOUND)
+        return KW_OK;
+    if (status != KW_OK)
+        return status;
+    const kw_input found = {bytes, locator.length};
+    status = catalogue_key_in_use(context->catalogue, store_id(store), found, &in_use, error);
+    if (status != KW_OK || in_use)
+        return status;
+    status = store_key_delete(store, found, error);
+    return status == KW_NOT_FOUND ? KW_OK : status;
+}
+
+void key_arrival_abandon(kw_context *context, struct key_arrival *arrival)
+{
+    kw_error error = {0};
+    kw_status status = KW_OK;
+    if (arrival->journalled) {
+        status = remove_orphan(context, arrival->store, &arrival->journal, &error);
+        if (status == KW_OK)
+            status = catalogue_journal_delete(context->catalogue, &arrival->journal.id, &error);
+        if (status != KW_OK)
+            log_write(&context->log, KW_LOG_WARNING, "a key of %s that came to nothing is left for a later start: %s",
+                      arrival->journal.address, error.message);
+    }
+    key_arrival_clear(arrival);
+}
+
+kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
+                              struct key_arrival *departure, kw_error *error)
+{
+    struct key_arrival made = {.store = store, .key_id = found->certificate.key_id};
+    memcpy(made.journal.locator, found->certificate.locator, found->certificate.locator_length);
+    made.journal.locator_length = found->certificate.locator_length;
+    kw_status status = write_intent(context, found->address.text, JOURNAL_DELETE_KEY, &made, error);
+    if (status == KW_OK) {
+        made.journalled = true;
+        *departure = made;
+    } else {
+        key_arrival_clear(&made);
+    }
+    return status;
+}
+
+kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error)
+{
+    const struct journal_row *row = &departure->journal;
+    const kw_input locator = {row->locator, row->locator_length};
+    kw_status status = store_certificate_delete(departure->store, locator, error);
+    if (status == KW_OK || status == KW_NOT_FOUND || status == KW_UNSUPPORTED)
+        status = remove_orphan(context, departure->store, row, error);
+    if (status == KW_OK)
+        status = catalogue_journal_delete(context->catalogue, &row->id, error);
+    key_arrival_clear(departure);
+    return status;
+}
+
+/* One row of an owner whose lock we hold. What cannot be done now is left for a later start. */
+static void recover_row(kw_context *context, const struct journal_row *row)
+{
+    static const char *const done[] = {
+        [JOURNAL_CREATE_KEY] = "removed what an interrupted creation left",
+        [JOURNAL_DELETE_KEY] = "finished an interrupted deletion",
+    };
+    struct store *store = NULL;
+    kw_error error = {0};
+    kw_status status = stores_get_by_id(context->stores, row->store_id, &store, &error);
+    if (status == KW_NOT_FOUND)
+        status = error_set(&error, KW_UNAVAILABLE, "its store with id %s is not configured", row->store_id);
+    if (status == KW_OK)
+        status = remove_orphan(context, store, row, &error);
+    if (status == KW_OK)
+        status = catalogue_journal_delete(context->catalogue, &row->id, &error);
+    if (status == KW_OK)
+        log_write(&context->log, KW_LOG_INFO, "%s: %s", row->address, done[row->operation]);
+    else if (status != KW_NOT_FOUND) /* its owner cleared it just before it let go of its lock */
+        log_write(&context->log, KW_LOG_WARNING, "%s: what an interrupted process left cannot be cleared up now: %s",
+                  row->address, error.message);
+}
+
+static void report_corrupt(void *user, const kw_error *error)
+{
+    const kw_context *context = user;
+    log_write(&context->log, KW_LOG_ERROR, "%s: %s", error->where, error->message);
+}
+
+kw_status journal_recover(kw_context *context, kw_error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    kw_status status = catalogue_journal_read(context->catalogue, report_corrupt, context, &rows, &count, error);
+    for (size_t i = 0; status == KW_OK && i < count; i++) {
+        struct run_lock *lock = NULL;
+        char *path = owner_path(context, &rows[i].owner);
+        /* Held: its owner is alive and at work, or another start is recovering it. */
+        if (path != NULL && run_lock_take(path, false, &lock, NULL) == KW_OK) {
+            bool last = true;
+            recover_row(context, &rows[i]);
+            for (size_t later = i + 1; later < count; later++)
+                last = last && !id_equal(&rows[later].owner, &rows[i].owner);
+            run_lock_release(lock, last);
+        }
+        free(path);
+    }
+    for (size_t i = 0; i < count; i++)
+        journal_row_clear(&rows[i]);
+    free(rows);
+    return status;
+}

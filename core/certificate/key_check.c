@@ -1,0 +1,187 @@
+#include "certificate/key_check.h"
+
+#include "store/key.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/objects.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#define RSA_MINIMUM 2048
+
+/* What libcrypto calls the curves. */
+static const struct {
+    const char *name;
+    kw_curve curve;
+} curves[] = {
+    {"prime256v1", KW_CURVE_P256}, {"P-256", KW_CURVE_P256},     {"secp384r1", KW_CURVE_P384},
+    {"P-384", KW_CURVE_P384},      {"secp521r1", KW_CURVE_P521}, {"P-521", KW_CURVE_P521},
+};
+
+kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
+{
+    const unsigned char *at = pkcs8.data;
+    PKCS8_PRIV_KEY_INFO *info = pkcs8.length > 0 ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.length) : NULL;
+    const ASN1_OBJECT *type = NULL;
+    char dotted[128] = "";
+    if (info == NULL || at != pkcs8.data + pkcs8.length) {
+        PKCS8_PRIV_KEY_INFO_free(info);
+        return crypto_error(error, KW_CORRUPT, "the private key is not PKCS#8");
+    }
+    EVP_PKEY *made = EVP_PKCS82PKEY_ex(info, crypto->library, NULL);
+    if (made != NULL) {
+        PKCS8_PRIV_KEY_INFO_free(info);
+        *key = made;
+        return KW_OK;
+    }
+    kw_status status = KW_OK;
+    PKCS8_pkey_get0(&type, NULL, NULL, NULL, info);
+    OBJ_obj2txt(dotted, sizeof(dotted), type, 1);
+    switch (OBJ_obj2nid(type)) {
+    case NID_rsaEncryption:
+    case NID_rsassaPss:
+    case NID_X9_62_id_ecPublicKey:
+    case NID_ED25519:
+    case NID_X25519:
+        status = crypto_error(error, KW_CORRUPT, "the private key is malformed");
+        break;
+    default:
+        ERR_clear_error();
+        status = error_set(error, KW_UNSUPPORTED, "a private key of the type %s is not supported", dotted);
+        break;
+    }
+    PKCS8_PRIV_KEY_INFO_free(info);
+    return status;
+}
+
+/*
+ * Moduli of the defective library are powers of 65537 modulo every small prime. A random one passes for all of these primes with a
+ * probability below 2^-27 (Nemec et al., "The Return of Coppersmith's Attack", section 2).
+ */
+bool key_check_is_roca(const BIGNUM *modulus)
+{
+    static const unsigned char primes[] = {3,   5,   7,   11,  13,  17,  19,  23,  29,  31,  37,  41,  43,
+                                           47,  53,  59,  61,  67,  71,  73,  79,  83,  89,  97,  101, 103,
+                                           107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+    for (size_t i = 0; i < sizeof(primes); i++) {
+        const unsigned prime = primes[i], generator = 65537u % prime;
+        const BN_ULONG wanted = BN_mod_word(modulus, prime);
+        unsigned power = 1;
+        bool reached = wanted == 1;
+        do {
+            power = power * generator % prime;
+            reached = reached || power == wanted;
+        } while (power != 1 && !reached);
+        if (!reached)
+            return false;
+    }
+    return true;
+}
+
+static const char *name_of(kw_key_type type, uint32_t bits, kw_curve curve)
+{
+    for (const struct key_kind *row = key_kinds; row->name != NULL; row++)
+        if (row->type == type && (type != KW_KEY_RSA || row->bits == bits) &&
+            (type != KW_KEY_EC || row->curve == curve))
+            return row->name;
+    return NULL;
+}
+
+static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *error)
+{
+    const int bits = EVP_PKEY_get_bits(key);
+    BIGNUM *modulus = NULL;
+    const char *found = name_of(KW_KEY_RSA, (uint32_t)bits, KW_CURVE_NONE);
+    if (bits < RSA_MINIMUM)
+        return error_set(error, KW_REFUSED, "an RSA key of %d bits is too weak; it needs at least %d", bits,
+                         RSA_MINIMUM);
+    if (found == NULL)
+        return error_set(error, KW_UNSUPPORTED, "an RSA key of %d bits is not supported; 2048, 3072 and 4096 are",
+                         bits);
+    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus))
+        return crypto_error(error, KW_CORRUPT, "the RSA key has no modulus");
+    const bool weak = key_check_is_roca(modulus);
+    BN_free(modulus);
+    if (weak)
+        return error_set(
+            error, KW_REFUSED,
+            "the RSA key was made by a chip with the ROCA defect (CVE-2017-15361): it can be computed from its "
+            "certificate");
+    *name = found;
+    return KW_OK;
+}
+
+static kw_status check_ec(const EVP_PKEY *key, const char **name, kw_error *error)
+{
+    char group[64] = "";
+    size_t length = 0;
+    if (!EVP_PKEY_get_group_name(key, group, sizeof(group), &length))
+        return crypto_error(error, KW_UNSUPPORTED, "the EC key is on a curve without a name");
+    for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
+        if (strcmp(curves[i].name, group) != 0)
+            continue;
+        *name = name_of(KW_KEY_EC, 0, curves[i].curve);
+        return KW_OK;
+    }
+    return error_set(error, KW_UNSUPPORTED, "an EC key on the curve %s is not supported; P-256, P-384 and P-521 are",
+                     group);
+}
+
+static kw_status check_kind(const EVP_PKEY *key, const char **name, kw_error *error)
+{
+    if (EVP_PKEY_is_a(key, "RSA"))
+        return check_rsa(key, name, error);
+    if (EVP_PKEY_is_a(key, "EC"))
+        return check_ec(key, name, error);
+    if (!EVP_PKEY_is_a(key, "ED25519"))
+        return error_set(error, KW_UNSUPPORTED, "a key of the type %s is not supported; RSA, EC and Ed25519 are",
+                         EVP_PKEY_get0_type_name(key));
+    *name = name_of(KW_KEY_ED25519, 0, KW_CURVE_NONE);
+    return KW_OK;
+}
+
+/* The parts of the key against each other. */
+static kw_status check_parts(struct crypto *crypto, EVP_PKEY *key, kw_error *error)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(crypto->library, key, NULL);
+    kw_status status = KW_OK;
+    if (context == NULL)
+        status = crypto_error(error, KW_FAILED, "the private key cannot be checked");
+    else if (EVP_PKEY_check(context) != 1)
+        status = crypto_error(error, KW_CORRUPT, "the private key is damaged: its parts do not fit together");
+    EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name, kw_error *error)
+{
+    EVP_PKEY *key = NULL;
+    const char *found = NULL;
+    kw_status status = private_key_read(crypto, pkcs8, &key, error);
+    if (status == KW_OK)
+        status = check_kind(key, &found, error);
+    if (status == KW_OK)
+        status = check_parts(crypto, key, error);
+    if (status == KW_OK && certificate != NULL) {
+        const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
+        if (public_key == NULL || EVP_PKEY_eq(public_key, key) != 1) {
+            ERR_clear_error();
+            status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
+        }
+    }
+    if (status == KW_OK)
+        *name = found;
+    EVP_PKEY_free(key);
+    return status;
+}
+
+kw_status key_check_certificate(X509 *certificate, const char **name, kw_error *error)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    if (key == NULL)
+        return crypto_error(error, KW_UNSUPPORTED, "the certificate's public key is of a kind that is not supported");
+    return check_kind(key, name, error);
+}

@@ -1,0 +1,122 @@
+/*
+ * The certificate manager: what kw_context is made of, and the steps that its verbs share. context.c puts a kw_context together;
+ * create.c, list.c, transfer of files (import.c, export.c), remove.c and cms.c define the public functions on it.
+ */
+#ifndef KEYWRIGHT_CERTIFICATE_MANAGER_H
+#define KEYWRIGHT_CERTIFICATE_MANAGER_H
+
+#include "base/run_lock.h"
+#include "certificate/kinds.h"
+#include "certificate/x509.h"
+#include "store/key.h"
+
+#include <pthread.h>
+
+struct kw_context {
+    struct log log;
+    kw_prompt_callback prompt;
+    void *prompt_user;
+    struct settings *settings;
+    struct crypto *crypto;
+    struct catalogue *catalogue;
+    struct stores *stores;
+    pthread_mutex_t owner_mutex; /* guards the three below */
+    struct id owner;             /* of journal rows */
+    struct run_lock *owner_lock;
+    long process; /* that took the lock: a forked child makes an owner of its own before it writes the journal */
+    struct kw_context *next; /* in the process's list of open contexts, for forks */
+};
+
+/* A certificate with its entry, found by address. */
+struct found {
+    struct address address;
+    const struct kind *kind;
+    struct entry_row entry;
+    struct certificate_row certificate;
+};
+void found_clear(struct found *found);
+/* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
+KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
+/* Its key, opened. */
+KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
+
+/* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
+KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kind *kind, const struct address *address,
+                                           const char *store, const char *const *databases, size_t database_count,
+                                           const char **chosen, kw_error *error);
+
+/* The subject's common name that a kind's certificate has here. */
+#define COMMON_NAME_SIZE 768
+void manager_common_name(kw_context *context, const struct kind *kind, const struct address *address,
+                         char name[COMMON_NAME_SIZE]);
+
+/* KW_OK when the private key behind the handle really is the certificate's: it signs or decrypts something new. */
+KW_MUST_USE kw_status key_prove(kw_context *context, kw_key *key, X509 *certificate, kw_error *error);
+
+/* KW_NOT_FOUND unless the database's entry is in use; `needing` says whose need it is. */
+KW_MUST_USE kw_status manager_require_database(kw_context *context, const char *needing, const char *database,
+                                               kw_error *error);
+
+/*
+ * A key on its way in: journalled before it exists; after key_arrival_settle it is the catalogue's, after key_arrival_abandon it is gone.
+ * Zero-initialise.
+ */
+struct key_arrival {
+    struct journal_row journal;
+    bool journalled;
+    struct store *store;
+    struct id key_id;
+    unsigned char locator[KW_LOCATOR_MAXIMUM];
+    size_t locator_length;
+};
+/* Generates, or imports when pkcs8 has bytes. */
+KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
+                                        kw_input pkcs8, struct key_arrival *arrival, kw_error *error);
+/* Within the caller's transaction: clears the journal row. */
+KW_MUST_USE kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error);
+/* Deletes the key and the row, as far as it goes; what remains is recovery's. Not within a transaction. Nothing when there is nothing to do. */
+void key_arrival_abandon(kw_context *context, struct key_arrival *arrival);
+
+/* After the commit, or when a departure came to nothing: forgets it. */
+void key_arrival_clear(struct key_arrival *arrival);
+
+/*
+ * A key on its way out. journal_own goes before the transaction, since it takes a lock between processes; begin is called within the transaction that takes the certificate from the catalogue; finish, after it, deletes the
+ * key. What fails then is left for recovery.
+ */
+KW_MUST_USE kw_status journal_own(kw_context *context, kw_error *error);
+KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
+                                          struct key_arrival *departure, kw_error *error);
+KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
+
+/* At open: finishes or removes what dead owners left in the journal. Never deletes a key that a certificate names. */
+KW_MUST_USE kw_status journal_recover(kw_context *context, kw_error *error);
+
+/* Adds to an entry the databases that it does not name yet; `added` tells how many. The row is not written. */
+KW_MUST_USE kw_status entry_add_databases(struct entry_row *entry, const char *const *databases, size_t count,
+                                          size_t *added, kw_error *error);
+
+/*
+ * Puts a certificate whose key has arrived into the catalogue, within the caller's transaction: makes its entry, or takes one that
+ * is out of use into use again. KW_EXISTS when the entry is in use (for a former certificate: when its number is taken),
+ * KW_NOT_FOUND when its database is not.
+ */
+struct placement {
+    const struct address *address;
+    const struct kind *kind;
+    struct id entry; /* zero: a new one */
+    const char *const *databases;
+    size_t database_count;
+    const char *key;
+    kw_input chain;
+    unsigned number; /* 0: the next */
+    bool former;     /* kept beside the current one, not in its place */
+    bool retired;    /* the entry is out of use */
+};
+KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
+                                    kw_error *error);
+
+void event_tell(kw_event_callback event, void *user, bool warning, const char *certificate, const char *format, ...)
+    KW_PRINTF(5, 6);
+
+#endif

@@ -1,0 +1,28 @@
+#include "certificate/password.h"
+
+#include "config/source.h"
+
+static void log_warning(void *user, const char *sentence)
+{
+    const struct log *log = user;
+    log_write(log, KW_LOG_WARNING, "%s", sentence);
+}
+
+kw_status password_read(kw_context *context, const char *source, const char *what, bool confirm, struct secret *secret,
+                        kw_error *error)
+{
+    const struct source_reader reader = {.prompt = context->prompt,
+                                         .user = context->prompt_user,
+                                         .allow_inline = context->settings->allow_inline_secrets,
+                                         .warning = log_warning,
+                                         .warning_user = &context->log};
+    kw_status status = source_check(source, reader.allow_inline, error);
+    if (status == KW_CONFIGURATION) {
+        /* Nothing is wrong with the configuration: the caller's argument is no source. */
+        status = KW_INVALID_ARGUMENT;
+        if (error != NULL)
+            error->status = status;
+        error_prefix(error, "%s", what);
+    }
+    return status == KW_OK ? source_read(source, &reader, what, confirm, secret, error) : status;
+}

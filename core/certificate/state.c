@@ -1,0 +1,148 @@
+/* Facts about stores and catalogue. */
+#include "certificate/manager.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct report {
+    kw_state state;
+    struct arena arena;
+};
+
+static size_t count_in_store(const struct catalogue_snapshot *snapshot, const char *store_id)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < snapshot->certificate_count; i++)
+        count += strcmp(snapshot->certificates[i].store_id, store_id) == 0;
+    return count;
+}
+
+static size_t count_required(const struct catalogue_snapshot *snapshot)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < snapshot->entry_count; i++)
+        count += snapshot->entries[i].state == ENTRY_IN_USE;
+    return count;
+}
+
+static void describe_store(kw_context *context, const struct store_settings *settings,
+                           const struct catalogue_snapshot *snapshot, struct arena *arena, kw_store_info *info)
+{
+    struct store *store = NULL;
+    kw_error error = {0};
+    kw_operation_count counts[STORE_OPERATION_COUNT];
+    kw_status status = stores_get(context->stores, settings->name, &store, &error);
+    if (status == KW_OK)
+        status = store_health(store, &error);
+    *info = (kw_store_info){
+        .name = arena_text(arena, settings->name),
+        .id = arena_text(arena, settings->id),
+        .plugin = arena_text(arena, settings->plugin),
+        .available = status == KW_OK,
+        .problem = status == KW_OK          ? NULL
+                   : error.where[0] != '\0' ? arena_format(arena, "%s: %s", error.where, error.message)
+                                            : arena_text(arena, error.message),
+        .certificates = count_in_store(snapshot, settings->id),
+    };
+    if (store != NULL)
+        info->capabilities = *store_capabilities(store);
+    info->operation_count = stores_counts(context->stores, settings->name, counts, &info->calls);
+    info->operations = arena_copy(arena, counts, info->operation_count * sizeof(*counts));
+}
+
+/* Why a certificate's key is not where the configuration wants new ones, or NULL. */
+static const char *misplacement(kw_context *context, const struct entry_row *entry, const struct certificate_row *row,
+                                struct arena *arena)
+{
+    struct address address;
+    const struct kind *kind = NULL;
+    const char *chosen = NULL;
+    const struct store_settings *here = settings_store_by_id(context->settings, row->store_id);
+    if (here == NULL)
+        return arena_format(arena, "the key of %s is in a store with id %s that is not configured", entry->address,
+                            row->store_id);
+    if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
+        return NULL;
+    if (manager_choose_store(context, kind, &address, NULL, (const char *const *)entry->databases,
+                             entry->database_count, &chosen, NULL) != KW_OK ||
+        strcmp(chosen, here->name) == 0)
+        return NULL;
+    return arena_format(arena, "the key of %s is in store %s, and the configuration wants it in %s", entry->address,
+                        here->name, chosen);
+}
+
+static kw_status find_misplaced(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
+                                kw_error *error)
+{
+    const char **sentences = arena_allocate(&report->arena, (snapshot->entry_count + 1) * sizeof(*sentences));
+    if (sentences == NULL)
+        return error_memory(error);
+    for (size_t i = 0; i < snapshot->entry_count; i++) {
+        const struct entry_row *entry = &snapshot->entries[i];
+        for (size_t j = 0; j < snapshot->certificate_count; j++) {
+            const struct certificate_row *row = &snapshot->certificates[j];
+            if (!id_equal(&row->id, &entry->certificate) || entry->state != ENTRY_IN_USE)
+                continue;
+            const char *sentence = misplacement(context, entry, row, &report->arena);
+            if (sentence != NULL)
+                sentences[report->state.misplaced_count++] = sentence;
+            break;
+        }
+    }
+    report->state.misplaced = sentences;
+    return KW_OK;
+}
+
+static void report_corrupt(void *user, const kw_error *error)
+{
+    kw_context *context = user;
+    log_write(&context->log, KW_LOG_ERROR, "%s: %s", error->where, error->message);
+}
+
+kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error)
+{
+    const struct settings *settings = context->settings;
+    struct catalogue_snapshot snapshot = {0};
+    kw_store_info *stores = NULL;
+    struct report *report = calloc(1, sizeof(*report));
+    kw_status status = KW_OK;
+    if (report == NULL)
+        return error_memory(error);
+    status = catalogue_snapshot_read(context->catalogue, report_corrupt, context, &snapshot, error);
+    if (status != KW_OK)
+        goto out;
+    report->state.configuration = arena_text(&report->arena, settings->path);
+    report->state.directory = arena_text(&report->arena, settings->state);
+    report->state.catalogue = arena_text(&report->arena, catalogue_description(context->catalogue));
+    report->state.schema_version = catalogue_schema_version(context->catalogue);
+    report->state.certificates = snapshot.certificate_count;
+    report->state.certificates_required = count_required(&snapshot);
+    stores = arena_allocate(&report->arena, (settings->store_count + 1) * sizeof(*stores));
+    for (size_t i = 0; stores != NULL && i < settings->store_count; i++)
+        describe_store(context, &settings->stores[i], &snapshot, &report->arena, &stores[i]);
+    report->state.stores = stores;
+    report->state.store_count = settings->store_count;
+    status = find_misplaced(context, &snapshot, report, error);
+    if (status == KW_OK && report->arena.failed)
+        status = error_memory(error);
+    if (status == KW_OK) {
+        *state = &report->state;
+        report = NULL;
+    }
+out:
+    catalogue_snapshot_clear(&snapshot);
+    if (report != NULL)
+        kw_state_free(&report->state);
+    return status;
+}
+
+void kw_state_free(kw_state *state)
+{
+    struct report *report = (struct report *)state;
+    if (report == NULL)
+        return;
+    arena_free(&report->arena);
+    free(report);
+}

@@ -1,0 +1,314 @@
+#include "certificate/x509.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "certificate/der.h"
+#include "certificate/hosts.h"
+#include "certificate/name.h"
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#define SERIAL_LENGTH 20                /* RFC 5280 section 4.1.2.2: at most */
+#define NEVER         "99991231235959Z" /* RFC 5280 section 4.1.2.5: no well-defined end */
+#define KEY_ID_LENGTH 20
+
+/* ---- Parts of a certificate ------------------------------------------------------------------------- */
+
+static kw_status make_subject(const struct x509_subject *subject, X509_NAME **name, kw_error *error)
+{
+    if (subject->subject != NULL)
+        return name_parse(subject->subject, name, error);
+    X509_NAME *made = X509_NAME_new();
+    kw_status status = made == NULL ? error_memory(error) : KW_OK;
+    if (status == KW_OK && subject->unit != NULL)
+        status = name_add(made, "OU", subject->unit, error);
+    if (status == KW_OK)
+        status = name_add(made, "CN", subject->common_name, error);
+    if (status != KW_OK) {
+        X509_NAME_free(made);
+        return status;
+    }
+    *name = made;
+    return KW_OK;
+}
+
+static kw_status set_serial(struct crypto *crypto, X509 *certificate, kw_error *error)
+{
+    unsigned char serial[SERIAL_LENGTH];
+    kw_status status = crypto_random(crypto, serial, sizeof(serial), error);
+    if (status != KW_OK)
+        return status;
+    serial[0] = (unsigned char)((serial[0] & 0x7fu) | 0x40u); /* positive, and always of this length */
+    BIGNUM *number = BN_bin2bn(serial, sizeof(serial), NULL);
+    if (number == NULL || BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) == NULL)
+        status = error_memory(error);
+    BN_free(number);
+    return status;
+}
+
+static kw_status add_extension(X509 *certificate, int nid, void *value, bool critical, kw_error *error)
+{
+    if (X509_add1_ext_i2d(certificate, nid, value, critical ? 1 : 0, X509V3_ADD_DEFAULT) != 1)
+        return crypto_error(error, KW_FAILED, "the extension %s cannot be written", OBJ_nid2sn(nid));
+    return KW_OK;
+}
+
+static kw_status add_basic_constraints(X509 *certificate, kw_error *error)
+{
+    BASIC_CONSTRAINTS *constraints = BASIC_CONSTRAINTS_new();
+    if (constraints == NULL)
+        return error_memory(error);
+    constraints->ca = 0;
+    kw_status status = add_extension(certificate, NID_basic_constraints, constraints, true, error);
+    BASIC_CONSTRAINTS_free(constraints);
+    return status;
+}
+
+/* Bits of KeyUsage, RFC 5280 section 4.2.1.3. */
+enum { DIGITAL_SIGNATURE = 0, KEY_ENCIPHERMENT = 2, DATA_ENCIPHERMENT = 3, KEY_AGREEMENT = 4 };
+
+static kw_status add_key_usage(X509 *certificate, enum kind_usage usage, kw_key_type type, kw_error *error)
+{
+    ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
+    const bool encrypts = type == KW_KEY_RSA, agrees = type == KW_KEY_EC && usage != USAGE_TLS_SERVER;
+    if (bits == NULL || ASN1_BIT_STRING_set_bit(bits, DIGITAL_SIGNATURE, 1) != 1 ||
+        (encrypts && ASN1_BIT_STRING_set_bit(bits, KEY_ENCIPHERMENT, 1) != 1) ||
+        (encrypts && usage == USAGE_SECRETS && ASN1_BIT_STRING_set_bit(bits, DATA_ENCIPHERMENT, 1) != 1) ||
+        (agrees && ASN1_BIT_STRING_set_bit(bits, KEY_AGREEMENT, 1) != 1)) {
+        ASN1_BIT_STRING_free(bits);
+        return error_memory(error);
+    }
+    kw_status status = add_extension(certificate, NID_key_usage, bits, true, error);
+    ASN1_BIT_STRING_free(bits);
+    return status;
+}
+
+static kw_status add_server_authentication(X509 *certificate, kw_error *error)
+{
+    EXTENDED_KEY_USAGE *usage = sk_ASN1_OBJECT_new_null();
+    kw_status status = KW_OK;
+    if (usage == NULL || sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_server_auth)) <= 0)
+        status = error_memory(error);
+    else
+        status = add_extension(certificate, NID_ext_key_usage, usage, false, error);
+    sk_ASN1_OBJECT_pop_free(usage, ASN1_OBJECT_free);
+    return status;
+}
+
+/* Both identifiers are the first 160 bits of the SHA-256 of the public key: RFC 7093 method 1. */
+static kw_status add_key_identifiers(struct crypto *crypto, X509 *certificate, kw_error *error)
+{
+    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(certificate);
+    ASN1_OCTET_STRING *id = ASN1_OCTET_STRING_new();
+    AUTHORITY_KEYID *authority = AUTHORITY_KEYID_new();
+    unsigned char digest[SHA256_LENGTH];
+    kw_status status =
+        crypto_sha256(crypto, (kw_input){ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits)}, digest, error);
+    if (status != KW_OK)
+        goto out;
+    if (id == NULL || authority == NULL || !ASN1_OCTET_STRING_set(id, digest, KEY_ID_LENGTH)) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = add_extension(certificate, NID_subject_key_identifier, id, false, error);
+    if (status != KW_OK)
+        goto out;
+    authority->keyid = id;
+    id = NULL;
+    status = add_extension(certificate, NID_authority_key_identifier, authority, false, error);
+out:
+    AUTHORITY_KEYID_free(authority);
+    ASN1_OCTET_STRING_free(id);
+    return status;
+}
+
+/* ---- Subject alternative names ----------------------------------------------------------------------- */
+
+/* Takes `value` over, also when it fails. */
+static kw_status push_name(GENERAL_NAMES *names, int type, ASN1_STRING *value, kw_error *error)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    if (name == NULL) {
+        ASN1_STRING_free(value);
+        return error_memory(error);
+    }
+    GENERAL_NAME_set0_value(name, type, value);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(names, i), name) == 0) {
+            GENERAL_NAME_free(name);
+            return KW_OK;
+        }
+    }
+    if (sk_GENERAL_NAME_push(names, name) <= 0) {
+        GENERAL_NAME_free(name);
+        return error_memory(error);
+    }
+    return KW_OK;
+}
+
+static kw_status add_host(GENERAL_NAMES *names, const char *host, kw_error *error)
+{
+    ERR_set_mark();
+    ASN1_OCTET_STRING *address = a2i_IPADDRESS(host);
+    ERR_pop_to_mark();
+    kw_status status = address != NULL ? KW_OK : host_check_name(host, error);
+    ASN1_IA5STRING *text = NULL;
+    if (status != KW_OK)
+        return status;
+    text = ASN1_IA5STRING_new();
+    if (text == NULL || !ASN1_STRING_set(text, host, -1)) {
+        ASN1_IA5STRING_free(text);
+        ASN1_OCTET_STRING_free(address);
+        return error_memory(error);
+    }
+    status = push_name(names, GEN_DNS, text, error);
+    if (address == NULL)
+        return status;
+    if (status == KW_OK)
+        return push_name(names, GEN_IPADD, address, error);
+    ASN1_OCTET_STRING_free(address);
+    return status;
+}
+
+static kw_status add_hosts(X509 *certificate, const char *const *hosts, size_t count, kw_error *error)
+{
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
+    kw_status status = names == NULL ? error_memory(error) : KW_OK;
+    for (size_t i = 0; status == KW_OK && i < count; i++)
+        status = add_host(names, hosts[i], error);
+    if (status == KW_OK)
+        status = add_extension(certificate, NID_subject_alt_name, names, false, error);
+    GENERAL_NAMES_free(names);
+    return status;
+}
+
+/* ---- Certificates ------------------------------------------------------------------------------------- */
+
+/* NULL for Ed25519, which hashes by itself. Only a name: libcrypto fetches it in the certificate's library context. */
+static const EVP_MD *signature_hash(const kw_key_capabilities *key)
+{
+    if (key->type == KW_KEY_ED25519)
+        return NULL;
+    if (key->type == KW_KEY_EC && key->curve == KW_CURVE_P384)
+        return EVP_sha384();
+    if (key->type == KW_KEY_EC && key->curve == KW_CURVE_P521)
+        return EVP_sha512();
+    return EVP_sha256();
+}
+
+static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, X509 *certificate,
+                      kw_error *error)
+{
+    const kw_key_capabilities *about = kw_key_get_capabilities(key);
+    X509_NAME *subject = NULL;
+    kw_status status = make_subject(&wanted->subject, &subject, error);
+    if (status != KW_OK)
+        return status;
+    if (!X509_set_version(certificate, X509_VERSION_3) || !X509_set_subject_name(certificate, subject) ||
+        !X509_set_issuer_name(certificate, subject) || !X509_set_pubkey(certificate, key_public_pkey(key)) ||
+        ASN1_TIME_adj(X509_getm_notBefore(certificate), (time_t)clock_wall(), 0, 0) == NULL ||
+        !ASN1_TIME_set_string(X509_getm_notAfter(certificate), NEVER))
+        status = crypto_error(error, KW_FAILED, "the certificate cannot be put together");
+    X509_NAME_free(subject);
+    if (status == KW_OK)
+        status = set_serial(crypto, certificate, error);
+    if (status == KW_OK)
+        status = add_basic_constraints(certificate, error);
+    if (status == KW_OK)
+        status = add_key_usage(certificate, wanted->kind->usage, about->type, error);
+    if (status == KW_OK && wanted->kind->usage == USAGE_TLS_SERVER)
+        status = add_server_authentication(certificate, error);
+    if (status == KW_OK)
+        status = add_key_identifiers(crypto, certificate, error);
+    if (status == KW_OK && wanted->host_count > 0)
+        status = add_hosts(certificate, wanted->hosts, wanted->host_count, error);
+    return status;
+}
+
+kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
+                    kw_error *error)
+{
+    X509 *certificate = X509_new_ex(crypto->library, NULL);
+    EVP_PKEY *signer = NULL;
+    kw_status status = certificate == NULL ? error_memory(error) : fill(crypto, key, wanted, certificate, error);
+    if (status == KW_OK)
+        status = pkey_from_key(crypto, key, &signer, error);
+    if (status != KW_OK)
+        goto out;
+    if (X509_sign(certificate, signer, signature_hash(kw_key_get_capabilities(key))) <= 0) {
+        status = pkey_error(error, KW_FAILED, "the certificate cannot be signed");
+        goto out;
+    }
+    status = x509_to_der(certificate, der, error);
+out:
+    EVP_PKEY_free(signer);
+    X509_free(certificate);
+    return status;
+}
+
+static kw_status copy_names(X509 *certificate, X509_REQ *request, kw_error *error)
+{
+    const int index = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
+    if (index < 0)
+        return KW_OK;
+    STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
+    kw_status status = KW_OK;
+    if (extensions == NULL || sk_X509_EXTENSION_push(extensions, X509_get_ext(certificate, index)) <= 0 ||
+        !X509_REQ_add_extensions(request, extensions))
+        status = error_memory(error);
+    sk_X509_EXTENSION_free(extensions); /* its item is the certificate's */
+    return status;
+}
+
+kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der, kw_error *error)
+{
+    X509_REQ *request = X509_REQ_new_ex(crypto->library, NULL);
+    EVP_PKEY *signer = NULL;
+    unsigned char *encoded = NULL;
+    int length = 0;
+    kw_status status = KW_OK;
+    if (request == NULL || !X509_REQ_set_version(request, X509_REQ_VERSION_1) ||
+        !X509_REQ_set_subject_name(request, X509_get_subject_name(certificate)) ||
+        !X509_REQ_set_pubkey(request, key_public_pkey(key))) {
+        status = crypto_error(error, KW_FAILED, "the request cannot be put together");
+        goto out;
+    }
+    status = copy_names(certificate, request, error);
+    if (status == KW_OK)
+        status = pkey_from_key(crypto, key, &signer, error);
+    if (status != KW_OK)
+        goto out;
+    if (X509_REQ_sign(request, signer, signature_hash(kw_key_get_capabilities(key))) <= 0) {
+        status = pkey_error(error, KW_FAILED, "the request cannot be signed");
+        goto out;
+    }
+    length = i2d_X509_REQ(request, &encoded);
+    status = der_take(encoded, length, der, error);
+out:
+    EVP_PKEY_free(signer);
+    X509_REQ_free(request);
+    return status;
+}
+
+kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+{
+    const unsigned char *at = der->data;
+    X509 *made = X509_new_ex(crypto->library, NULL);
+    if (made == NULL)
+        return error_memory(error);
+    if (der->length == 0 || d2i_X509(&made, &at, (long)der->length) == NULL) {
+        X509_free(made); /* NULL when d2i_X509 has freed it */
+        return crypto_error(error, KW_CORRUPT, "this is not a certificate");
+    }
+    der->length -= (size_t)(at - der->data);
+    der->data = at;
+    *certificate = made;
+    return KW_OK;
+}
+
+kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error)
+{
+    unsigned char *encoded = NULL;
+    const int length = i2d_X509(certificate, &encoded);
+    return der_take(encoded, length, der, error);
+}

@@ -1,0 +1,318 @@
+#include "config/source.h"
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "config/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct scheme {
+    const char *name;    /* with the colon, unless nothing follows it */
+    const char *follows; /* what comes behind the colon; NULL: nothing */
+    bool strips;         /* a newline at the end, which editors add, is not of the secret */
+    bool (*check)(const char *argument);
+    kw_status (*read)(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                      struct secret *secret, kw_error *error);
+};
+
+/* ---- What may follow the colon ---- */
+
+static bool check_any(const char *argument)
+{
+    return argument[0] != '\0';
+}
+
+static bool check_variable(const char *argument)
+{
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    static const char further[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    return strspn(argument, first) > 0 && argument[strspn(argument, further)] == '\0';
+}
+
+/* A file's name below the credentials' directory, and nothing outside of it. */
+static bool check_credential(const char *argument)
+{
+    return argument[0] != '\0' && argument[0] != '.' && strlen(argument) <= 255 && strchr(argument, '/') == NULL &&
+           strchr(argument, '\\') == NULL && strchr(argument, ':') == NULL;
+}
+
+static bool check_descriptor(const char *argument)
+{
+    int64_t number;
+    return parse_integer(argument, &number) && number >= 0 && number <= 65535;
+}
+
+/* ---- How each is read. Newlines and emptiness are looked at afterwards ---- */
+
+/* Room for the longest secret and the newline that is taken off. */
+enum { CONTENT_MAXIMUM = KW_SECRET_MAXIMUM + 2 };
+
+static kw_status too_long(kw_error *error)
+{
+    return error_set(error, KW_CONFIGURATION, "it is longer than %u bytes", KW_SECRET_MAXIMUM);
+}
+
+static kw_status read_path(const char *path, struct secret *secret, kw_error *error)
+{
+    kw_status status = file_read_secret(path, CONTENT_MAXIMUM, secret, error);
+    if (status == KW_NOT_FOUND || status == KW_INVALID_ARGUMENT || status == KW_CONFLICT) {
+        status = KW_CONFIGURATION;
+        if (error != NULL)
+            error->status = status;
+    }
+    return status;
+}
+
+static kw_status read_file(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                           struct secret *secret, kw_error *error)
+{
+    (void)what;
+    (void)confirm;
+    kw_status status = read_path(argument, secret, error);
+    if (status == KW_OK)
+        source_warn(argument, reader->warning, reader->warning_user);
+    return status;
+}
+
+static kw_status read_variable(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                               struct secret *secret, kw_error *error)
+{
+    (void)reader;
+    (void)what;
+    (void)confirm;
+    const char *value = getenv(argument);
+    if (value == NULL)
+        return error_set(error, KW_CONFIGURATION, "the environment variable %s is not set", argument);
+    if (strlen(value) > KW_SECRET_MAXIMUM)
+        return too_long(error);
+    return secret_copy(secret, input_text(value), error);
+}
+
+static kw_status read_credential(const char *argument, const struct source_reader *reader, const char *what,
+                                 bool confirm, struct secret *secret, kw_error *error)
+{
+    (void)reader;
+    (void)what;
+    (void)confirm;
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    if (directory == NULL || !path_is_absolute(directory)) {
+        error_set(error, KW_CONFIGURATION, "there are no credentials: CREDENTIALS_DIRECTORY is not set");
+        error_remedy(error, "start the service by systemd with LoadCredential=%s:PATH", argument);
+        return KW_CONFIGURATION;
+    }
+    char *path = path_join(directory, argument);
+    if (path == NULL)
+        return error_memory(error);
+    kw_status status = read_path(path, secret, error);
+    free(path);
+    return status;
+}
+
+static kw_status read_descriptor(const char *argument, const struct source_reader *reader, const char *what,
+                                 bool confirm, struct secret *secret, kw_error *error)
+{
+    (void)reader;
+    (void)what;
+    (void)confirm;
+    kw_status status = file_read_descriptor((int)strtol(argument, NULL, 10), CONTENT_MAXIMUM, secret, error);
+    if (status == KW_NOT_FOUND || status == KW_INVALID_ARGUMENT || status == KW_FAILED) {
+        status = KW_CONFIGURATION;
+        if (error != NULL)
+            error->status = status;
+    }
+    if (status == KW_OK && secret->length == 0) {
+        error_set(error, KW_CONFIGURATION, "descriptor %s gives nothing", argument);
+        error_remedy(error, "a descriptor can be read only once; use file: where a secret is read again");
+        secret_clear(secret);
+        status = KW_CONFIGURATION;
+    }
+    return status;
+}
+
+static kw_status read_prompt(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                             struct secret *secret, kw_error *error)
+{
+    (void)argument;
+    struct secret answer = {0};
+    if (reader->prompt == NULL) {
+        error_set(error, KW_CONFIGURATION, "there is nobody to ask");
+        error_remedy(error, "use file:PATH, env:NAME, credential:NAME or fd:N where nobody sits at a terminal");
+        return KW_CONFIGURATION;
+    }
+    kw_status status = secret_new(&answer, KW_SECRET_MAXIMUM, error);
+    if (status != KW_OK)
+        return status;
+    kw_output output = {answer.data, answer.capacity, 0};
+    status = reader->prompt(reader->user, what, confirm, &output);
+    if (status == KW_OK && output.length > answer.capacity)
+        status = KW_CONFIGURATION;
+    if (status != KW_OK) {
+        error_set(error, status, "the prompt was not answered");
+        secret_clear(&answer);
+        return status;
+    }
+    answer.length = output.length;
+    answer.data[answer.length] = '\0';
+    *secret = answer;
+    return KW_OK;
+}
+
+static kw_status read_inline(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                             struct secret *secret, kw_error *error)
+{
+    (void)reader;
+    (void)what;
+    (void)confirm;
+    if (strlen(argument) > KW_SECRET_MAXIMUM)
+        return too_long(error);
+    return secret_copy(secret, input_text(argument), error);
+}
+
+enum { SCHEME_FILE = 0, SCHEME_INLINE = 5 };
+
+static const struct scheme schemes[] = {
+    [SCHEME_FILE] = {"file:", "a path", true, check_any, read_file},
+    {"env:", "the name of a variable (letters, digits and _)", false, check_variable, read_variable},
+    {"credential:", "a credential's name, without a slash", true, check_credential, read_credential},
+    {"fd:", "a descriptor's number", true, check_descriptor, read_descriptor},
+    {"prompt", NULL, false, NULL, read_prompt},
+    [SCHEME_INLINE] = {"inline:", "a text", false, check_any, read_inline},
+};
+static const size_t scheme_count = sizeof(schemes) / sizeof(schemes[0]);
+
+/* ---- Which it is ---- */
+
+static const struct scheme *find(const char *source, const char **argument)
+{
+    for (size_t i = 0; i < scheme_count; i++) {
+        size_t length = strlen(schemes[i].name);
+        bool matches = schemes[i].follows == NULL ? strcmp(source, schemes[i].name) == 0
+                                                  : strncmp(source, schemes[i].name, length) == 0;
+        if (matches) {
+            *argument = source + length;
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
+/* It may be the secret itself, so nothing of it is repeated; a misspelt scheme is told by the right one. */
+static void unknown(const char *source, kw_error *error)
+{
+    const char *names[sizeof(schemes) / sizeof(schemes[0])];
+    char given[16] = "", hint[HINT_SIZE];
+    size_t length = strcspn(source, ":");
+    for (size_t i = 0; i < scheme_count; i++)
+        names[i] = schemes[i].name;
+    if (source[length] == ':')
+        length++;
+    if (length < sizeof(given))
+        memcpy(given, source, length);
+    error_set(error, KW_CONFIGURATION, "this is not where a secret comes from%s",
+              nearest_hint(hint, given, names, scheme_count));
+    error_remedy(error, "a secret is written file:PATH, env:NAME, credential:NAME, fd:N or prompt");
+}
+
+static kw_status check(const char *source, bool allow_inline, const struct scheme **scheme, const char **argument,
+                       kw_error *error)
+{
+    const struct scheme *found = find(source, argument);
+    if (found == NULL) {
+        unknown(source, error);
+        return KW_CONFIGURATION;
+    }
+    if (found->follows != NULL && !found->check(*argument))
+        return error_set(error, KW_CONFIGURATION, "behind '%s' comes %s", found->name, found->follows);
+    if (found == &schemes[SCHEME_INLINE] && !allow_inline) {
+        error_set(error, KW_CONFIGURATION, "secrets in the configuration itself (inline:) are not allowed");
+        error_remedy(error,
+                     "put the secret into a file of mode 0600 and write file:PATH, or set allow_inline_secrets: true");
+        return KW_CONFIGURATION;
+    }
+    *scheme = found;
+    return KW_OK;
+}
+
+kw_status source_check(const char *source, bool allow_inline, kw_error *error)
+{
+    const struct scheme *scheme;
+    const char *argument;
+    return check(source, allow_inline, &scheme, &argument, error);
+}
+
+const char *source_path(const char *source)
+{
+    const char *argument;
+    return find(source, &argument) == &schemes[SCHEME_FILE] ? argument : NULL;
+}
+
+char *source_resolve(const char *source, const char *directory)
+{
+    const char *path = source_path(source);
+    if (path == NULL || path_is_absolute(path))
+        return text_copy(source);
+    char *absolute = path_resolve(directory, path);
+    if (absolute == NULL)
+        return NULL;
+    char *resolved = text_format("%s%s", schemes[SCHEME_FILE].name, absolute);
+    free(absolute);
+    return resolved;
+}
+
+void source_warn(const char *path, void (*warning)(void *user, const char *sentence), void *user)
+{
+    if (warning == NULL || !file_others_read(path))
+        return;
+    char *sentence = text_format("others than its owner may read the secret in %s: chmod 600 %s", path, path);
+    if (sentence != NULL) {
+        text_mask(sentence);
+        warning(user, sentence);
+    }
+    free(sentence);
+}
+
+/* ---- Reading ---- */
+
+static void strip_newline(struct secret *secret)
+{
+    if (secret->length == 0 || secret->data[secret->length - 1] != '\n')
+        return;
+    secret->length--;
+    if (secret->length > 0 && secret->data[secret->length - 1] == '\r')
+        secret->length--;
+    secret_wipe(secret->data + secret->length, secret->capacity - secret->length);
+}
+
+kw_status source_read(const char *source, const struct source_reader *reader, const char *what, bool confirm,
+                      struct secret *secret, kw_error *error)
+{
+    const struct scheme *scheme = NULL;
+    const char *argument;
+    struct secret value = {0};
+    kw_status status = check(source, reader->allow_inline, &scheme, &argument, error);
+    if (status != KW_OK)
+        goto out;
+    status = scheme->read(argument, reader, what, confirm, &value, error);
+    if (status != KW_OK)
+        goto out;
+    if (scheme->strips)
+        strip_newline(&value);
+    if (value.length == 0)
+        status = error_set(error, KW_CONFIGURATION, "it is empty");
+    else if (value.length > KW_SECRET_MAXIMUM)
+        status = too_long(error);
+    else if (memchr(value.data, '\0', value.length) != NULL)
+        status = error_set(error, KW_CONFIGURATION, "there is a NUL byte in it; a secret is text");
+    if (status != KW_OK)
+        goto out;
+    *secret = value;
+    value = (struct secret){0};
+out:
+    secret_clear(&value);
+    if (status != KW_OK && scheme != NULL && scheme != &schemes[SCHEME_INLINE])
+        error_prefix(error, "%s (%s)", what, source);
+    else if (status != KW_OK)
+        error_prefix(error, "%s", what);
+    return status;
+}

@@ -1,0 +1,36 @@
+/*
+ * Where a secret comes from: file:PATH, env:NAME, credential:NAME (systemd), fd:N, prompt, and inline:TEXT where the configuration allows
+ * it. The value of a file or descriptor loses one trailing newline. No message ever holds a value.
+ */
+#ifndef KEYWRIGHT_CONFIG_SOURCE_H
+#define KEYWRIGHT_CONFIG_SOURCE_H
+
+#include "base/secret.h"
+
+struct source_reader {
+    kw_prompt_callback prompt; /* NULL: nobody to ask */
+    void *user;
+    bool allow_inline;
+    void (*warning)(void *user, const char *sentence); /* may be NULL */
+    void *warning_user;
+};
+
+/*
+ * Whether it is well formed: KW_OK or KW_CONFIGURATION with the reason (an inline secret that is not allowed: KW_CONFIGURATION).
+ * A text that looks like a secret itself is not repeated in the message.
+ */
+KW_MUST_USE kw_status source_check(const char *source, bool allow_inline, kw_error *error);
+/* file:PATH with PATH made absolute by `directory`; others copied. NULL when memory ran out. */
+char *source_resolve(const char *source, const char *directory);
+/* The path of a file: source, else NULL. */
+const char *source_path(const char *source);
+/* Warns when others than its owner may read a file that holds a secret, and says how to mend it. */
+void source_warn(const char *path, void (*warning)(void *user, const char *sentence), void *user);
+/*
+ * Reads it. `what` names what the secret is for, in a prompt and in errors. `confirm`: a prompt asks twice. At most KW_SECRET_MAXIMUM bytes.
+ * Errors: KW_CONFIGURATION (absent, empty, unreadable, too long), KW_PERMISSION.
+ */
+KW_MUST_USE kw_status source_read(const char *source, const struct source_reader *reader, const char *what,
+                                  bool confirm, struct secret *secret, kw_error *error);
+
+#endif

@@ -1,0 +1,286 @@
+/* Opening and closing: the floors put together, and what a fork needs of them. */
+#include "context.h"
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "config/source.h"
+#include "openssl/pkey.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIGURATION "/etc/keywright/keywright.yaml"
+#define CATALOGUE_KEY_MINIMUM 16
+
+bool configuration_is_named(const kw_open_options *options)
+{
+    const char *environment = getenv("KEYWRIGHT_CONFIG");
+    return (options != NULL && options->configuration != NULL) || (environment != NULL && *environment != '\0');
+}
+
+char *configuration_path(const kw_open_options *options)
+{
+    const char *environment = getenv("KEYWRIGHT_CONFIG");
+    if (options != NULL && options->configuration != NULL)
+        return path_absolute(options->configuration);
+    if (environment != NULL && *environment != '\0')
+        return path_absolute(environment);
+    return text_copy(DEFAULT_CONFIGURATION);
+}
+
+/* ---- Settings that the config floor cannot judge ------------------------------------------------- */
+
+/* `certificates:` has kinds and addresses as keys; what may be set depends on the kind. */
+static kw_status check_certificate_settings(const struct settings *settings, const struct certificate_settings *wanted,
+                                            kw_error *error)
+{
+    struct address address = {0};
+    const struct kind *kind = NULL;
+    kw_error why = {0};
+    kw_status status = KW_OK;
+    for (size_t i = 0; i < kind_count; i++)
+        if (strcmp(kinds[i].name, wanted->address) == 0)
+            kind = &kinds[i];
+    if (kind == NULL) {
+        status = address_parse(wanted->address, &address, &why);
+        if (status == KW_OK)
+            status = kind_of(&address, &kind, &why);
+        if (status == KW_OK && address.number != 0)
+            status = error_set(&why, KW_INVALID_ARGUMENT, "settings are of an entry, not of one of its certificates");
+    }
+    if (status == KW_OK && wanted->key != NULL)
+        status = kind_check_key(kind, wanted->key, &why);
+    if (status == KW_OK && wanted->common_name != NULL && !kind->common_name_configurable)
+        status = error_set(&why, KW_REFUSED, "common_name cannot be set for %s", kind->name);
+    if (status == KW_OK && wanted->subject != NULL && kind->usage != USAGE_GENERAL)
+        status = error_set(&why, KW_REFUSED, "subject can be set for general certificates alone");
+    if (status == KW_OK && (wanted->host_count > 0 || wanted->local_addresses >= 0) && !kind->has_san)
+        status = error_set(&why, KW_REFUSED, "%s certificates name no hosts", kind->name);
+    if (status == KW_OK)
+        return KW_OK;
+    status = settings_error(settings, wanted->place, error, "certificates: %s: %s", wanted->address, why.message);
+    if (why.remedy[0] != '\0')
+        error_remedy(error, "%s", why.remedy);
+    return status;
+}
+
+static kw_status check_settings(const struct settings *settings, kw_error *error)
+{
+    kw_status status = KW_OK;
+    for (size_t i = 0; status == KW_OK && i < settings->certificate_count; i++)
+        status = check_certificate_settings(settings, &settings->certificates[i], error);
+    for (size_t i = 0; status == KW_OK && i < settings->database_count; i++) {
+        const struct database_settings *database = &settings->databases[i];
+        kw_error why = {0};
+        if (strcmp(database->name, "*") != 0 && address_check_name(database->name, &why) != KW_OK)
+            status = settings_error(settings, database->place, error, "databases: %s", why.message);
+    }
+    return status;
+}
+
+kw_status configuration_read(const kw_open_options *options, settings_warning warning, void *user,
+                             struct settings **settings, kw_error *error)
+{
+    struct settings *read = NULL;
+    char *path = configuration_path(options);
+    kw_status status = path != NULL ? settings_read(path, warning, user, &read, error) : error_memory(error);
+    if (status == KW_NOT_FOUND) {
+        status = error_set(error, KW_CONFIGURATION, "there is no configuration file");
+        error_where(error, "%s", path);
+        error_remedy(error, "name one with -c FILE or $KEYWRIGHT_CONFIG, or make one with `keywright init DIR`");
+    }
+    if (status == KW_OK)
+        status = check_settings(read, error);
+    if (status == KW_OK) {
+        *settings = read;
+        read = NULL;
+    }
+    settings_free(read);
+    free(path);
+    return status;
+}
+
+/* ---- Forks ---------------------------------------------------------------------------------------- */
+
+/* All open contexts of the process. The mutex is held across a fork. */
+static pthread_mutex_t contexts_mutex = PTHREAD_MUTEX_INITIALIZER;
+static kw_context *contexts;
+
+/* Locks are taken from the top floor down, as operations take them. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&contexts_mutex);
+    for (kw_context *context = contexts; context != NULL; context = context->next) {
+        pthread_mutex_lock(&context->owner_mutex);
+        stores_fork_prepare(context->stores);
+        catalogue_fork_prepare(context->catalogue);
+    }
+}
+
+static void after_fork_in_parent(void)
+{
+    for (kw_context *context = contexts; context != NULL; context = context->next) {
+        catalogue_fork_parent(context->catalogue);
+        stores_fork_parent(context->stores);
+        pthread_mutex_unlock(&context->owner_mutex);
+    }
+    pthread_mutex_unlock(&contexts_mutex);
+}
+
+static void after_fork_in_child(void)
+{
+    secret_forked();
+    for (kw_context *context = contexts; context != NULL; context = context->next) {
+        catalogue_fork_child(context->catalogue);
+        stores_fork_child(context->stores);
+        pthread_mutex_unlock(&context->owner_mutex);
+    }
+    pthread_mutex_unlock(&contexts_mutex);
+}
+
+/* Handlers registered earlier run later before a fork: the leaves register first. */
+static void watch_forks(void)
+{
+    run_lock_watch_forks();
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void context_list_add(kw_context *context)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&contexts_mutex);
+    context->next = contexts;
+    contexts = context;
+    pthread_mutex_unlock(&contexts_mutex);
+}
+
+static void context_list_remove(const kw_context *context)
+{
+    pthread_mutex_lock(&contexts_mutex);
+    for (kw_context **at = &contexts; *at != NULL; at = &(*at)->next) {
+        if (*at == context) {
+            *at = context->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&contexts_mutex);
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------- */
+
+static void log_warning(void *user, const char *sentence)
+{
+    const struct log *log = user;
+    log_write(log, KW_LOG_WARNING, "%s", sentence);
+}
+
+static kw_status open_catalogue(kw_context *context, bool create, kw_error *error)
+{
+    const struct settings *settings = context->settings;
+    /* A file that others may read was warned about with the settings. */
+    const struct source_reader reader = {
+        .prompt = context->prompt,
+        .user = context->prompt_user,
+        .allow_inline = settings->allow_inline_secrets,
+    };
+    struct secret key = {0};
+    kw_status status = source_read(settings->catalogue_key, &reader, "the catalogue key", false, &key, error);
+    if (status == KW_OK && key.length < CATALOGUE_KEY_MINIMUM) {
+        status = error_set(error, KW_CONFIGURATION, "the catalogue key is too short: %zu bytes, and it must have %d",
+                           key.length, CATALOGUE_KEY_MINIMUM);
+        error_where(error, "%s", settings->path);
+    }
+    if (status == KW_OK)
+        status = catalogue_open(context->crypto, settings->state, secret_view(&key), create, &context->log,
+                                &context->catalogue, error);
+    secret_clear(&key);
+    return status;
+}
+
+static kw_status make_state_directory(const struct settings *settings, kw_error *error)
+{
+    char *run = path_join(settings->state, "run");
+    kw_status status = run != NULL ? file_make_directory(settings->state, 0700, error) : error_memory(error);
+    if (status == KW_OK)
+        status = file_make_directory(run, 0700, error);
+    free(run);
+    return status;
+}
+
+static kw_status open_all_stores(kw_context *context, kw_error *error)
+{
+    kw_status status = KW_OK;
+    for (size_t i = 0; status == KW_OK && i < context->settings->store_count; i++) {
+        struct store *store = NULL;
+        status = stores_get(context->stores, context->settings->stores[i].name, &store, error);
+    }
+    return status;
+}
+
+kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error)
+{
+    kw_context *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return error_memory(error);
+    pthread_mutex_init(&made->owner_mutex, NULL);
+    if (options != NULL) {
+        made->log = (struct log){.callback = options->log, .user = options->user};
+        made->prompt = options->prompt;
+        made->prompt_user = options->user;
+    }
+    kw_status status = configuration_read(options, log_warning, &made->log, &made->settings, error);
+    if (status == KW_OK)
+        status = crypto_open(&made->crypto, error);
+    if (status == KW_OK)
+        status = pkey_provider_attach(made->crypto, error);
+    if (status == KW_OK && create)
+        status = make_state_directory(made->settings, error);
+    if (status == KW_OK)
+        status = open_catalogue(made, create, error);
+    if (status == KW_OK) {
+        const struct stores_options wanted = {
+            .crypto = made->crypto,
+            .settings = made->settings,
+            .catalogue = made->catalogue,
+            .log = &made->log,
+            .prompt = made->prompt,
+            .user = made->prompt_user,
+        };
+        status = stores_new(&wanted, &made->stores, error);
+    }
+    if (status != KW_OK) {
+        kw_close(made);
+        return status;
+    }
+    context_list_add(made);
+    status = journal_recover(made, error);
+    if (status == KW_OK && options != NULL && options->open_stores)
+        status = open_all_stores(made, error);
+    if (status == KW_OK)
+        *context = made;
+    else
+        kw_close(made);
+    return status;
+}
+
+kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error)
+{
+    return context_open(options, false, context, error);
+}
+
+void kw_close(kw_context *context)
+{
+    if (context == NULL)
+        return;
+    context_list_remove(context);
+    stores_free(context->stores);
+    catalogue_close(context->catalogue);
+    run_lock_release(context->owner_lock, context->process == getpid());
+    crypto_close(context->crypto);
+    settings_free(context->settings);
+    pthread_mutex_destroy(&context->owner_mutex);
+    free(context);
+}

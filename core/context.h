@@ -1,0 +1,19 @@
+/* Putting the floors together: what opening, applying and checking share. */
+#ifndef KEYWRIGHT_CONTEXT_H
+#define KEYWRIGHT_CONTEXT_H
+
+#include "certificate/manager.h"
+
+/* The configuration file that the options, the environment or the built-in default name; absolute. NULL when memory ran out. */
+char *configuration_path(const kw_open_options *options);
+/* Whether the options or the environment name one. */
+bool configuration_is_named(const kw_open_options *options);
+
+/* Settings alone: read, and everything in them that a floor above config knows about checked (addresses, kinds, keys). */
+KW_MUST_USE kw_status configuration_read(const kw_open_options *options, settings_warning warning, void *user,
+                                         struct settings **settings, kw_error *error);
+
+/* kw_open with a choice: `create` makes the state directory and the catalogue where they are missing. */
+KW_MUST_USE kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error);
+
+#endif

@@ -1,0 +1,304 @@
+/* RSA decryption, OAEP and PKCS#1 v1.5. Encryption is the default provider's, with the public key. */
+#include "openssl/provider.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+
+static OSSL_FUNC_asym_cipher_newctx_fn rsa_newctx;
+static OSSL_FUNC_asym_cipher_freectx_fn rsa_freectx;
+static OSSL_FUNC_asym_cipher_dupctx_fn rsa_dupctx;
+static OSSL_FUNC_asym_cipher_encrypt_init_fn rsa_encrypt_init;
+static OSSL_FUNC_asym_cipher_encrypt_fn rsa_encrypt;
+static OSSL_FUNC_asym_cipher_decrypt_init_fn rsa_decrypt_init;
+static OSSL_FUNC_asym_cipher_decrypt_fn rsa_decrypt;
+static OSSL_FUNC_asym_cipher_get_ctx_params_fn rsa_get_ctx_params;
+static OSSL_FUNC_asym_cipher_gettable_ctx_params_fn rsa_gettable_ctx_params;
+static OSSL_FUNC_asym_cipher_set_ctx_params_fn rsa_set_ctx_params;
+static OSSL_FUNC_asym_cipher_settable_ctx_params_fn rsa_settable_ctx_params;
+
+/* OpenSSL's since 3.2. */
+#define PARAM_IMPLICIT_REJECTION "implicit-rejection"
+
+struct asymmetric_cipher {
+    const struct provider *provider;
+    struct held held;
+    int padding;
+    kw_hash hash, mgf_hash; /* OAEP; mgf_hash KW_HASH_NONE: as hash */
+    unsigned char *label;   /* NULL: empty */
+    size_t label_length;
+};
+
+/* ---- Life ---- */
+
+static void *rsa_newctx(void *provider)
+{
+    struct asymmetric_cipher *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    made->provider = provider;
+    made->padding = RSA_PKCS1_PADDING;
+    made->hash = KW_HASH_SHA1; /* RFC 8017's default, and libcrypto's */
+    return made;
+}
+
+static void rsa_freectx(void *context)
+{
+    struct asymmetric_cipher *cipher = context;
+    if (cipher == NULL)
+        return;
+    held_clear(&cipher->held);
+    free(cipher->label);
+    free(cipher);
+}
+
+static bool label_set(struct asymmetric_cipher *cipher, const void *label, size_t length)
+{
+    unsigned char *copy = NULL;
+    if (length != 0) {
+        copy = malloc(length);
+        if (copy == NULL)
+            return false;
+        memcpy(copy, label, length);
+    }
+    free(cipher->label);
+    cipher->label = copy;
+    cipher->label_length = length;
+    return true;
+}
+
+static void *rsa_dupctx(void *context)
+{
+    const struct asymmetric_cipher *from = context;
+    struct asymmetric_cipher *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    *made = *from;
+    made->label = NULL;
+    if (!held_copy(&made->held, &from->held) || !label_set(made, from->label, from->label_length)) {
+        rsa_freectx(made);
+        made = NULL;
+    }
+    return made;
+}
+
+static int begin(struct asymmetric_cipher *cipher, const struct keydata *key, bool private,
+                 const OSSL_PARAM parameters[])
+{
+    failure_forget();
+    return held_take(&cipher->held, key, private) && rsa_set_ctx_params(cipher, parameters);
+}
+
+/* ---- Decryption ---- */
+
+static int rsa_decrypt_init(void *context, void *key, const OSSL_PARAM parameters[])
+{
+    return begin(context, key, true, parameters);
+}
+
+static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *in,
+                       size_t in_length)
+{
+    const struct asymmetric_cipher *cipher = context;
+    const int longest = cipher->held.public != NULL ? EVP_PKEY_get_size(cipher->held.public) : 0;
+    const kw_input ciphertext = {in, in_length};
+    kw_status status = KW_OK;
+    kw_error error = {0};
+    failure_forget();
+    if (longest <= 0 || cipher->held.key == NULL)
+        return failure_set(KW_INVALID_ARGUMENT, "a decryption was asked for that was not begun");
+    if (out == NULL) {
+        *length = (size_t)longest;
+        return 1;
+    }
+    kw_output plaintext = {out, capacity, 0};
+    /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
+    if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
+        status = key_decrypt_pkcs1(cipher->held.key, ciphertext, &plaintext, &error);
+    } else {
+        kw_algorithm algorithm = {.size = sizeof(algorithm), .scheme = KW_SCHEME_RSA_PKCS1};
+        if (cipher->padding == RSA_PKCS1_OAEP_PADDING)
+            algorithm = (kw_algorithm){.size = sizeof(algorithm),
+                                       .scheme = KW_SCHEME_RSA_OAEP,
+                                       .hash = cipher->hash,
+                                       .mgf_hash = cipher->mgf_hash,
+                                       .label = {cipher->label, cipher->label_length}};
+        status = kw_key_decrypt(cipher->held.key, &algorithm, ciphertext, &plaintext, &error);
+    }
+    if (status != KW_OK)
+        return failure_keep(&error);
+    *length = plaintext.length;
+    return 1;
+}
+
+/* ---- Encryption ---- */
+
+static int rsa_encrypt_init(void *context, void *key, const OSSL_PARAM parameters[])
+{
+    return begin(context, key, false, parameters);
+}
+
+static int rsa_encrypt(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *in,
+                       size_t in_length)
+{
+    struct asymmetric_cipher *cipher = context;
+    OSSL_PARAM parameters[5], *next = parameters;
+    char digest[16] = "", mgf[16] = "";
+    int encrypted = 0;
+    if (cipher->held.public == NULL)
+        return failure_set(KW_INVALID_ARGUMENT, "an encryption was asked for that was not begun");
+    *next++ = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &cipher->padding);
+    if (cipher->padding == RSA_PKCS1_OAEP_PADDING) {
+        OPENSSL_strlcpy(digest, hash_name(cipher->hash), sizeof(digest));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, digest, 0);
+        OPENSSL_strlcpy(mgf, hash_name(cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash),
+                        sizeof(mgf));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, mgf, 0);
+        if (cipher->label != NULL)
+            *next++ = OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, cipher->label,
+                                                        cipher->label_length);
+    }
+    *next = OSSL_PARAM_construct_end();
+    *length = capacity;
+    EVP_PKEY_CTX *delegate = held_delegate(&cipher->held);
+    encrypted = delegate != NULL && EVP_PKEY_encrypt_init(delegate) > 0 &&
+                EVP_PKEY_CTX_set_params(delegate, parameters) > 0 &&
+                EVP_PKEY_encrypt(delegate, out, length, in, in_length) > 0;
+    EVP_PKEY_CTX_free(delegate);
+    return encrypted;
+}
+
+/* ---- Parameters ---- */
+
+static const struct numbered_name paddings[] = {
+    {OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING},
+    {OSSL_PKEY_RSA_PAD_MODE_OAEP, RSA_PKCS1_OAEP_PADDING},
+    {"oeap", RSA_PKCS1_OAEP_PADDING}, /* as libcrypto spells it too */
+};
+static const size_t padding_count = sizeof(paddings) / sizeof(paddings[0]);
+
+static int hash_read(const struct asymmetric_cipher *cipher, const OSSL_PARAM *parameter, kw_hash *hash)
+{
+    const char *name = NULL;
+    if (!OSSL_PARAM_get_utf8_string_ptr(parameter, &name))
+        return 0;
+    const kw_hash found = digest_named(cipher->provider, name);
+    if (found == KW_HASH_NONE)
+        return 0;
+    *hash = found;
+    return 1;
+}
+
+static int padding_read(struct asymmetric_cipher *cipher, const OSSL_PARAM *parameter)
+{
+    int padding = 0;
+    if (!parameter_number(parameter, paddings, padding_count, &padding))
+        return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
+    if (padding == RSA_PKCS1_WITH_TLS_PADDING)
+        return failure_set(KW_UNSUPPORTED, "the RSA key exchange of TLS 1.2 is not offered; use one with ECDHE");
+    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING)
+        return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
+    cipher->padding = padding;
+    return 1;
+}
+
+static int rsa_set_ctx_params(void *context, const OSSL_PARAM parameters[])
+{
+    struct asymmetric_cipher *cipher = context;
+    if (parameters == NULL)
+        return 1;
+    const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_PAD_MODE);
+    if (parameter != NULL && !padding_read(cipher, parameter))
+        return 0;
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST);
+    if (parameter != NULL && !hash_read(cipher, parameter, &cipher->hash))
+        return 0;
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST);
+    if (parameter != NULL && !hash_read(cipher, parameter, &cipher->mgf_hash))
+        return 0;
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL);
+    if (parameter != NULL) {
+        const void *label = NULL;
+        size_t length = 0;
+        if (!OSSL_PARAM_get_octet_string_ptr(parameter, &label, &length) || !label_set(cipher, label, length))
+            return failure_set(KW_INVALID_ARGUMENT, "the OAEP label cannot be read");
+    }
+    parameter = OSSL_PARAM_locate_const(parameters, PARAM_IMPLICIT_REJECTION);
+    if (parameter != NULL) {
+        unsigned wanted = 1;
+        if (!OSSL_PARAM_get_uint(parameter, &wanted) || wanted == 0)
+            return failure_set(KW_REFUSED, "the implicit rejection of PKCS#1 v1.5 cannot be switched off");
+    }
+    return 1;
+}
+
+static int rsa_get_ctx_params(void *context, OSSL_PARAM parameters[])
+{
+    const struct asymmetric_cipher *cipher = context;
+    const kw_hash mgf_hash = cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash;
+    OSSL_PARAM *parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_PAD_MODE);
+    if (parameter != NULL && !parameter_answer(parameter, paddings, padding_count, cipher->padding))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST);
+    if (parameter != NULL && !OSSL_PARAM_set_utf8_string(parameter, hash_name(cipher->hash)))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST);
+    if (parameter != NULL && !OSSL_PARAM_set_utf8_string(parameter, hash_name(mgf_hash)))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, PARAM_IMPLICIT_REJECTION);
+    if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, 1))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL);
+    return parameter == NULL || OSSL_PARAM_set_octet_ptr(parameter, cipher->label, cipher->label_length);
+}
+
+static const OSSL_PARAM gettable[] = {
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
+    OSSL_PARAM_octet_ptr(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
+    OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM settable[] = {
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
+    OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM *rsa_gettable_ctx_params(void *context, void *provider)
+{
+    (void)context;
+    (void)provider;
+    return gettable;
+}
+
+static const OSSL_PARAM *rsa_settable_ctx_params(void *context, void *provider)
+{
+    (void)context;
+    (void)provider;
+    return settable;
+}
+
+const OSSL_DISPATCH rsa_asymmetric_cipher[] = {
+    {OSSL_FUNC_ASYM_CIPHER_NEWCTX, (void (*)(void))rsa_newctx},
+    {OSSL_FUNC_ASYM_CIPHER_FREECTX, (void (*)(void))rsa_freectx},
+    {OSSL_FUNC_ASYM_CIPHER_DUPCTX, (void (*)(void))rsa_dupctx},
+    {OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT, (void (*)(void))rsa_encrypt_init},
+    {OSSL_FUNC_ASYM_CIPHER_ENCRYPT, (void (*)(void))rsa_encrypt},
+    {OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT, (void (*)(void))rsa_decrypt_init},
+    {OSSL_FUNC_ASYM_CIPHER_DECRYPT, (void (*)(void))rsa_decrypt},
+    {OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS, (void (*)(void))rsa_get_ctx_params},
+    {OSSL_FUNC_ASYM_CIPHER_GETTABLE_CTX_PARAMS, (void (*)(void))rsa_gettable_ctx_params},
+    {OSSL_FUNC_ASYM_CIPHER_SET_CTX_PARAMS, (void (*)(void))rsa_set_ctx_params},
+    {OSSL_FUNC_ASYM_CIPHER_SETTABLE_CTX_PARAMS, (void (*)(void))rsa_settable_ctx_params},
+    {0, NULL},
+};

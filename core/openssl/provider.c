@@ -1,0 +1,205 @@
+#include "openssl/provider.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+
+static OSSL_FUNC_provider_teardown_fn provider_teardown;
+static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
+
+/* Filled once and for all: programs ask for algorithms before there is any key. */
+#define NAMES_RSA     "RSA:rsaEncryption:1.2.840.113549.1.1.1"
+#define NAMES_EC      "EC:id-ecPublicKey:1.2.840.10045.2.1"
+#define NAMES_ED25519 "ED25519:1.3.101.112"
+
+static const OSSL_ALGORITHM keymgmt_algorithms[] = {
+    {NAMES_RSA, PROVIDER_PROPERTY, rsa_keymgmt, "RSA key in a store"},
+    {NAMES_EC, PROVIDER_PROPERTY, ec_keymgmt, "EC key in a store"},
+    {NAMES_ED25519, PROVIDER_PROPERTY, ed25519_keymgmt, "Ed25519 key in a store"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM signature_algorithms[] = {
+    {NAMES_RSA, PROVIDER_PROPERTY, rsa_signature, "RSASSA-PKCS1-v1_5 and RSASSA-PSS by a store"},
+    {"ECDSA", PROVIDER_PROPERTY, ecdsa_signature, "ECDSA by a store"},
+    {NAMES_ED25519, PROVIDER_PROPERTY, eddsa_signature, "EdDSA by a store"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM asymmetric_cipher_algorithms[] = {
+    {NAMES_RSA, PROVIDER_PROPERTY, rsa_asymmetric_cipher, "RSAES by a store"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM key_exchange_algorithms[] = {
+    {"ECDH", PROVIDER_PROPERTY, ecdh_key_exchange, "ECDH by a store"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static const OSSL_ALGORITHM *const operations[] = {
+    [OSSL_OP_KEYMGMT] = keymgmt_algorithms,
+    [OSSL_OP_KEYEXCH] = key_exchange_algorithms,
+    [OSSL_OP_SIGNATURE] = signature_algorithms,
+    [OSSL_OP_ASYM_CIPHER] = asymmetric_cipher_algorithms,
+};
+
+const OSSL_ALGORITHM *provider_algorithms(int operation)
+{
+    if (operation < 0 || (size_t)operation >= sizeof(operations) / sizeof(operations[0]))
+        return NULL;
+    return operations[operation];
+}
+
+static const OSSL_ALGORITHM *provider_query_operation(void *context, int operation, int *no_cache)
+{
+    (void)context;
+    *no_cache = 0;
+    return provider_algorithms(operation);
+}
+
+static const OSSL_PARAM gettable[] = {
+    OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
+    OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
+    OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, NULL, 0),
+    OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, NULL, 0),
+    OSSL_PARAM_END,
+};
+
+const OSSL_PARAM *provider_gettable_params(void *context)
+{
+    (void)context;
+    return gettable;
+}
+
+int provider_get_params(void *context, OSSL_PARAM parameters[])
+{
+    (void)context;
+    OSSL_PARAM *parameter = OSSL_PARAM_locate(parameters, OSSL_PROV_PARAM_NAME);
+    if (parameter != NULL && !OSSL_PARAM_set_utf8_ptr(parameter, "Keywright"))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_PROV_PARAM_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_set_utf8_ptr(parameter, KW_VERSION))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_PROV_PARAM_BUILDINFO);
+    if (parameter != NULL && !OSSL_PARAM_set_utf8_ptr(parameter, KW_VERSION))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_PROV_PARAM_STATUS);
+    return parameter == NULL || OSSL_PARAM_set_int(parameter, 1);
+}
+
+static void provider_teardown(void *context)
+{
+    free(context);
+}
+
+static const OSSL_DISPATCH provider_dispatch[] = {
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))provider_teardown},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))provider_query_operation},
+    {0, NULL},
+};
+
+int provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context)
+{
+    OSSL_FUNC_core_get_libctx_fn *get_library = NULL;
+    for (; in->function_id != 0; in++)
+        if (in->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
+            get_library = OSSL_FUNC_core_get_libctx(in);
+    if (get_library == NULL)
+        return 0;
+    struct provider *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return 0;
+    /* A provider that is built in shares the library's libcrypto, where this type is the library context itself. */
+    made->library = (OSSL_LIB_CTX *)get_library(handle);
+    *context = made;
+    *out = provider_dispatch;
+    return 1;
+}
+
+/* ---- What the algorithms share ---- */
+
+void held_clear(struct held *held)
+{
+    kw_key_free(held->key);
+    EVP_PKEY_free(held->public);
+    *held = (struct held){0};
+}
+
+static int held_set(struct held *held, const struct held *from)
+{
+    struct held taken = *from;
+    if (!EVP_PKEY_up_ref(taken.public))
+        return 0;
+    if (taken.key != NULL)
+        key_reference(taken.key);
+    held_clear(held);
+    *held = taken;
+    return 1;
+}
+
+int held_take(struct held *held, const struct keydata *data, bool private)
+{
+    if (data == NULL || !data->has_public)
+        return failure_set(KW_INVALID_ARGUMENT, "the operation needs a key and was given none");
+    if (private && data->key == NULL)
+        return failure_set(KW_INVALID_ARGUMENT, "the operation needs a private key and was given a public key");
+    return held_set(held, &(struct held){data->provider, data->key, data->public, data->pkcs1});
+}
+
+int held_copy(struct held *copy, const struct held *held)
+{
+    *copy = (struct held){0};
+    return held->public == NULL || held_set(copy, held);
+}
+
+EVP_PKEY_CTX *held_delegate(const struct held *held)
+{
+    return EVP_PKEY_CTX_new_from_pkey(held->provider->library, held->public, DELEGATE_PROPERTY);
+}
+
+kw_hash digest_hash(const EVP_MD *digest)
+{
+    for (kw_hash hash = KW_HASH_SHA1; hash <= KW_HASH_SHA512; hash++)
+        if (EVP_MD_is_a(digest, hash_name(hash)))
+            return hash;
+    return KW_HASH_NONE;
+}
+
+kw_hash digest_named(const struct provider *provider, const char *name)
+{
+    EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
+    const kw_hash hash = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
+    EVP_MD_free(digest);
+    if (hash == KW_HASH_NONE)
+        failure_set(KW_UNSUPPORTED, "the hash %s is not supported; SHA-224, SHA-256, SHA-384 and SHA-512 are", name);
+    return hash;
+}
+
+bool parameter_number(const OSSL_PARAM *parameter, const struct numbered_name *names, size_t count, int *number)
+{
+    if (parameter->data_type != OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_get_int(parameter, number);
+    const char *text = NULL;
+    if (!OSSL_PARAM_get_utf8_string_ptr(parameter, &text) || text == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (OPENSSL_strcasecmp(text, names[i].name) == 0) {
+            *number = names[i].number;
+            return true;
+        }
+    }
+    return false;
+}
+
+int parameter_answer(OSSL_PARAM *parameter, const struct numbered_name *names, size_t count, int number)
+{
+    if (parameter->data_type != OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_set_int(parameter, number);
+    for (size_t i = 0; i < count; i++)
+        if (names[i].number == number)
+            return OSSL_PARAM_set_utf8_string(parameter, names[i].name);
+    return 0;
+}

@@ -1,0 +1,380 @@
+/*
+ * Signatures. The message is hashed here and the digest signed by the store; for EdDSA the store gets the message. Beginning an operation
+ * calls no backend (TLS begins one as a probe at each handshake), nor does asking how long a signature is. Verification and
+ * AlgorithmIdentifiers are the default provider's, with the public key.
+ */
+#include "openssl/signature.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+
+static OSSL_FUNC_signature_newctx_fn rsa_newctx, ecdsa_newctx, eddsa_newctx;
+static OSSL_FUNC_signature_freectx_fn signature_freectx;
+static OSSL_FUNC_signature_dupctx_fn signature_dupctx;
+static OSSL_FUNC_signature_sign_init_fn signature_sign_init;
+static OSSL_FUNC_signature_sign_fn signature_sign;
+static OSSL_FUNC_signature_verify_init_fn signature_verify_init;
+static OSSL_FUNC_signature_verify_fn signature_verify;
+static OSSL_FUNC_signature_digest_sign_init_fn signature_digest_sign_init;
+static OSSL_FUNC_signature_digest_sign_update_fn signature_digest_update;
+static OSSL_FUNC_signature_digest_sign_final_fn signature_digest_sign_final;
+static OSSL_FUNC_signature_digest_verify_init_fn signature_digest_verify_init;
+static OSSL_FUNC_signature_digest_verify_final_fn signature_digest_verify_final;
+static OSSL_FUNC_signature_digest_sign_fn eddsa_digest_sign;
+static OSSL_FUNC_signature_digest_verify_fn eddsa_digest_verify;
+
+/* ---- Life ---- */
+
+static void *signature_new(const struct provider *provider, kw_key_type type)
+{
+    struct signature *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    made->provider = provider;
+    made->type = type;
+    made->padding = RSA_PKCS1_PADDING;
+    made->salt_length = RSA_PSS_SALTLEN_AUTO;
+    return made;
+}
+
+static void *rsa_newctx(void *provider, const char *properties)
+{
+    (void)properties;
+    return signature_new(provider, KW_KEY_RSA);
+}
+
+static void *ecdsa_newctx(void *provider, const char *properties)
+{
+    (void)properties;
+    return signature_new(provider, KW_KEY_EC);
+}
+
+static void *eddsa_newctx(void *provider, const char *properties)
+{
+    (void)properties;
+    return signature_new(provider, KW_KEY_ED25519);
+}
+
+static void signature_freectx(void *context)
+{
+    struct signature *signature = context;
+    if (signature == NULL)
+        return;
+    EVP_MD_CTX_free(signature->content);
+    held_clear(&signature->held);
+    free(signature);
+}
+
+static void *signature_dupctx(void *context)
+{
+    const struct signature *from = context;
+    struct signature *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    *made = *from;
+    made->content = from->content != NULL ? EVP_MD_CTX_new() : NULL;
+    bool copied = held_copy(&made->held, &from->held);
+    if (from->content != NULL)
+        copied = copied && made->content != NULL && EVP_MD_CTX_copy_ex(made->content, from->content);
+    if (!copied) {
+        signature_freectx(made);
+        made = NULL;
+    }
+    return made;
+}
+
+/* ---- Beginning ---- */
+
+/* libcrypto gives no key when the one of an earlier init stays. */
+static int begin(struct signature *signature, const struct keydata *key, bool verifying, const OSSL_PARAM parameters[])
+{
+    failure_forget();
+    EVP_MD_CTX_free(signature->content);
+    signature->content = NULL;
+    signature->verifying = verifying;
+    if (key != NULL ? !held_take(&signature->held, key, !verifying) : signature->held.public == NULL)
+        return key == NULL ? failure_set(KW_INVALID_ARGUMENT, "a signature was begun without a key") : 0;
+    return signature_set_ctx_params(signature, parameters);
+}
+
+static int signature_sign_init(void *context, void *key, const OSSL_PARAM parameters[])
+{
+    return begin(context, key, false, parameters);
+}
+
+static int signature_verify_init(void *context, void *key, const OSSL_PARAM parameters[])
+{
+    return begin(context, key, true, parameters);
+}
+
+static int digest_begin(struct signature *signature, const char *name, const struct keydata *key, bool verifying,
+                        const OSSL_PARAM parameters[])
+{
+    if (signature->type == KW_KEY_ED25519) {
+        if (name != NULL && name[0] != '\0')
+            return failure_set(KW_INVALID_ARGUMENT, "EdDSA signs the message itself; it takes no digest such as %s",
+                               name);
+        return begin(signature, key, verifying, parameters);
+    }
+    if (name == NULL || name[0] == '\0')
+        name = hash_name(signature->hash != KW_HASH_NONE ? signature->hash : KW_HASH_SHA256);
+    const kw_hash hash = digest_named(signature->provider, name);
+    if (hash == KW_HASH_NONE)
+        return 0;
+    signature->hash = hash;
+    if (!begin(signature, key, verifying, parameters))
+        return 0;
+    EVP_MD *digest = EVP_MD_fetch(signature->provider->library, hash_name(hash), DELEGATE_PROPERTY);
+    signature->content = EVP_MD_CTX_new();
+    const int begun =
+        digest != NULL && signature->content != NULL && EVP_DigestInit_ex2(signature->content, digest, NULL);
+    EVP_MD_free(digest);
+    return begun;
+}
+
+static int signature_digest_sign_init(void *context, const char *name, void *key, const OSSL_PARAM parameters[])
+{
+    return digest_begin(context, name, key, false, parameters);
+}
+
+static int signature_digest_verify_init(void *context, const char *name, void *key, const OSSL_PARAM parameters[])
+{
+    return digest_begin(context, name, key, true, parameters);
+}
+
+static int signature_digest_update(void *context, const unsigned char *data, size_t length)
+{
+    struct signature *signature = context;
+    return signature->content != NULL && EVP_DigestUpdate(signature->content, data, length);
+}
+
+/* ---- Signing ---- */
+
+/* The longest salt that fits: RFC 8017, section 9.1.1 step 3. */
+static int pss_longest_salt(const struct signature *signature)
+{
+    const int encoded = (EVP_PKEY_get_bits(signature->held.public) - 1 + 7) / 8;
+    return encoded - (int)hash_length(signature->hash) - 2;
+}
+
+/* What PSS_SALTLEN says in bytes; negative: no salt of this length fits. */
+static int pss_salt(const struct signature *signature)
+{
+    const int digest = (int)hash_length(signature->hash), longest = pss_longest_salt(signature);
+    switch (signature->salt_length) {
+    case RSA_PSS_SALTLEN_DIGEST:
+        return digest <= longest ? digest : -1;
+    case RSA_PSS_SALTLEN_MAX:
+        return longest;
+    default:
+        if (signature->salt_length >= 0)
+            return signature->salt_length <= longest ? signature->salt_length : -1;
+        return digest < longest ? digest : longest; /* FIPS 186-5: at most the digest's length */
+    }
+}
+
+/* Which of ours a digest without a name is, by its length. */
+static kw_hash hash_of_length(size_t length)
+{
+    for (kw_hash hash = KW_HASH_SHA1; hash <= KW_HASH_SHA512; hash++)
+        if (hash_length(hash) == length)
+            return hash;
+    return KW_HASH_NONE;
+}
+
+static int algorithm_of(const struct signature *signature, size_t digest_length, kw_algorithm *algorithm)
+{
+    *algorithm = (kw_algorithm){.size = sizeof(*algorithm), .hash = signature->hash};
+    if (signature->type == KW_KEY_ED25519) {
+        algorithm->scheme = KW_SCHEME_EDDSA;
+        algorithm->hash = KW_HASH_NONE;
+        algorithm->is_message = 1;
+        return 1;
+    }
+    if (signature->type == KW_KEY_EC && algorithm->hash == KW_HASH_NONE)
+        algorithm->hash = hash_of_length(digest_length);
+    if (algorithm->hash == KW_HASH_NONE)
+        return failure_set(KW_UNSUPPORTED,
+                           "a signature needs the digest's name: set one of SHA-224, SHA-256, SHA-384 and SHA-512");
+    if (algorithm->hash == KW_HASH_SHA1)
+        return failure_set(KW_REFUSED, "no new signatures are made with SHA-1");
+    if (digest_length != hash_length(algorithm->hash))
+        return failure_set(KW_INVALID_ARGUMENT, "a digest of %zu bytes cannot be one of %s", digest_length,
+                           hash_name(algorithm->hash));
+    if (signature->type == KW_KEY_EC) {
+        algorithm->scheme = KW_SCHEME_ECDSA;
+    } else if (signature->padding == RSA_PKCS1_PADDING) {
+        algorithm->scheme = KW_SCHEME_RSA_PKCS1;
+    } else {
+        const int salt = pss_salt(signature);
+        if (salt < 0)
+            return failure_set(KW_INVALID_ARGUMENT, "the key is too short for PSS with %s and this salt",
+                               hash_name(algorithm->hash));
+        algorithm->scheme = KW_SCHEME_RSA_PSS;
+        algorithm->mgf_hash = signature->mgf_hash;
+        algorithm->salt_length = (uint32_t)salt;
+    }
+    return 1;
+}
+
+static int sign(struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
+                const unsigned char *input, size_t input_length)
+{
+    const int longest = signature->held.public != NULL ? EVP_PKEY_get_size(signature->held.public) : 0;
+    kw_algorithm algorithm;
+    kw_error error = {0};
+    if (longest <= 0 || signature->verifying)
+        return failure_set(KW_INVALID_ARGUMENT, "a signature was asked for that was not begun");
+    if (out == NULL) {
+        *length = (size_t)longest;
+        return 1;
+    }
+    if (!algorithm_of(signature, input_length, &algorithm))
+        return 0;
+    kw_output output = {out, capacity, 0};
+    if (kw_key_sign(signature->held.key, &algorithm, (kw_input){input, input_length}, &output, &error) != KW_OK)
+        return failure_keep(&error);
+    *length = output.length;
+    return 1;
+}
+
+static int signature_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
+                          const unsigned char *digest, size_t digest_length)
+{
+    failure_forget();
+    return sign(context, out, length, capacity, digest, digest_length);
+}
+
+static int signature_digest_sign_final(void *context, unsigned char *out, size_t *length, size_t capacity)
+{
+    struct signature *signature = context;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_length = 0;
+    failure_forget();
+    if (signature->content == NULL)
+        return failure_set(KW_INVALID_ARGUMENT, "a signature was asked for that was not begun");
+    if (out != NULL && !EVP_DigestFinal_ex(signature->content, digest, &digest_length))
+        return 0;
+    return sign(signature, out, length, capacity, digest, digest_length);
+}
+
+static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
+                             const unsigned char *message, size_t message_length)
+{
+    failure_forget();
+    return sign(context, out, length, capacity, message, message_length);
+}
+
+/* ---- What the default provider does with the public key ---- */
+
+EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
+{
+    OSSL_PARAM parameters[5], *next = parameters;
+    char digest[16] = "", mgf[16] = "";
+    int padding = signature->padding, salt = signature->salt_length;
+    if (signature->hash != KW_HASH_NONE) {
+        OPENSSL_strlcpy(digest, hash_name(signature->hash), sizeof(digest));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, digest, 0);
+    }
+    if (signature->type == KW_KEY_RSA)
+        *next++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PAD_MODE, &padding);
+    if (signature->type == KW_KEY_RSA && padding == RSA_PKCS1_PSS_PADDING) {
+        if (!signature->verifying)
+            salt = pss_salt(signature);
+        *next++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt);
+        if (signature->mgf_hash != KW_HASH_NONE) {
+            OPENSSL_strlcpy(mgf, hash_name(signature->mgf_hash), sizeof(mgf));
+            *next++ = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, mgf, 0);
+        }
+    }
+    *next = OSSL_PARAM_construct_end();
+    EVP_PKEY_CTX *context = held_delegate(&signature->held);
+    if (context == NULL || EVP_PKEY_verify_init(context) <= 0 || EVP_PKEY_CTX_set_params(context, parameters) <= 0) {
+        EVP_PKEY_CTX_free(context);
+        context = NULL;
+    }
+    return context;
+}
+
+static int signature_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *digest,
+                            size_t digest_length)
+{
+    EVP_PKEY_CTX *verifier = signature_delegate(context);
+    const int valid = verifier != NULL && EVP_PKEY_verify(verifier, bytes, length, digest, digest_length) == 1;
+    EVP_PKEY_CTX_free(verifier);
+    return valid;
+}
+
+static int signature_digest_verify_final(void *context, const unsigned char *bytes, size_t length)
+{
+    struct signature *signature = context;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_length = 0;
+    return signature->content != NULL && EVP_DigestFinal_ex(signature->content, digest, &digest_length) &&
+           signature_verify(signature, bytes, length, digest, digest_length);
+}
+
+static int eddsa_digest_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *message,
+                               size_t message_length)
+{
+    const struct signature *signature = context;
+    EVP_MD_CTX *verifier = EVP_MD_CTX_new();
+    const int valid = verifier != NULL &&
+                      EVP_DigestVerifyInit_ex(verifier, NULL, NULL, signature->provider->library, DELEGATE_PROPERTY,
+                                              signature->held.public, NULL) == 1 &&
+                      EVP_DigestVerify(verifier, bytes, length, message, message_length) == 1;
+    EVP_MD_CTX_free(verifier);
+    return valid;
+}
+
+#define COMMON_FUNCTIONS                                                                                               \
+    {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))signature_freectx},                                                  \
+        {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))signature_dupctx},                                                \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))signature_digest_sign_init},                            \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))signature_digest_verify_init},                        \
+    {                                                                                                                  \
+        OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))signature_get_ctx_params                                   \
+    }
+
+#define DIGEST_FUNCTIONS                                                                                               \
+    {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))signature_sign_init},                                              \
+        {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))signature_sign},                                                    \
+        {OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))signature_verify_init},                                      \
+        {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))signature_verify},                                                \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))signature_digest_update},                             \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))signature_digest_sign_final},                          \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))signature_digest_update},                           \
+        {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))signature_digest_verify_final},                      \
+    {                                                                                                                  \
+        OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))signature_set_ctx_params                                   \
+    }
+
+const OSSL_DISPATCH rsa_signature[] = {
+    COMMON_FUNCTIONS,
+    DIGEST_FUNCTIONS,
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))rsa_newctx},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))rsa_gettable_ctx_params},
+    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))rsa_settable_ctx_params},
+    {0, NULL},
+};
+
+const OSSL_DISPATCH ecdsa_signature[] = {
+    COMMON_FUNCTIONS,
+    DIGEST_FUNCTIONS,
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))ecdsa_newctx},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))ecdsa_gettable_ctx_params},
+    {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))ecdsa_settable_ctx_params},
+    {0, NULL},
+};
+
+const OSSL_DISPATCH eddsa_signature[] = {
+    COMMON_FUNCTIONS,
+    {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))eddsa_newctx},
+    {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))eddsa_digest_sign},
+    {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))eddsa_digest_verify},
+    {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))eddsa_gettable_ctx_params},
+    {0, NULL},
+};

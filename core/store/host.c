@@ -1,0 +1,382 @@
+#include "store/host.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/secret.h"
+#include "store/options.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What became of one secret option. Values are known by their HMAC under a random key of this process alone. */
+struct memory_of_secret {
+    const kw_option *option;
+    unsigned char last[SHA256_LENGTH], refused[SHA256_LENGTH];
+    bool has_last, has_refused;
+};
+
+struct kw_host_context {
+    kw_host table;
+    struct crypto *crypto;
+    struct catalogue *catalogue;
+    const struct log *log;
+    const struct settings *settings;
+    const struct store_settings *store;
+    struct source_reader reader;
+    struct secret key;
+    pthread_mutex_t lock; /* guards the secrets below; a leaf, never held across a callback */
+    bool has_lock;
+    struct memory_of_secret *secrets;
+    size_t secret_count;
+};
+
+/* ---- What is said during a call -------------------------------------------------------------------- */
+
+static _Thread_local char call_sentence[512];
+static _Thread_local kw_error call_error;
+
+void host_call_begin(void)
+{
+    call_sentence[0] = '\0';
+    call_error.status = KW_OK;
+}
+
+const char *host_call_sentence(void)
+{
+    return call_sentence;
+}
+
+const kw_error *host_call_error(void)
+{
+    return call_error.status == KW_OK ? NULL : &call_error;
+}
+
+static kw_status service_result(kw_status status, const kw_error *error)
+{
+    if (status != KW_OK && status != KW_BUFFER_TOO_SMALL)
+        call_error = *error;
+    return status;
+}
+
+static void service_log(kw_host_context *host, kw_log_level level, const char *sentence)
+{
+    log_write(host->log, level, "store %s: %s", host->store->name, sentence == NULL ? "" : sentence);
+}
+
+static void service_report(kw_host_context *host, const char *sentence)
+{
+    (void)host;
+    snprintf(call_sentence, sizeof(call_sentence), "%s", sentence == NULL ? "" : sentence);
+}
+
+/* ---- Secrets ---------------------------------------------------------------------------------------- */
+
+static void *service_secret_allocate(kw_host_context *host, size_t length)
+{
+    (void)host;
+    return secret_allocate(length);
+}
+
+static void service_secret_free(kw_host_context *host, void *memory, size_t length)
+{
+    (void)host;
+    secret_free(memory, length);
+}
+
+static struct memory_of_secret *secret_find(kw_host_context *host, const char *option)
+{
+    for (size_t i = 0; option != NULL && i < host->secret_count; i++)
+        if (strcmp(host->secrets[i].option->name, option) == 0)
+            return &host->secrets[i];
+    return NULL;
+}
+
+/* Reads the option's source as it is now; nothing is kept between two requests. */
+static kw_status secret_read(kw_host_context *host, const char *option, struct secret *value, kw_error *error)
+{
+    kw_status status;
+    const struct option_setting *const setting = options_setting(host->store, option);
+    char *source = NULL, *what = NULL;
+
+    if (setting == NULL)
+        return settings_error(host->settings, host->store->place, error, "the store '%s' needs the option '%s'",
+                              host->store->name, option);
+    source = source_resolve(setting->text, host->settings->directory);
+    what = text_format("%s of store %s", option, host->store->name);
+    if (source == NULL || what == NULL) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = source_read(source, &host->reader, what, false, value, error);
+out:
+    if (source != NULL)
+        secret_wipe(source, strlen(source)); /* it may be an inline one */
+    free(source);
+    free(what);
+    return status;
+}
+
+static kw_status secret_hand_out(kw_host_context *host, struct memory_of_secret *memory, const struct secret *value,
+                                 kw_output *secret, kw_error *error)
+{
+    unsigned char mac[SHA256_LENGTH];
+    bool refused;
+    kw_status status = crypto_hmac_sha256(host->crypto, secret_view(&host->key), secret_view(value), mac, error);
+
+    if (status != KW_OK)
+        return status;
+    pthread_mutex_lock(&host->lock);
+    refused = memory->has_refused && crypto_equal(memory->refused, mac, sizeof(mac));
+    if (!refused) {
+        memcpy(memory->last, mac, sizeof(mac));
+        memory->has_last = true;
+        memory->has_refused = false; /* the source has changed since */
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (refused) {
+        status = error_set(error, KW_SECRET_REFUSED, "the %s of store %s was refused before and has not changed since",
+                           memory->option->name, host->store->name);
+        error_remedy(error,
+                     "put the right one where the configuration says that it is; it is not tried again before that");
+        return status;
+    }
+    return output_copy(secret, secret_view(value));
+}
+
+static kw_status service_secret_request(kw_host_context *host, const kw_call *call, const char *option,
+                                        kw_output *secret)
+{
+    kw_error error = {0};
+    struct secret value = {0};
+    struct memory_of_secret *const memory = secret_find(host, option);
+    kw_status status;
+
+    (void)call; /* a person may take longer than any deadline */
+    if (secret == NULL)
+        return service_result(error_set(&error, KW_INVALID_ARGUMENT, "there is no buffer for the secret"), &error);
+    if (secret->data == NULL || secret->capacity < KW_SECRET_MAXIMUM) {
+        secret->length = KW_SECRET_MAXIMUM;
+        return KW_BUFFER_TOO_SMALL;
+    }
+    if (memory == NULL)
+        return service_result(error_set(&error, KW_CONFIGURATION,
+                                        "the plugin asks for '%s', which is none of its secret options",
+                                        option == NULL ? "" : option),
+                              &error);
+    status = secret_read(host, option, &value, &error);
+    if (status == KW_OK)
+        status = secret_hand_out(host, memory, &value, secret, &error);
+    secret_clear(&value);
+    return service_result(status, &error);
+}
+
+static void memory_refuse(struct memory_of_secret *memory)
+{
+    if (!memory->has_last)
+        return;
+    memcpy(memory->refused, memory->last, sizeof(memory->refused));
+    memory->has_refused = true;
+    memory->has_last = false;
+}
+
+static void service_secret_refused(kw_host_context *host, const char *option)
+{
+    struct memory_of_secret *const memory = secret_find(host, option);
+
+    if (memory == NULL)
+        return;
+    pthread_mutex_lock(&host->lock);
+    memory_refuse(memory);
+    pthread_mutex_unlock(&host->lock);
+}
+
+void host_secrets_refused(kw_host_context *host)
+{
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; i < host->secret_count; i++)
+        memory_refuse(&host->secrets[i]);
+    pthread_mutex_unlock(&host->lock);
+}
+
+void host_secret_changed(kw_host_context *host, const char *option)
+{
+    struct memory_of_secret *const memory = secret_find(host, option);
+
+    if (memory == NULL)
+        return;
+    pthread_mutex_lock(&host->lock);
+    memory->has_last = memory->has_refused = false;
+    pthread_mutex_unlock(&host->lock);
+}
+
+/* ---- Records ----------------------------------------------------------------------------------------- */
+
+/* What only a broken plugin gives; the catalogue holds names and values against their bounds. */
+static kw_status record_check(kw_input input, kw_error *error)
+{
+    if (input.data == NULL && input.length > 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "a record's name or value has a length and no bytes");
+    return KW_OK;
+}
+
+static kw_status service_record_get(kw_host_context *host, kw_input name, kw_output *value)
+{
+    kw_error error = {0};
+    kw_status status = record_check(name, &error);
+
+    if (status == KW_OK)
+        status = catalogue_record_get(host->catalogue, host->store->id, name, value, &error);
+    return service_result(status, &error);
+}
+
+static kw_status service_record_put(kw_host_context *host, kw_input name, kw_input value)
+{
+    kw_error error = {0};
+    kw_status status = record_check(name, &error);
+
+    if (status == KW_OK)
+        status = record_check(value, &error);
+    if (status == KW_OK)
+        status = catalogue_record_put(host->catalogue, host->store->id, name, value, &error);
+    return service_result(status, &error);
+}
+
+static kw_status service_record_swap(kw_host_context *host, kw_input name, kw_input expected, kw_input value)
+{
+    kw_error error = {0};
+    kw_status status = record_check(name, &error);
+
+    if (status == KW_OK)
+        status = record_check(value, &error);
+    if (status == KW_OK)
+        status = catalogue_record_swap(host->catalogue, host->store->id, name, expected, value, &error);
+    return service_result(status, &error);
+}
+
+static kw_status service_record_delete(kw_host_context *host, kw_input name)
+{
+    kw_error error = {0};
+    kw_status status = record_check(name, &error);
+
+    if (status == KW_OK)
+        status = catalogue_record_delete(host->catalogue, host->store->id, name, &error);
+    return service_result(status, &error);
+}
+
+static kw_status service_record_next(kw_host_context *host, kw_input prefix, kw_input after, kw_output *name)
+{
+    kw_error error = {0};
+    kw_status status = record_check(prefix, &error);
+
+    if (status == KW_OK)
+        status = record_check(after, &error);
+    if (status == KW_OK)
+        status = catalogue_record_next(host->catalogue, host->store->id, prefix, after, name, &error);
+    return service_result(status, &error);
+}
+
+/* ---- Clock and random --------------------------------------------------------------------------------- */
+
+static uint64_t service_clock(kw_host_context *host)
+{
+    (void)host;
+    return clock_milliseconds();
+}
+
+static kw_status service_random(kw_host_context *host, kw_output *output)
+{
+    kw_error error = {0};
+    const kw_status status = crypto_random(host->crypto, output->data, output->capacity, &error);
+
+    if (status == KW_OK)
+        output->length = output->capacity;
+    return service_result(status, &error);
+}
+
+/* ---- The host ------------------------------------------------------------------------------------------ */
+
+static const kw_host services = {
+    .size = sizeof(kw_host),
+    .log = service_log,
+    .report = service_report,
+    .secret_allocate = service_secret_allocate,
+    .secret_free = service_secret_free,
+    .secret_request = service_secret_request,
+    .secret_refused = service_secret_refused,
+    .record_get = service_record_get,
+    .record_put = service_record_put,
+    .record_swap = service_record_swap,
+    .record_delete = service_record_delete,
+    .record_next = service_record_next,
+    .clock = service_clock,
+    .random = service_random,
+};
+
+kw_status host_new(const struct stores_options *options, const struct store_settings *settings,
+                   const struct module *module, kw_host_context **host, kw_error *error)
+{
+    kw_status status;
+    kw_host_context *made = calloc(1, sizeof(*made));
+
+    if (made == NULL)
+        return error_memory(error);
+    made->table = services;
+    made->table.context = made;
+    made->crypto = options->crypto;
+    made->catalogue = options->catalogue;
+    made->log = options->log;
+    made->settings = options->settings;
+    made->store = settings;
+    /* Files that others may read were warned about with the settings. */
+    made->reader = (struct source_reader){
+        .prompt = options->prompt, .user = options->user, .allow_inline = options->settings->allow_inline_secrets};
+    made->has_lock = pthread_mutex_init(&made->lock, NULL) == 0;
+    made->secrets = calloc(module->plugin.option_count + 1, sizeof(*made->secrets));
+    if (!made->has_lock || made->secrets == NULL) {
+        status = error_memory(error);
+        goto out;
+    }
+    for (size_t i = 0; i < module->plugin.option_count; i++)
+        if (module->plugin.options[i].type == KW_OPTION_SECRET)
+            made->secrets[made->secret_count++].option = &module->plugin.options[i];
+    status = secret_new(&made->key, SHA256_LENGTH, error);
+    if (status != KW_OK)
+        goto out;
+    made->key.length = SHA256_LENGTH;
+    status = crypto_random(options->crypto, made->key.data, made->key.length, error);
+    if (status != KW_OK)
+        goto out;
+    *host = made;
+    made = NULL;
+out:
+    host_free(made);
+    return status;
+}
+
+void host_free(kw_host_context *host)
+{
+    if (host == NULL)
+        return;
+    secret_clear(&host->key);
+    free(host->secrets);
+    if (host->has_lock)
+        pthread_mutex_destroy(&host->lock);
+    free(host);
+}
+
+const kw_host *host_table(const kw_host_context *host)
+{
+    return &host->table;
+}
+
+void host_fork_prepare(kw_host_context *host)
+{
+    pthread_mutex_lock(&host->lock);
+}
+
+void host_fork_done(kw_host_context *host)
+{
+    pthread_mutex_unlock(&host->lock);
+}

@@ -1,0 +1,28 @@
+/* The services that the host offers one store's plugin: the table kw_host of plugin.h. */
+#ifndef KEYWRIGHT_STORE_HOST_H
+#define KEYWRIGHT_STORE_HOST_H
+
+#include "store/store.h"
+
+/* `settings` and `module` must live as long as the host. */
+KW_MUST_USE kw_status host_new(const struct stores_options *options, const struct store_settings *settings,
+                               const struct module *module, kw_host_context **host, kw_error *error);
+void host_free(kw_host_context *host);
+const kw_host *host_table(const kw_host_context *host);
+
+/* Forgets what was reported in this thread: at the start of each call. */
+void host_call_begin(void);
+/* What the plugin reported in this thread since then; "" for nothing. */
+const char *host_call_sentence(void);
+/* The last failure of a host service in this thread since then, or NULL: why the plugin could not go on. */
+const kw_error *host_call_error(void);
+
+/* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
+void host_secrets_refused(kw_host_context *host);
+/* After a change of the secret: what was refused before may be right now. */
+void host_secret_changed(kw_host_context *host, const char *option);
+
+void host_fork_prepare(kw_host_context *host);
+void host_fork_done(kw_host_context *host); /* on both sides */
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * A key in a store: the handle behind kw_key of keywright.h. Counted references; the public key is read once, at open. The public
+ * functions on kw_key are defined in key.c, and all private-key operations of the library go through them.
+ */
+#ifndef KEYWRIGHT_STORE_KEY_H
+#define KEYWRIGHT_STORE_KEY_H
+
+#include "base/secret.h"
+#include "store/store.h"
+
+KW_MUST_USE kw_status key_open(struct store *store, kw_input locator, kw_key **key, kw_error *error);
+/* A key of which only the SubjectPublicKeyInfo is known: verifies and encrypts; key_store is NULL, private operations are KW_UNSUPPORTED. */
+KW_MUST_USE kw_status key_open_public(struct crypto *crypto, kw_input spki, kw_key **key, kw_error *error);
+/* Another reference; kw_key_free gives one back. */
+kw_key *key_reference(kw_key *key);
+struct store *key_store(const kw_key *key);
+/* The public key in the default provider of the library's context; lives as long as the key. */
+EVP_PKEY *key_public_pkey(const kw_key *key);
+/* rsa-3072, ec-p256, ...: lives for ever, or NULL when it is none of the names. */
+const char *key_name(const kw_key *key);
+
+/* PKCS#8 in locked memory. Errors: KW_REFUSED, KW_UNSUPPORTED (the store does not give it out). */
+KW_MUST_USE kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *error);
+
+/*
+ * RSA PKCS#1 v1.5 decryption with implicit rejection (raw RSA in the store, unpadding here in constant time, seed
+ * HKDF-Expand(catalogue key, "reject" || SHA-256(SPKI))): an invalid ciphertext gives a pseudo-random message, never an error.
+ * For CMS, and for raw use only where the certificate's settings allow it. KW_UNSUPPORTED: the store has no raw RSA.
+ * `plaintext->capacity` must be the modulus' length.
+ */
+KW_MUST_USE kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plaintext, kw_error *error);
+
+/* Lets kw_key_decrypt take KW_SCHEME_RSA_PKCS1 on this handle; otherwise it is refused. Before the handle is shared. */
+void key_allow_pkcs1_decrypt(kw_key *key);
+
+/* The names of keys as on the command line. */
+struct key_kind {
+    const char *name;
+    kw_key_type type;
+    uint32_t bits;
+    kw_curve curve;
+};
+/* NULL: there is no such name. */
+const struct key_kind *key_kind_find(const char *name);
+/* All, ending with a row whose name is NULL. */
+extern const struct key_kind key_kinds[];
+
+#endif

@@ -1,0 +1,340 @@
+/* The stores of one configuration: which there are, and that each is opened once. */
+#include "base/buffer.h"
+#include "store/instance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stores {
+    struct store **rows; /* in the order of the configuration, which is also the order of their locks */
+    size_t count;
+};
+
+/* ---- Checking ----------------------------------------------------------------------------------------- */
+
+/* A plugin that cannot be loaded is a mistake of the configuration that names it. */
+static kw_status module_find(const struct settings *settings, const struct store_settings *store,
+                             const struct module **module, kw_error *error)
+{
+    kw_error inner = {0};
+    kw_status status = KW_OK;
+    const char **directories = calloc(settings->plugin_directory_count + 1, sizeof(*directories));
+
+    if (directories == NULL) {
+        status = error_memory(error);
+        goto out;
+    }
+    for (size_t i = 0; i < settings->plugin_directory_count; i++)
+        directories[i] = settings->plugin_directories[i];
+    status = loader_open(store->plugin, directories, settings->plugin_directory_count, module, &inner);
+    if (status == KW_OK)
+        goto out;
+    if (status == KW_OUT_OF_MEMORY) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = settings_error(settings, store->plugin_place, error, "%s", inner.message);
+    if (inner.remedy[0] != '\0')
+        error_remedy(error, "%s", inner.remedy);
+out:
+    free(directories);
+    return status;
+}
+
+static kw_status store_check(const struct settings *settings, const struct store_settings *store,
+                             const struct module **module, struct options *options, kw_error *error)
+{
+    const kw_status status = module_find(settings, store, module, error);
+
+    return status == KW_OK ? options_read(settings, store, *module, options, error) : status;
+}
+
+kw_status stores_check(const struct settings *settings, kw_error *error)
+{
+    kw_status status = KW_OK;
+
+    for (size_t i = 0; i < settings->store_count && status == KW_OK; i++) {
+        struct options options = {0};
+        const struct module *module = NULL;
+        status = store_check(settings, &settings->stores[i], &module, &options, error);
+        options_clear(&options);
+    }
+    return status;
+}
+
+/* ---- Making -------------------------------------------------------------------------------------------- */
+
+static void store_free(struct store *store)
+{
+    if (store == NULL)
+        return;
+    store_close(store);
+    host_free(store->host);
+    options_clear(&store->options);
+    if (store->has_settled)
+        pthread_cond_destroy(&store->settled);
+    if (store->has_lock)
+        pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+static kw_status store_new(const struct stores_options *options, const struct store_settings *settings,
+                           struct store **store, kw_error *error)
+{
+    kw_status status;
+    struct store *made = calloc(1, sizeof(*made));
+
+    if (made == NULL)
+        return error_memory(error);
+    made->settings = settings;
+    made->crypto = options->crypto;
+    made->catalogue = options->catalogue;
+    made->capabilities.size = sizeof(made->capabilities);
+    atomic_init(&made->state, STORE_STATE_CLOSED);
+    made->has_lock = pthread_mutex_init(&made->lock, NULL) == 0;
+    made->has_settled = pthread_cond_init(&made->settled, NULL) == 0;
+    if (!made->has_lock || !made->has_settled) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = store_check(options->settings, settings, &made->module, &made->options, error);
+    if (status != KW_OK)
+        goto out;
+    status = host_new(options, settings, made->module, &made->host, error);
+    if (status != KW_OK)
+        goto out;
+    *store = made;
+    made = NULL;
+out:
+    store_free(made);
+    return status;
+}
+
+kw_status stores_new(const struct stores_options *options, struct stores **stores, kw_error *error)
+{
+    kw_status status = KW_OK;
+    struct stores *made = calloc(1, sizeof(*made));
+
+    if (made == NULL)
+        return error_memory(error);
+    made->rows = calloc(options->settings->store_count + 1, sizeof(struct store *));
+    if (made->rows == NULL) {
+        status = error_memory(error);
+        goto out;
+    }
+    for (size_t i = 0; i < options->settings->store_count; i++) {
+        status = store_new(options, &options->settings->stores[i], &made->rows[i], error);
+        if (status != KW_OK)
+            goto out;
+        made->count++;
+    }
+    *stores = made;
+    made = NULL;
+out:
+    stores_free(made);
+    return status;
+}
+
+void stores_free(struct stores *stores)
+{
+    if (stores == NULL)
+        return;
+    for (size_t i = 0; i < stores->count; i++)
+        store_free(stores->rows[i]);
+    free(stores->rows);
+    free(stores);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------------------- */
+
+/* Waits for the attempt under way in another thread, and shares its outcome. The lock is held. */
+static kw_status store_await(struct store *store, kw_error *error)
+{
+    const uint64_t seen = store->attempts;
+
+    while (store->attempts == seen)
+        pthread_cond_wait(&store->settled, &store->lock);
+    if (store->failure.status == KW_OK)
+        return KW_OK;
+    if (error != NULL)
+        *error = store->failure;
+    return store->failure.status;
+}
+
+/* Opens it, in this thread alone. The lock is not held meanwhile: a person may be asked, and the process may fork. */
+static kw_status store_attempt(struct store *store, kw_error *error)
+{
+    kw_error failure = {0};
+    kw_status status;
+
+    atomic_store(&store->state, STORE_STATE_OPENING);
+    pthread_mutex_unlock(&store->lock);
+    status = store_open(store, &failure);
+    pthread_mutex_lock(&store->lock);
+    if (status == KW_OK)
+        failure = (kw_error){0};
+    else if (error != NULL)
+        *error = failure;
+    store->failure = failure;
+    store->attempts++;
+    atomic_store(&store->state, status == KW_OK ? STORE_STATE_OPEN : STORE_STATE_CLOSED);
+    pthread_cond_broadcast(&store->settled);
+    return status;
+}
+
+static kw_status store_ensure_open(struct store *store, kw_error *error)
+{
+    kw_status status = KW_OK;
+
+    if (atomic_load(&store->state) == STORE_STATE_OPEN)
+        return KW_OK;
+    pthread_mutex_lock(&store->lock);
+    switch (atomic_load(&store->state)) {
+    case STORE_STATE_OPENING:
+        status = store_await(store, error);
+        break;
+    case STORE_STATE_CLOSED:
+        /* A secret that was refused stops here too: the host does not hand it out again before its source changes. */
+        status = store_attempt(store, error);
+        break;
+    default:
+        break;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+static struct store *row_find(const struct stores *stores, const char *name)
+{
+    for (size_t i = 0; i < stores->count; i++)
+        if (strcmp(store_name(stores->rows[i]), name) == 0)
+            return stores->rows[i];
+    return NULL;
+}
+
+/* "a, b" of what is configured. */
+static kw_status no_such_store(const struct stores *stores, const char *what, const char *name, kw_error *error)
+{
+    kw_status status;
+    struct buffer known = {0};
+
+    for (size_t i = 0; i < stores->count; i++)
+        buffer_format(&known, "%s%s", i == 0 ? "" : ", ", store_name(stores->rows[i]));
+    buffer_append_u8(&known, 0);
+    if (known.failed) {
+        status = error_memory(error);
+        goto out;
+    }
+    status = error_set(error, KW_NOT_FOUND, "the configuration has no store %s '%s'", what, name);
+    if (stores->count > 0)
+        error_remedy(error, "the stores are: %s", (const char *)known.data);
+out:
+    buffer_free(&known);
+    return status;
+}
+
+kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error)
+{
+    struct store *const found = row_find(stores, name);
+    kw_status status;
+
+    if (found == NULL)
+        return no_such_store(stores, "named", name, error);
+    status = store_ensure_open(found, error);
+    if (status == KW_OK)
+        *store = found;
+    return status;
+}
+
+kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error)
+{
+    struct store *found = NULL;
+    kw_status status;
+
+    for (size_t i = 0; i < stores->count && found == NULL; i++)
+        if (strcmp(store_id(stores->rows[i]), id) == 0)
+            found = stores->rows[i];
+    if (found == NULL)
+        return no_such_store(stores, "with the id", id, error);
+    status = store_ensure_open(found, error);
+    if (status == KW_OK)
+        *store = found;
+    return status;
+}
+
+/* ---- Forks ------------------------------------------------------------------------------------------------ */
+
+/* In the order of the configuration: first every store's lock, then the plugins, then the hosts' leaf locks. */
+void stores_fork_prepare(struct stores *stores)
+{
+    for (size_t i = 0; i < stores->count; i++)
+        pthread_mutex_lock(&stores->rows[i]->lock);
+    for (size_t i = 0; i < stores->count; i++)
+        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
+            store_fork_prepare(stores->rows[i]);
+    for (size_t i = 0; i < stores->count; i++)
+        host_fork_prepare(stores->rows[i]->host);
+}
+
+void stores_fork_parent(struct stores *stores)
+{
+    for (size_t i = stores->count; i-- > 0;)
+        host_fork_done(stores->rows[i]->host);
+    for (size_t i = stores->count; i-- > 0;)
+        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
+            store_fork_parent(stores->rows[i]);
+    for (size_t i = stores->count; i-- > 0;)
+        pthread_mutex_unlock(&stores->rows[i]->lock);
+}
+
+void stores_fork_child(struct stores *stores)
+{
+    for (size_t i = stores->count; i-- > 0;)
+        host_fork_done(stores->rows[i]->host);
+    for (size_t i = stores->count; i-- > 0;)
+        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
+            store_fork_child(stores->rows[i]);
+    for (size_t i = stores->count; i-- > 0;) {
+        struct store *const store = stores->rows[i];
+        /* Whoever was opening it, or waiting for that, is not in this process. */
+        if (atomic_load(&store->state) == STORE_STATE_OPENING)
+            atomic_store(&store->state, STORE_STATE_CLOSED);
+        store->settled = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
+/* ---- Facts ------------------------------------------------------------------------------------------------- */
+
+size_t stores_counts(const struct stores *stores, const char *name, kw_operation_count counts[STORE_OPERATION_COUNT],
+                     uint64_t *calls)
+{
+    const struct store *const store = row_find(stores, name);
+
+    *calls = 0;
+    return store == NULL ? 0 : store_counts(store, counts, calls);
+}
+
+kw_status stores_secret_option(const struct stores *stores, const char *name, const struct option_setting **setting,
+                               kw_error *error)
+{
+    const struct store *const store = row_find(stores, name);
+    const kw_option *option = NULL;
+    const struct option_setting *found = NULL;
+
+    if (store == NULL)
+        return no_such_store(stores, "named", name, error);
+    for (size_t i = 0; i < store->module->plugin.option_count && found == NULL; i++)
+        if (store->module->plugin.options[i].type == KW_OPTION_SECRET) {
+            option = &store->module->plugin.options[i];
+            found = options_setting(store->settings, option->name);
+        }
+    if (option == NULL)
+        return error_set(error, KW_UNSUPPORTED, "the store '%s' has no secret: its plugin '%s' takes none", name,
+                         store_plugin(store));
+    if (found == NULL)
+        return error_set(error, KW_UNSUPPORTED, "the store '%s' has no secret: its option '%s' is not set", name,
+                         option->name);
+    *setting = found;
+    return KW_OK;
+}

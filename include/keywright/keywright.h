@@ -1,0 +1,415 @@
+/*
+ * keywright.h: the library a server embeds. The `keywright` command uses nothing else.
+ *
+ * Conventions, stated once:
+ *
+ *  - Every function that can fail returns a kw_status (plugin.h says what each one means and what a caller can do) and
+ *    fills the kw_error that the caller passes; NULL is allowed. Results must be looked at.
+ *  - Strings are UTF-8, lengths are bytes, durations are milliseconds, times are seconds since 1970-01-01 UTC.
+ *  - What a function hands out is freed by the function named beside it; NULL is allowed there. What goes in is copied or
+ *    used only during the call.
+ *  - Functions on one kw_context or kw_key may be called from any threads at once. A process may fork at any time: the child
+ *    goes on with what is loaded. kw_close is the exception: no other call may be under way.
+ *  - An *address* names a certificate: kind[/NAME[/NAME]], such as `database/sales`. An address followed by @N names one of
+ *    the entry's certificates by number, also one that has been replaced.
+ *  - Secrets are given as *sources*: file:PATH, env:NAME, credential:NAME, fd:N, prompt.
+ *  - Structs that a caller fills begin with `size`, set to sizeof; zero in the rest means the default.
+ */
+#ifndef KEYWRIGHT_KEYWRIGHT_H
+#define KEYWRIGHT_KEYWRIGHT_H
+
+#include <keywright/plugin.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#if defined(KW_BUILDING_LIBRARY)
+#define KW_API __declspec(dllexport)
+#else
+#define KW_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define KW_API __attribute__((visibility("default")))
+#else
+#define KW_API
+#endif
+
+/* The library's version, such as "0.1.0". */
+KW_API const char *kw_version(void);
+
+/* ---- Errors and results -------------------------------------------------------------------------- */
+
+/* Filled by a call that fails; untouched by one that succeeds. Holds no secret. */
+typedef struct kw_error {
+    kw_status status;
+    unsigned line, column; /* in `where`, from 1; 0: none */
+    char where[256];       /* the file, store, record or certificate concerned; may be empty */
+    char message[768];     /* what happened and why */
+    char remedy[512];      /* what to do; may be empty */
+} kw_error;
+
+/* The name of a status in words, such as "not found". */
+KW_API const char *kw_status_text(kw_status status);
+
+/* Bytes from the library; freed, and wiped before, by kw_bytes_free. */
+typedef struct kw_bytes {
+    unsigned char *data;
+    size_t length;
+} kw_bytes;
+KW_API void kw_bytes_free(kw_bytes *bytes);
+
+/* ---- Opening and closing --------------------------------------------------------------------------- */
+
+typedef struct kw_context kw_context;
+
+/* One line for the log: no newline, no secret. May be called from any thread. */
+typedef void (*kw_log_callback)(void *user, kw_log_level level, const char *line);
+
+/*
+ * Asks a person for a secret. `what` says for which store or file. `confirm`: ask twice and compare. `answer->data` is locked
+ * memory of KW_SECRET_MAXIMUM bytes. KW_CONFIGURATION: there is nobody to ask. May be called from any thread.
+ */
+typedef kw_status (*kw_prompt_callback)(void *user, const char *what, bool confirm, kw_output *answer);
+
+typedef struct kw_open_options {
+    size_t size;
+    const char *configuration; /* path; NULL: $KEYWRIGHT_CONFIG, else /etc/keywright/keywright.yaml */
+    kw_log_callback log;       /* NULL: nothing is logged */
+    kw_prompt_callback prompt; /* NULL: `prompt` sources are refused */
+    void *user;                /* passed to both */
+    bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
+} kw_open_options;
+
+/*
+ * Reads and checks the configuration, opens the catalogue, finishes or removes what a crashed process left.
+ * Errors: KW_CONFIGURATION (where: file, line, column), KW_NOT_FOUND (no catalogue yet: kw_apply makes it; see
+ * kw_apply_options), KW_UNAVAILABLE, KW_PERMISSION, KW_CORRUPT.
+ */
+KW_MUST_USE KW_API kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error);
+/* Closes every store. No other call on the context or on a key of it may be under way; keys must have been freed. */
+KW_API void kw_close(kw_context *context);
+
+/*
+ * What kw_apply and others tell about as it happens, such as "created ssl-connection" (`certificate` and `what` are
+ * set) or a warning (`certificate` may be NULL).
+ */
+typedef struct kw_event {
+    bool warning;
+    const char *certificate; /* address, or NULL */
+    const char *what;        /* a sentence, or one word such as "created" when certificate is set */
+} kw_event;
+typedef void (*kw_event_callback)(void *user, const kw_event *event);
+
+/*
+ * Writes a working configuration (softstore, SQLite) into `directory`: keywright.yaml, and a passphrase and a catalogue key of
+ * mode 0600; makes the directory (0700) where there is none. Then as kw_apply. Errors: KW_EXISTS (there is a
+ * keywright.yaml, or a file it would write), KW_PERMISSION. Leaves nothing behind when it fails.
+ */
+KW_MUST_USE KW_API kw_status kw_initialise(const char *directory, const kw_open_options *options,
+                                           kw_event_callback event, void *user, kw_error *error);
+
+/*
+ * Creates what the configuration calls for and is missing: the catalogue, ssl-connection, server-encryption. Safe to repeat and
+ * to run from several processes at once. `options->configuration` as for kw_open.
+ */
+KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user,
+                                      kw_error *error);
+
+/* ---- Configuration ----------------------------------------------------------------------------------- */
+
+/*
+ * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
+ * the catalogue and every secret too. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ */
+KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
+                                                    kw_event_callback event, void *user, kw_error *error);
+/* The JSON schema of the configuration file, as text that ends with a NUL behind `length`. */
+KW_MUST_USE KW_API kw_status kw_configuration_schema(kw_bytes *json, kw_error *error);
+
+/* ---- Plugins and stores ---------------------------------------------------------------------------------- */
+
+typedef struct kw_plugin_info {
+    const char *name;
+    const char *version;
+    const char *summary;
+    const char *path;
+    unsigned abi_major, abi_minor;
+    const kw_option *options; /* the plugin's table */
+    size_t option_count;
+    const char *problem; /* why it cannot be loaded, or NULL; then only name and path are set */
+} kw_plugin_info;
+
+typedef struct kw_plugin_list {
+    const kw_plugin_info *plugins;
+    size_t count;
+} kw_plugin_list;
+
+/*
+ * The plugins installed in the configured directories, by name. `options->configuration` as for kw_open; where that file does
+ * not exist, and none was named, the built-in directories.
+ */
+KW_MUST_USE KW_API kw_status kw_plugins(const kw_open_options *options, kw_plugin_list **list, kw_error *error);
+KW_API void kw_plugin_list_free(kw_plugin_list *list);
+
+/* The operations that are counted, for kw_store_info.operations. */
+typedef struct kw_operation_count {
+    const char *operation; /* "sign", ... */
+    uint64_t calls, errors;
+    uint64_t nanoseconds; /* spent in all calls together */
+} kw_operation_count;
+
+typedef struct kw_store_info {
+    const char *name;
+    const char *id;
+    const char *plugin;
+    bool available;
+    const char *problem; /* why it is not, or NULL */
+    kw_capabilities capabilities;
+    uint64_t calls; /* calls to the backend since this context was opened */
+    const kw_operation_count *operations;
+    size_t operation_count;
+    size_t certificates; /* whose keys it holds, former and retired ones too */
+} kw_store_info;
+
+typedef struct kw_state {
+    const char *configuration; /* path */
+    const char *directory;     /* the state directory */
+    const char *catalogue;     /* what holds it, such as "sqlite /var/lib/keywright/catalogue.db" */
+    unsigned schema_version;
+    const kw_store_info *stores;
+    size_t store_count;
+    size_t certificates, certificates_required; /* all, and those that are required */
+    uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
+    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
+    size_t misplaced_count;
+} kw_state;
+
+/* Facts about stores and catalogue; opens every store. A store that is not available is a fact, not an error. */
+KW_MUST_USE KW_API kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error);
+KW_API void kw_state_free(kw_state *state);
+
+/*
+ * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
+ * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
+ * it ("file:line: options.passphrase"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
+ */
+KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
+                                                 kw_bytes *configured, kw_error *error);
+
+/* ---- Certificates -------------------------------------------------------------------------------------------- */
+
+typedef struct kw_certificate_template {
+    size_t size;
+    const char *address;
+    const char *const *databases; /* master-key: which databases it serves */
+    size_t database_count;
+    const char *
+        key; /* rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384, ec-p521, ed25519; NULL: the configured, else the kind's */
+    const char *store; /* name; NULL: where the configuration says */
+    const char *const
+        *hosts; /* SAN of ssl-connection and general: names and addresses; none: the configured, else this host's */
+    size_t host_count;
+    const char *subject; /* general: an RFC 4514 string, such as "CN=x,O=y"; NULL: CN=NAME */
+} kw_certificate_template;
+
+/*
+ * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet.
+ * Errors: KW_INVALID_ARGUMENT (address, key or host malformed; a database is missing), KW_EXISTS, KW_NOT_FOUND (its
+ * database has no entry, no such store), KW_REFUSED (the kind does not allow it), KW_UNSUPPORTED (the store
+ * cannot), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted,
+                                                   kw_event_callback event, void *user, kw_error *error);
+
+/* Everything about one certificate. Strings are never NULL unless it says so. */
+typedef struct kw_certificate_info {
+    const char *address; /* of the entry's current certificate plain, of others with @N */
+    const char *kind;
+    const char *name; /* last part of the address, or the kind where it has one part */
+    const char *const *databases;
+    size_t database_count;
+    unsigned number;     /* of the certificate within its entry, from 1 */
+    bool required;       /* its entry is in use and this is its current certificate */
+    bool retired;        /* its entry is out of use */
+    bool exported;       /* by kind: in exports and backups */
+    bool expiry_checked; /* by kind */
+    const char *use;     /* a sentence: what the kind is for */
+    const char *store;   /* name, or id where the configuration no longer names it */
+    const char *store_id;
+    const char *plugin;           /* empty where the store is not configured */
+    const char *key;              /* rsa-3072, ec-p256, ... */
+    const char *key_id;           /* 32 hex digits */
+    const char *certificate_id;   /* 32 hex digits: the entry's, unchanged by export and import */
+    const char *locator;          /* printable, or hex */
+    const char *subject, *issuer; /* RFC 4514 */
+    const char *serial;           /* hex */
+    bool self_signed;
+    int64_t not_before, not_after;
+    const char *not_before_text, *not_after_text; /* RFC 3339, UTC */
+    const char *sha256, *sha1;                    /* lower-case hex, of the certificate */
+    const char *spki_sha256;
+    const char *signature_algorithm;
+    const char *const *san; /* "DNS:host", "IP:192.0.2.1" */
+    size_t san_count;
+    const char *const *key_usage; /* RFC 5280 names: digitalSignature, ... */
+    size_t key_usage_count;
+    const char *const *extended_key_usage; /* serverAuth, ... or dotted */
+    size_t extended_key_usage_count;
+    const kw_input *chain; /* DER: the certificate, then its issuers as far as they are kept */
+    size_t chain_count;
+} kw_certificate_info;
+
+typedef struct kw_certificate_list {
+    const kw_certificate_info *certificates;
+    size_t count;
+    const kw_error *problems; /* rows of the catalogue that do not verify and are left out; each names itself */
+    size_t problem_count;
+} kw_certificate_list;
+
+typedef struct kw_certificate_filter {
+    size_t size;
+    bool all;             /* also those that are no longer required */
+    const char *address;  /* only this one (also address@N); KW_NOT_FOUND when there is none */
+    const char *database; /* only those of this database, a name; KW_NOT_FOUND when there is none */
+    const char *store;    /* only those whose key is in this store; likewise */
+} kw_certificate_filter;
+
+/* In the order ssl-connection, server-encryption, then by database and name. Opens no store. */
+KW_MUST_USE KW_API kw_status kw_certificates(kw_context *context, const kw_certificate_filter *filter,
+                                             kw_certificate_list **list, kw_error *error);
+KW_API void kw_certificate_list_free(kw_certificate_list *list);
+
+/* A PKCS#10 request (RFC 2986, DER) for the certificate's subject and SAN, signed by its key. */
+KW_MUST_USE KW_API kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request,
+                                                    kw_error *error);
+
+/* DER as PEM (RFC 7468) under a label, such as "CERTIFICATE REQUEST". NUL behind `length`. */
+KW_MUST_USE KW_API kw_status kw_pem_encode(const char *label, kw_input der, kw_bytes *pem, kw_error *error);
+
+/* Certificate and, where the kind has one, chain as PEM; or as text for people (as openssl x509 -text). NUL behind `length`. */
+KW_MUST_USE KW_API kw_status kw_certificate_pem(kw_context *context, const char *address, kw_bytes *pem,
+                                                kw_error *error);
+KW_MUST_USE KW_API kw_status kw_certificate_text(kw_context *context, const char *address, kw_bytes *text,
+                                                 kw_error *error);
+/* The PEM reference file that stands for the key in programs that take only key files. NUL behind `length`. */
+KW_MUST_USE KW_API kw_status kw_certificate_reference(kw_context *context, const char *address, kw_bytes *pem,
+                                                      kw_error *error);
+
+/* Takes the entry out of use: its certificate is kept for old data and no longer required. A database takes all that is its own
+ * with it. Errors: KW_NOT_FOUND, KW_REFUSED (retired already). */
+KW_MUST_USE KW_API kw_status kw_certificate_retire(kw_context *context, const char *address, kw_event_callback event,
+                                                   void *user, kw_error *error);
+/* Removes certificate and key for good. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it). */
+KW_MUST_USE KW_API kw_status kw_certificate_delete(kw_context *context, const char *address, bool force,
+                                                   kw_error *error);
+
+/* ---- Export and import -------------------------------------------------------------------------------------------- */
+
+typedef struct kw_export_options {
+    size_t size;
+    const char *const *addresses; /* these, or */
+    size_t address_count;
+    const char *database;        /* all of a database, or */
+    bool everything;             /* all that kinds allow */
+    const char *path;            /* file; a directory when each goes into its own. NULL: the configured directory */
+    bool separate;               /* one file each; else as configured */
+    bool together;               /* one file for all, whatever is configured */
+    const char *password_source; /* NULL: prompt, asked twice */
+    kw_bytes *content; /* not NULL: the one file's content goes here and no file is written; `separate` is refused */
+} kw_export_options;
+
+/*
+ * Writes PKCS#12 (.pfx) of mode 0600 with keys, certificates and what import needs to put them in place. A key that its store does
+ * not give out is represented by a reference. Written beside and renamed: an existing file is replaced whole or not at all. `event`
+ * names each file. Errors: KW_NOT_FOUND, KW_REFUSED (a kind that is never exported, named), KW_INVALID_ARGUMENT (empty password).
+ */
+KW_MUST_USE KW_API kw_status kw_export(kw_context *context, const kw_export_options *options, kw_event_callback event,
+                                       void *user, kw_error *error);
+
+typedef struct kw_import_options {
+    size_t size;
+    const char *path;            /* .pfx/.p12, .pem/.crt/.cer/.der; known by content */
+    const char *key_path;        /* the private key when `path` holds only a certificate */
+    const char *address;         /* --as; NULL: the addresses in the file */
+    const char *store;           /* NULL: where the configuration says */
+    const char *password_source; /* NULL: prompt when one is needed */
+    bool allow_no_mac;
+    kw_input content; /* data not NULL: the file's content; `path` is then its name in messages alone */
+} kw_import_options;
+
+/*
+ * All or nothing. An entry that exists with the same certificate is left as it is (told by `event`). Errors: KW_SECRET_REFUSED
+ * (password), KW_CORRUPT, KW_EXISTS (another certificate is there), KW_REFUSED (a rule of the kind, named), KW_UNSUPPORTED,
+ * KW_INVALID_ARGUMENT (no address).
+ */
+KW_MUST_USE KW_API kw_status kw_import(kw_context *context, const kw_import_options *options, kw_event_callback event,
+                                       void *user, kw_error *error);
+
+/* ---- Using keys ------------------------------------------------------------------------------------------------------ */
+
+/* A handle on the key of a certificate, for hot paths. Any thread; free it before kw_close. */
+typedef struct kw_key kw_key;
+
+/* Errors: KW_NOT_FOUND, KW_CORRUPT, and whatever the store answers. */
+KW_MUST_USE KW_API kw_status kw_key_open(kw_context *context, const char *address, kw_key **key, kw_error *error);
+/* The public key alone, from the certificate: for verify and encrypt; opens no store. Private operations are KW_UNSUPPORTED. */
+KW_MUST_USE KW_API kw_status kw_key_open_public(kw_context *context, const char *address, kw_key **key,
+                                                kw_error *error);
+KW_API void kw_key_free(kw_key *key);
+/* What it can do. */
+KW_API const kw_key_capabilities *kw_key_get_capabilities(const kw_key *key);
+/* SubjectPublicKeyInfo; lives as long as the key. */
+KW_API kw_input kw_key_get_public(const kw_key *key);
+
+/*
+ * The one road of private-key operations. `algorithm` as in plugin.h; NULL for sign: SHA-256 over the message, PSS for RSA (salt as
+ * long as the hash), ECDSA or EdDSA; NULL for decrypt: OAEP with SHA-256. Messages are hashed here, so the store sees digests alone,
+ * except for EdDSA. KW_SCHEME_RSA_PKCS1 decrypts only where the certificate's settings say `pkcs1_decrypt: true` (else
+ * KW_REFUSED); an invalid ciphertext then gives a pseudo-random message and never an error (implicit rejection). Output as in
+ * plugin.h: `data` NULL or too small gives KW_BUFFER_TOO_SMALL and the length, without a call to the store. Errors:
+ * KW_UNSUPPORTED, KW_INVALID_ARGUMENT, KW_CIPHERTEXT_INVALID, and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input,
+                                         kw_output *signature, kw_error *error);
+KW_MUST_USE KW_API kw_status kw_key_decrypt(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext,
+                                            kw_output *plaintext, kw_error *error);
+/* ECDH with a peer's SubjectPublicKeyInfo; no KDF. */
+KW_MUST_USE KW_API kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error);
+/* With the public key alone; no call to the store. Errors: KW_SIGNATURE_INVALID. */
+KW_MUST_USE KW_API kw_status kw_key_verify(kw_key *key, const kw_algorithm *algorithm, kw_input input,
+                                           kw_input signature, kw_error *error);
+/* RSA-OAEP to the public key; no call to the store. Errors: KW_INVALID_ARGUMENT (too long; says how long it may be). */
+KW_MUST_USE KW_API kw_status kw_key_encrypt(kw_key *key, const kw_algorithm *algorithm, kw_input plaintext,
+                                            kw_output *ciphertext, kw_error *error);
+
+/*
+ * CMS EnvelopedData (RFC 5652) to one certificate: AES-256-CBC content, RSA-OAEP with SHA-256 or ECDH (RFC 5753) for the key. Decryption
+ * takes DER or PEM, RSA with PKCS#1 v1.5 or OAEP and EC recipients. Errors: KW_UNSUPPORTED (the key cannot decrypt),
+ * KW_CIPHERTEXT_INVALID (malformed, changed, or not for this certificate).
+ */
+KW_MUST_USE KW_API kw_status kw_cms_encrypt(kw_context *context, const char *address, kw_input plaintext, kw_bytes *cms,
+                                            kw_error *error);
+KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext,
+                                            kw_error *error);
+
+/* ---- The OpenSSL module -------------------------------------------------------------------------------------------------- */
+
+/*
+ * All that the loadable OpenSSL module (ossl-modules/keywright) consists of, with the arguments and the result of OSSL_provider_init,
+ * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte) with the configuration that $KEYWRIGHT_CONFIG names, at
+ * its first use; `prompt` sources are refused. Other programs than that module have no use for it.
+ */
+struct ossl_core_handle_st;
+struct ossl_dispatch_st;
+KW_API int kw_openssl_provider_init(const struct ossl_core_handle_st *handle, const struct ossl_dispatch_st *in,
+                                    const struct ossl_dispatch_st **out, void **context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

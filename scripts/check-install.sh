@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# check-install.sh BUILD: installs into a fresh directory; holds the list of files against what is promised, runs the installed command,
+# and builds and runs a program against the installed tree alone, by pkg-config and by find_package.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${1:?usage: check-install.sh BUILD}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+
+DESTDIR=$work/root cmake --install "$build"
+prefix=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
+libdir=$(sed -n 's/^CMAKE_INSTALL_LIBDIR:PATH=//p' "$build/CMakeCache.txt")
+configuration=$(sed -n 's/^CMAKE_BUILD_TYPE:STRING=//p' "$build/CMakeCache.txt")
+version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
+root=$work/root$prefix
+
+sed "s|@libdir@|$libdir|; s|@version@|$version|; s|@configuration@|${configuration,,}|" tests/install/files.txt | sort >"$work/expected"
+(cd "$root" && find . ! -type d -printf '%P\n') | sort >"$work/actual"
+if ! diff "$work/expected" "$work/actual"; then
+    echo "check-install.sh: not what tests/install/files.txt promises (<: missing, >: not promised)" >&2
+    exit 1
+fi
+
+export LD_LIBRARY_PATH=$root/$libdir
+"$root/bin/keywright" plugins softstore >"$work/plugins"
+grep -q passphrase "$work/plugins"
+"$root/bin/keywright" init "$work/state" >/dev/null
+"$root/bin/keywright" -c "$work/state/keywright.yaml" list --json | jq --exit-status 'map(.certificate) | index("ssl-connection") != null' >/dev/null
+
+# pkg-config, with the place where it was put before its paths.
+export PKG_CONFIG_SYSROOT_DIR=$work/root PKG_CONFIG_PATH=$root/$libdir/pkgconfig
+[[ $(pkg-config --modversion keywright) == "$version" ]]
+[[ -d $work/root$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --variable=plugindir keywright) ]]
+read -ra flags <<<"$(pkg-config --cflags --libs keywright)"
+cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
+"$work/embed" "$work/by-pkg-config"
+
+cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$root"
+cmake --build "$work/cmake"
+"$work/cmake/embed" "$work/by-cmake"

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# install-packages.sh [build|test]: installs the Debian packages that building (the default) or testing needs.
+#
+# For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
+set -euo pipefail
+
+build=(
+    gcc g++ libc6-dev cmake ninja-build pkgconf
+    libssl-dev libyaml-dev libltdl-dev libsqlite3-dev libjansson-dev libsmartcols-dev
+    openssl ca-certificates # quickstart's client, and the judge in many tests
+)
+test=(
+    libcmocka-dev
+    clang                          # the second compiler
+    clang-format-19 clang-tidy-19  # one version for both releases of Debian, so that they say the same
+    cppcheck shellcheck valgrind
+    gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
+    sqlite3 jq python3 python3-jsonschema python3-yaml git
+    util-linux # setarch, script
+    ccache     # the same file is compiled once for several steps and runs
+)
+
+usage() {
+    echo "usage: scripts/install-packages.sh [build|test]" >&2
+    exit 2
+}
+
+fail() {
+    echo "install-packages.sh: $*" >&2
+    exit 1
+}
+
+[[ $# -le 1 ]] || usage
+case ${1:-build} in
+build) wanted=("${build[@]}") ;;
+test) wanted=("${build[@]}" "${test[@]}") ;;
+*) usage ;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    fail "this is no Debian; install the equivalents of: ${wanted[*]}"
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || status=
+    [[ $status == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+as_root=(env)
+if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null ||
+        fail "not root, and there is no sudo; have these packages installed: ${missing[*]}"
+    as_root=(sudo env)
+fi
+
+# Twice more when a mirror does not answer; needrestart and debconf must not ask.
+apt() {
+    "${as_root[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
+        apt-get --quiet=2 --option Acquire::Retries=3 --option DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+echo "installing ${missing[*]}" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+updated=no
+for pause in 0 5 20; do
+    sleep "$pause"
+    if apt --option APT::Update::Error-Mode=any update >"$log" 2>&1; then
+        updated=yes
+        break
+    fi
+done
+# A source that does not answer need not be the one that has these packages: go on, and let the installation say so.
+if [[ $updated == no ]]; then
+    tail -n 5 "$log" >&2
+    echo "install-packages.sh: apt-get update failed three times; its last words are above" >&2
+fi
+if ! apt install --yes --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    fail "apt-get could not install ${missing[*]}; the last words are above"
+fi

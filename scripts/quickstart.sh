@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# quickstart.sh [DIRECTORY]: builds Keywright and shows it at work, step by step, in a new directory.
+#
+# Installs what building needs (as root, or by sudo when something is missing), builds build/release, makes a server's keys in
+# DIRECTORY (default: a new one below $TMPDIR), and lets the openssl command be the client. Stops at the first thing that is not so.
+set -euo pipefail
+
+usage() {
+    echo "usage: scripts/quickstart.sh [DIRECTORY]" >&2
+    exit 2
+}
+
+fail() {
+    echo "quickstart.sh: $*" >&2
+    exit 1
+}
+
+[[ $# -le 1 ]] || usage
+[[ ${1:-} != -* ]] || usage
+source_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+strong='' faint='' good='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+    strong=$'\033[1m' faint=$'\033[2m' good=$'\033[32m' plain=$'\033[0m'
+fi
+
+# ---- Where ----
+
+if [[ $# -eq 1 ]]; then
+    if [[ -e $1 && -n $(ls -A "$1" 2>/dev/null || echo file) ]]; then
+        fail "'$1' is there already: name a new or an empty directory"
+    fi
+    mkdir -p "$1"
+    directory=$(cd "$1" && pwd)
+else
+    directory=$(mktemp -d "${TMPDIR:-/tmp}/keywright-quickstart.XXXXXX")
+fi
+chmod 700 "$directory"
+
+# ---- Build ----
+
+log=$directory/build.log
+build() {
+    cd "$source_directory"
+    cmake --preset release -DBUILD_TESTING=OFF
+    cmake --build --preset release
+}
+"$source_directory/scripts/install-packages.sh" build
+echo "building into $source_directory/build/release (log: $log)"
+if ! build >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    fail "the build failed; the last lines of $log are above"
+fi
+PATH=$source_directory/build/release/bin:$PATH
+export PATH
+unset KEYWRIGHT_CONFIG
+
+# ---- Steps ----
+
+began=$SECONDS
+step_number=0
+steps=10
+cd "$directory"
+
+step() {
+    step_number=$((step_number + 1))
+    printf '\n%s%d/%d  %s%s\n' "$strong" "$step_number" "$steps" "$1" "$plain"
+}
+# Shows a command as one could type it, and runs it.
+run() {
+    printf '  %s$ %s%s\n' "$faint" "$(shown "$@")" "$plain"
+    "$@" 2>&1 | sed 's/^/    /'
+}
+shown() {
+    local word space=''
+    for word in "$@"; do
+        [[ $word =~ ^[A-Za-z0-9_./:=,@+-]+$ ]] || word="'$word'"
+        printf '%s%s' "$space" "$word"
+        space=' '
+    done
+}
+proves() { printf '  %s=> %s%s\n' "$good" "$1" "$plain"; }
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+on() { export KEYWRIGHT_CONFIG=$directory/$1/keywright.yaml; }
+
+step "A server: init writes its configuration and creates what every server has"
+run keywright init server
+on server
+proves "One command made the store, the catalogue, a certificate for TLS and one for the server's own secrets."
+
+step "Certificates for a database, a directory domain, a discovery service and a password reset"
+run keywright create database/sales
+run keywright create master-key/corp.example --database sales
+run keywright create discovery-service/sales/scan
+run keywright create password-reset/sales/web
+run keywright list
+proves "Each has its own key, which never leaves the store unencrypted."
+
+step "A client gets the certificate of the database, and nothing else"
+mkdir client
+printf '  %s$ keywright show database/sales --pem > client/sales.pem%s\n' "$faint" "$plain"
+keywright show database/sales --pem >client/sales.pem
+run openssl x509 -in client/sales.pem -noout -subject -enddate
+openssl x509 -in client/sales.pem -noout -pubkey >client/sales.pub
+printf 'correct horse battery staple' >client/password.txt
+proves "It is an ordinary X.509 certificate; the client needs no Keywright."
+
+step "The client encrypts a password with openssl (CMS, its default: PKCS#1 v1.5); the server decrypts"
+run openssl cms -encrypt -binary -aes256 -in client/password.txt -outform DER -out client/default.cms client/sales.pem
+run keywright decrypt database/sales -i client/default.cms -o decrypted.txt
+same client/password.txt decrypted.txt
+proves "The same password came out: what openssl encrypts by default, the store's key opens."
+
+step "The same with CMS and OAEP"
+run openssl cms -encrypt -binary -aes256 -in client/password.txt -outform DER -out client/oaep.cms \
+    -recip client/sales.pem -keyopt rsa_padding_mode:oaep
+run keywright decrypt database/sales -i client/oaep.cms -o decrypted.txt
+same client/password.txt decrypted.txt
+proves "The same password came out."
+
+step "The same with a raw RSA-OAEP block (SHA-256)"
+run openssl pkeyutl -encrypt -pubin -inkey client/sales.pub -in client/password.txt -out client/raw.oaep \
+    -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256
+run keywright decrypt database/sales -i client/raw.oaep -o decrypted.txt --format oaep
+same client/password.txt decrypted.txt
+proves "The same password came out, also without CMS around it."
+
+step "The server signs; openssl verifies"
+printf 'an order of 100 pieces\n' >order.txt
+run keywright sign database/sales -i order.txt -o order.sig
+run openssl dgst -sha256 -sigopt rsa_padding_mode:pss -verify client/sales.pub -signature order.sig order.txt
+printf 'an order of 999 pieces\n' >forged.txt
+if keywright verify database/sales -i forged.txt -s order.sig 2>/dev/null; then
+    fail "a changed order passed as signed"
+fi
+proves "The signature is right for openssl, and wrong for a changed order."
+
+step "Everything of the database goes into one encrypted file"
+(umask 077 && openssl rand -base64 24 >export-password)
+run keywright export --database sales -o sales.pfx --password-from file:export-password
+run openssl pkcs12 -in sales.pfx -passin file:export-password -noout -info
+proves "It is a .pfx (PKCS#12) that other programs open too, with the password alone."
+
+step "A second, empty server imports it"
+run keywright init second-server
+on second-server
+run keywright import sales.pfx --password-from file:export-password
+run keywright list --database sales
+proves "Database, master key, discovery service and password reset arrived together."
+
+step "The ciphertexts of before open on the second server"
+for ciphertext in default.cms oaep.cms; do
+    run keywright decrypt database/sales -i "client/$ciphertext" -o decrypted.txt
+    same client/password.txt decrypted.txt
+done
+run keywright decrypt database/sales -i client/raw.oaep -o decrypted.txt --format oaep
+same client/password.txt decrypted.txt
+run keywright verify database/sales -i order.txt -s order.sig
+proves "The database moved, and nothing that was encrypted to it is lost."
+
+[[ $step_number -eq $steps ]] || fail "$step_number steps of $steps"
+cat <<END
+
+${strong}All $steps steps passed, in $((SECONDS - began)) seconds.${plain}
+
+Where things are
+  the command    $source_directory/build/release/bin/keywright
+  first server   $directory/server/keywright.yaml (the configuration), $directory/server/state (the keys)
+  second server  $directory/second-server/keywright.yaml
+  client         $directory/client
+
+What to try next
+  export PATH=$source_directory/build/release/bin:\$PATH
+  export KEYWRIGHT_CONFIG=$directory/server/keywright.yaml
+  keywright show database/sales        everything about one certificate
+  keywright status                     stores, what they can do, counts
+  keywright plugins softstore          the options of a store
+  keywright --help                     all verbs; 'keywright help VERB' has examples
+When you have seen enough: rm -r $directory
+END

@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# test.sh [--full] [STEP...]: everything that a change must pass; --full runs it all without sampling. With STEPs, these and what
+# they need. --list names them.
+#
+# Installs what it needs (install-packages.sh test). What a step says is in build/test-logs/STEP.log; the end of it is
+# shown when it fails. Steps that need one core run beside each other. Exit status 0 when every step has passed.
+set -euo pipefail
+shopt -s inherit_errexit
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+logs=build/test-logs
+cores=$(nproc)
+umask 022
+export LC_ALL=C.UTF-8
+
+# name | cores | needs | what it is. In this order, as far as needs and cores allow.
+steps='
+rules          | 1 |               | the rules of CONTRIBUTING.md, each proved on an example
+scripts        | 1 |               | shellcheck
+format         | 1 |               | clang-format
+headers        | 1 |               | every header compiles alone; the public ones also as C++17
+build-dev      | A |               | gcc, debug
+build-clang    | A |               | clang, debug
+quickstart     | A |               | the first command of the README; it builds what is installed
+build-release  | A |               | gcc, optimised
+build-asan     | A |               | AddressSanitizer and UndefinedBehaviorSanitizer
+build-tsan     | A |               | ThreadSanitizer
+tidy           | 1 | build-clang   | clang-tidy
+tests-dev      | 1 | build-dev     | all tests
+tests-asan     | 1 | build-asan    | all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+memcheck       | 1 | build-dev     | unit tests under valgrind, but for the longest; all C tests with --full
+tests-tsan     | 1 | build-tsan    | unit tests under ThreadSanitizer; all C tests with --full
+tests-clang    | 1 | build-clang   | unit tests; all tests with --full
+tests-release  | 1 | build-release | unit tests; all tests with --full
+memcheck-verbs | 1 | build-dev     | the command under valgrind
+cppcheck       | 1 |               | cppcheck
+install        | 1 | build-release | what is installed, and a program that embeds it
+exports        | 1 | build-release | symbols and libraries of what is installed
+'
+
+# ---- The steps -----------------------------------------------------------------------------------------------
+
+tracked() {
+    git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do [[ ! -f $file ]] || echo "$file"; done
+}
+
+configure_and_build() {
+    cmake --preset "$1" -DBUILD_TESTING=ON
+    cmake --build --preset "$1" --parallel "$cores"
+}
+
+ctest_of() {
+    local preset=$1
+    shift
+    ctest --preset "$preset" --no-tests=error --parallel 1 "$@"
+}
+
+do_rules() { scripts/check-rules.sh; }
+do_scripts() { tracked '*.sh' .ci/run ':!tests/rules' | xargs shellcheck; }
+do_format() { tracked '*.c' '*.h' ':!tests/rules' | xargs clang-format-19 --dry-run -Werror; }
+do_headers() { scripts/check-headers.sh; }
+do_build-dev() { configure_and_build dev; }
+do_build-clang() { configure_and_build clang; }
+do_build-release() { configure_and_build release; }
+do_build-asan() { configure_and_build asan; }
+do_build-tsan() { configure_and_build tsan; }
+do_tests-dev() { ctest_of dev; }
+do_tests-asan() { ctest_of asan; }
+
+c_tests='^(unit|conformance|fault)$'
+
+do_tests-tsan() {
+    local labels='^unit$' fixed=(setarch "$(uname -m)" --addr-no-randomize)
+    [[ $full == no ]] || labels=$c_tests
+    # Older ThreadSanitizers end at once where the kernel randomises addresses more than they know. A container may forbid to change that.
+    "${fixed[@]}" true || fixed=()
+    "${fixed[@]}" ctest --preset tsan --no-tests=error --parallel 1 --label-regex "$labels"
+}
+
+do_tests-clang() {
+    if [[ $full == yes ]]; then ctest_of clang; else ctest_of clang --label-regex '^unit$'; fi
+}
+
+do_tests-release() {
+    if [[ $full == yes ]]; then ctest_of release; else ctest_of release --label-regex '^unit$'; fi
+}
+
+valgrind_options='--quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --num-callers=30'
+
+# Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
+memcheck_long='^test_(create|key_check|move|pem|pfx_.*|pkey|use|x509)$'
+
+do_memcheck() {
+    local which=(--label-regex '^unit$' --exclude-regex "$memcheck_long") options
+    [[ $full == no ]] || which=(--label-regex "$c_tests" --exclude-regex '^conformance_softstore$')
+    ctest --test-dir build/dev --test-action memcheck --no-tests=error --output-on-failure "${which[@]}" \
+        --overwrite MemoryCheckCommand="$(command -v valgrind)" --overwrite MemoryCheckCommandOptions="$valgrind_options"
+    [[ $full == yes ]] || return 0
+    read -ra options <<<"$valgrind_options"
+    valgrind "${options[@]}" build/dev/bin/keywright-conformance --quick build/dev/lib/keywright/keywright-softstore.so \
+        passphrase=correct-horse scrypt_log2_n=14
+}
+
+do_memcheck-verbs() {
+    local options
+    read -ra options <<<"$valgrind_options"
+    scripts/memcheck-verbs.sh build/dev/bin/keywright valgrind "${options[@]}"
+}
+
+do_cppcheck() {
+    # Not by the compilation database: cppcheck does not know -iquote. What the tests do is valgrind's to judge.
+    mkdir -p build/cppcheck
+    cppcheck --std=c11 --language=c -D_GNU_SOURCE -DKW_BUILDING_LIBRARY -D__GNUC__=12 -D__linux__ -I include -I core \
+        --cppcheck-build-dir=build/cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability,style \
+        --inline-suppr --suppressions-list=tests/cppcheck.suppressions core cli plugins provider
+}
+
+do_install() { scripts/check-install.sh build/release; }
+do_exports() { scripts/check-exports.sh build/release; }
+do_quickstart() { scripts/quickstart.sh; }
+
+do_tidy() {
+    jq -r '.[].file' build/clang/compile_commands.json | sort -u |
+        xargs --max-args=4 clang-tidy-19 --quiet -p build/clang
+}
+
+# ---- Running them --------------------------------------------------------------------------------------------
+
+full=${KW_TEST_FULL:-no}
+
+# A step is a process of its own, with a limit.
+if [[ ${1:-} == --run ]]; then
+    "do_$2"
+    exit
+fi
+
+names=() selected=()
+declare -A need weight about state started took process
+while IFS='|' read -r name cores_needed needs what; do
+    name=${name// /}
+    [[ -n $name ]] || continue
+    names+=("$name")
+    weight[$name]=${cores_needed// /}
+    [[ ${weight[$name]} != A ]] || weight[$name]=$cores
+    need[$name]=${needs// /}
+    about[$name]=${what# }
+done <<<"$steps"
+
+usage() {
+    echo "usage: scripts/test.sh [--full] [--list | STEP...]" >&2
+    exit 2
+}
+
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    --full) full=yes ;;
+    --list)
+        for name in "${names[@]}"; do printf '%-15s %s\n' "$name" "${about[$name]}"; done
+        exit 0
+        ;;
+    -*) usage ;;
+    *)
+        [[ -n ${about[$1]:-} ]] || {
+            echo "test.sh: there is no step $1; see --list" >&2
+            exit 2
+        }
+        selected+=("$1")
+        ;;
+    esac
+    shift
+done
+[[ ${#selected[@]} -gt 0 ]] || selected=("${names[@]}")
+for name in "${selected[@]}"; do
+    state[$name]=waiting
+    [[ -z ${need[$name]} ]] || state[${need[$name]}]=waiting
+done
+
+begin=$SECONDS
+scripts/install-packages.sh test
+installation=$((SECONDS - begin))
+export KW_TEST_FULL=$full KW_TEST_SEED=${KW_TEST_SEED:-$RANDOM}
+if command -v ccache >/dev/null; then
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+mkdir -p "$logs"
+echo "seed $KW_TEST_SEED (KW_TEST_SEED), $cores cores, installation ${installation} s; logs in $logs"
+
+# Each step is the leader of its own group, so that it ends with all that it started.
+set -m
+stop() {
+    for name in "${!process[@]}"; do kill -TERM -- "-${process[$name]}" 2>/dev/null || true; done
+    echo "test.sh: interrupted" >&2
+    exit 130
+}
+trap stop INT TERM
+
+limit=1500
+[[ $full == no ]] || limit=4800
+free=$cores
+
+# finish NAME STATUS
+finish() {
+    local name=$1
+    took[$name]=$((SECONDS - started[$name]))
+    free=$((free + weight[$name]))
+    unset "process[$name]"
+    if [[ $2 -eq 0 ]]; then
+        state[$name]=passed
+        printf 'passed  %-15s %4d s\n' "$name" "${took[$name]}"
+    else
+        state[$name]=failed
+        printf 'FAILED  %-15s %4d s  exit status %d; the end of %s:\n' "$name" "${took[$name]}" "$2" "$logs/$name.log"
+        tail -n 40 "$logs/$name.log" | sed 's/^/    | /'
+    fi
+}
+
+# Starts what can start. True while there is something to wait for.
+advance() {
+    for name in "${names[@]}"; do
+        [[ ${state[$name]:-} == waiting ]] || continue
+        if [[ -n ${need[$name]} ]]; then
+            case ${state[${need[$name]}]} in
+            failed | unreached)
+                state[$name]=unreached
+                printf 'FAILED  %-15s         not run: %s failed\n' "$name" "${need[$name]}"
+                continue
+                ;;
+            passed) ;;
+            *) continue ;;
+            esac
+        fi
+        # In order: what comes later does not overtake a step that waits for cores.
+        [[ $free -ge ${weight[$name]} ]] || break
+        state[$name]=running
+        started[$name]=$SECONDS
+        free=$((free - weight[$name]))
+        KW_TEST_FULL=$full timeout --kill-after=10 "$limit" bash scripts/test.sh --run "$name" >"$logs/$name.log" 2>&1 </dev/null &
+        process[$name]=$!
+    done
+    [[ ${#process[@]} -gt 0 ]]
+}
+
+while advance; do
+    result=0
+    wait -n -p ended || result=$?
+    for name in "${!process[@]}"; do
+        [[ ${process[$name]} != "$ended" ]] || finish "$name" "$result"
+    done
+done
+
+passed=0 failed=()
+echo
+for name in "${names[@]}"; do
+    case ${state[$name]:-} in
+    passed) passed=$((passed + 1)) ;;
+    failed | unreached) failed+=("$name") ;;
+    *) continue ;;
+    esac
+    printf '%-9s %-15s %5s s  %s\n' "${state[$name]}" "$name" "${took[$name]:--}" "${about[$name]}"
+done
+seconds=$((SECONDS - begin))
+[[ ${#failed[@]} -eq 0 ]] || printf '\nfailed: %s\n' "${failed[*]}"
+printf '\n%d min %02d s\n%d passed, %d failed\n' $((seconds / 60)) $((seconds % 60)) "$passed" "${#failed[@]}"
+[[ ${#failed[@]} -eq 0 ]]

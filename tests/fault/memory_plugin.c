@@ -1,0 +1,244 @@
+#include "memory.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef MEMORY_NAME
+#define MEMORY_NAME "memory"
+#endif
+
+static const char faults[] =
+    "none|open-fails|open-silent|open-status|open-null|open-secret|health-status|key-open-null|key-open-type|public-"
+    "long|"
+    "public-garbage|locator-empty|locator-long|list-long|sign-long|sign-short|sign-status|sign-negative|sign-ok-null|"
+    "too-small-lie|too-small-absurd|pss-unsupported|oaep-unsupported|decrypt-long|raw-short|"
+    "derive-zero|derive-short|record|export-fails|away";
+
+bool memory_has_fault(const kw_plugin_instance *instance, const char *name)
+{
+    return strcmp(instance->fault, name) == 0;
+}
+
+kw_status memory_fail(const kw_plugin_instance *instance, kw_status status, const char *sentence)
+{
+    instance->host->report(instance->host->context, sentence);
+    ERR_clear_error();
+    return status;
+}
+
+void memory_tell(const kw_plugin_instance *instance, const char *sentence)
+{
+    instance->host->log(instance->host->context, KW_LOG_INFO, sentence);
+}
+
+kw_status memory_answer(kw_output *output, const void *data, size_t length)
+{
+    output->length = length;
+    if (output->data == NULL || output->capacity < length)
+        return KW_BUFFER_TOO_SMALL;
+    memcpy(output->data, data, length);
+    return KW_OK;
+}
+
+/* ---- The instance ------------------------------------------------------------------------------------ */
+
+static kw_status check_pin(kw_plugin_instance *instance, const kw_call *call)
+{
+    const kw_host *const host = instance->host;
+    kw_output secret = {.data = host->secret_allocate(host->context, KW_SECRET_MAXIMUM), .capacity = KW_SECRET_MAXIMUM};
+    kw_status status;
+    bool right;
+
+    if (secret.data == NULL)
+        return KW_OUT_OF_MEMORY;
+    status = host->secret_request(host->context, call, "pin", &secret);
+    right = status == KW_OK && secret.length == strlen(instance->pin) &&
+            memcmp(secret.data, instance->pin, secret.length) == 0;
+    host->secret_free(host->context, secret.data, KW_SECRET_MAXIMUM);
+    if (status != KW_OK)
+        return status;
+    memory_tell(instance, "the backend was given a PIN");
+    if (right)
+        return KW_OK;
+    host->secret_refused(host->context, "pin");
+    return memory_fail(instance, KW_SECRET_REFUSED, "the backend refused the PIN");
+}
+
+static void fill_capabilities(const kw_plugin_instance *instance, kw_capabilities *capabilities)
+{
+    capabilities->operations = KW_CAN_GENERATE | KW_CAN_IMPORT | KW_CAN_EXPORT | KW_CAN_DELETE | KW_CAN_LIST |
+                               KW_CAN_ATTEST | KW_CAN_STORE_CERTIFICATES | KW_CAN_SET_SECRET | KW_CAN_RANDOM |
+                               KW_CAN_SIGN | KW_CAN_DECRYPT | KW_CAN_DERIVE;
+    if (instance->hidden)
+        capabilities->operations = 0;
+    capabilities->key_types = KW_BIT(KW_KEY_RSA) | KW_BIT(KW_KEY_EC) | KW_BIT(KW_KEY_ED25519) | KW_BIT(KW_KEY_X25519);
+    capabilities->curves = KW_BIT(KW_CURVE_P256) | KW_BIT(KW_CURVE_P384) | KW_BIT(KW_CURVE_P521);
+    capabilities->rsa_bits_minimum = 1024;
+    capabilities->rsa_bits_maximum = 4096;
+}
+
+static kw_status memory_open(const kw_call *call, const kw_host *host, const kw_option_value *options,
+                             size_t option_count, kw_plugin_instance **instance, kw_capabilities *capabilities)
+{
+    kw_plugin_instance *made = calloc(1, sizeof(*made));
+    kw_status status = KW_OK;
+    bool ask = false;
+
+    if (made == NULL)
+        return KW_OUT_OF_MEMORY;
+    made->host = host;
+    for (size_t i = 0; i < option_count; i++) {
+        const char *const name = options[i].name, *const text = options[i].text;
+        if (strcmp(name, "raw") == 0)
+            made->raw = options[i].integer != 0;
+        else if (strcmp(name, "hidden") == 0)
+            made->hidden = options[i].integer != 0;
+        else if (strcmp(name, "oaep") == 0)
+            made->old_oaep = strcmp(text, "sha1") == 0;
+        else if (strcmp(name, "expected_pin") == 0) {
+            ask = true;
+            strncpy(made->pin, text, sizeof(made->pin) - 1);
+        } else if (strcmp(name, "fault") == 0)
+            strncpy(made->fault, text, sizeof(made->fault) - 1);
+    }
+    pthread_mutex_init(&made->lock, NULL);
+    memory_tell(made, "opening");
+    if (ask)
+        status = check_pin(made, call);
+    if (status == KW_OK && memory_has_fault(made, "open-fails"))
+        status = memory_fail(made, KW_UNAVAILABLE, "the backend is\nnot there");
+    else if (status == KW_OK && memory_has_fault(made, "open-silent"))
+        status = KW_PERMISSION;
+    else if (status == KW_OK && memory_has_fault(made, "open-status"))
+        memset(&status, 0x7e, sizeof(status));
+    else if (status == KW_OK && memory_has_fault(made, "open-secret"))
+        status = KW_SECRET_REFUSED;
+    else if (status == KW_OK && memory_has_fault(made, "record"))
+        status = host->record_get(host->context, (kw_input){NULL, 0}, &(kw_output){0});
+    else if (status == KW_OK && !memory_has_fault(made, "open-null")) {
+        fill_capabilities(made, capabilities);
+        *instance = made;
+        return KW_OK;
+    }
+    pthread_mutex_destroy(&made->lock);
+    free(made);
+    return status;
+}
+
+static void memory_close(kw_plugin_instance *instance)
+{
+    memory_tell(instance, "closing");
+    while (instance->entries != NULL) {
+        struct entry *const entry = instance->entries;
+        instance->entries = entry->next;
+        EVP_PKEY_free(entry->pkey);
+        free(entry->certificate);
+        free(entry);
+    }
+    pthread_mutex_destroy(&instance->lock);
+    free(instance);
+}
+
+static kw_status memory_health(kw_plugin_instance *instance, const kw_call *call)
+{
+    kw_status status = KW_OK;
+
+    if (memory_has_fault(instance, "health-status"))
+        memset(&status, 0x11, sizeof(status));
+    else if (call->size < sizeof(*call) || call->deadline <= instance->host->clock(instance->host->context))
+        status = memory_fail(instance, KW_TIMEOUT, "the deadline has passed");
+    return status;
+}
+
+static kw_status memory_random(kw_plugin_instance *instance, const kw_call *call, kw_output *output)
+{
+    (void)call;
+    return instance->host->random(instance->host->context, output);
+}
+
+static kw_status memory_set_secret(kw_plugin_instance *instance, const kw_call *call, const char *option,
+                                   kw_input secret)
+{
+    (void)call;
+    if (strcmp(option, "pin") != 0 || secret.length < 4 || secret.length >= sizeof(instance->pin))
+        return memory_fail(instance, KW_INVALID_ARGUMENT, "a PIN has from 4 to 63 characters");
+    memset(instance->pin, 0, sizeof(instance->pin));
+    memcpy(instance->pin, secret.data, secret.length);
+    return KW_OK;
+}
+
+static void memory_fork_prepare(kw_plugin_instance *instance)
+{
+    pthread_mutex_lock(&instance->lock);
+}
+
+static void memory_fork_parent(kw_plugin_instance *instance)
+{
+    pthread_mutex_unlock(&instance->lock);
+}
+
+static void memory_fork_child(kw_plugin_instance *instance)
+{
+    pthread_mutex_unlock(&instance->lock);
+    memory_tell(instance, "in the child");
+}
+
+/* ---- The description ------------------------------------------------------------------------------------------ */
+
+static const kw_option options[] = {
+    {.name = "raw", .type = KW_OPTION_BOOLEAN, .fallback = "false", .help = "RSA keys do raw RSA alone."},
+    {.name = "hidden", .type = KW_OPTION_BOOLEAN, .fallback = "false", .help = "Claim no capability."},
+    {.name = "oaep", .type = KW_OPTION_STRING, .fallback = "any", .choices = "any|sha1", .help = "Hashes of OAEP."},
+    {.name = "pin", .type = KW_OPTION_SECRET, .help = "What the backend asks for."},
+    {.name = "expected_pin", .type = KW_OPTION_STRING, .help = "The right PIN; without it none is asked for."},
+    {.name = "fault", .type = KW_OPTION_STRING, .fallback = "none", .choices = faults, .help = "The rule to break."},
+};
+
+#define OPERATIONS                                                                                                     \
+    .open = memory_open, .close = memory_close, .health = memory_health, .random = memory_random,                      \
+    .set_secret = memory_set_secret, .fork_prepare = memory_fork_prepare, .fork_parent = memory_fork_parent,           \
+    .fork_child = memory_fork_child, .key_generate = memory_key_generate, .key_import = memory_key_import,             \
+    .key_export = memory_key_export, .key_delete = memory_key_delete, .key_list = memory_key_list,                     \
+    .key_find = memory_key_find, .key_open = memory_key_open, .key_close = memory_key_close,                           \
+    .key_public = memory_key_public, .key_attest = memory_key_attest, .sign = memory_sign, .decrypt = memory_decrypt,  \
+    .derive = memory_derive, .certificate_put = memory_certificate_put, .certificate_get = memory_certificate_get,     \
+    .certificate_delete = memory_certificate_delete
+
+#define DESCRIPTION                                                                                                    \
+    .abi_major = KW_ABI_MAJOR, .name = MEMORY_NAME, .version = "1.0", .summary = "Keys in memory, for tests",          \
+    .options = options, .option_count = sizeof(options) / sizeof(options[0])
+
+#if defined(MEMORY_NEWER)
+/* As a later minor version would look: both tables have grown at their end. */
+struct newer_operations {
+    kw_plugin_operations base;
+    kw_status (*invented_later)(kw_plugin_instance *instance);
+};
+
+struct newer_plugin {
+    kw_plugin base;
+    uint64_t invented_later[4];
+};
+
+static const struct newer_operations operations = {.base = {.size = sizeof(operations), OPERATIONS}};
+
+static const struct newer_plugin description = {
+    .base = {.abi_minor = KW_ABI_MINOR + 7, .size = sizeof(description), .operations = &operations.base, DESCRIPTION},
+    .invented_later = {1, 2, 3, 4}};
+
+KW_PLUGIN_EXPORT const kw_plugin *kw_plugin_query(void)
+{
+    return &description.base;
+}
+#else
+static const kw_plugin_operations operations = {.size = sizeof(operations), OPERATIONS};
+
+static const kw_plugin description = {
+    .abi_minor = KW_ABI_MINOR, .size = sizeof(description), .operations = &operations, DESCRIPTION};
+
+KW_PLUGIN_EXPORT const kw_plugin *kw_plugin_query(void)
+{
+    return &description;
+}
+#endif

@@ -1,0 +1,58 @@
+/* A server in small, built against the installed tree alone: makes a database's certificate, signs, encrypts and decrypts. */
+#include <keywright/keywright.h>
+#include <stdio.h>
+#include <string.h>
+
+static int failed(const char *what, const kw_error *error)
+{
+    fprintf(stderr, "%s: %s: %s\n", what, kw_status_text(error->status), error->message);
+    return 1;
+}
+
+int main(int argument_count, char **arguments)
+{
+    int result = 1;
+    kw_error error = {.status = KW_OK};
+    kw_open_options options = {.size = sizeof(options)};
+    kw_certificate_template wanted = {.size = sizeof(wanted), .address = "database/sales", .key = "rsa-2048"};
+    const kw_input secret = {.data = (const unsigned char *)"a client's password", .length = 19};
+    unsigned char bytes[512];
+    unsigned char opened_bytes[512];
+    kw_output signature = {.data = bytes, .capacity = sizeof(bytes)};
+    kw_output opened = {.data = opened_bytes, .capacity = sizeof(opened_bytes)};
+    kw_context *context = NULL;
+    kw_key *key = NULL;
+    char configuration[512];
+
+    if (argument_count != 2)
+        return 2;
+    snprintf(configuration, sizeof(configuration), "%s/keywright.yaml", arguments[1]);
+    if (kw_initialise(arguments[1], &options, NULL, NULL, &error) != KW_OK)
+        return failed("kw_initialise", &error);
+    options.configuration = configuration;
+    if (kw_open(&options, &context, &error) != KW_OK)
+        return failed("kw_open", &error);
+    if (kw_certificate_create(context, &wanted, NULL, NULL, &error) != KW_OK ||
+        kw_key_open(context, "database/sales", &key, &error) != KW_OK ||
+        kw_key_sign(key, NULL, secret, &signature, &error) != KW_OK ||
+        kw_key_verify(key, NULL, secret, (kw_input){bytes, signature.length}, &error) != KW_OK) {
+        result = failed("signing", &error);
+        goto out;
+    }
+    signature.length = 0;
+    if (kw_key_encrypt(key, NULL, secret, &signature, &error) != KW_OK ||
+        kw_key_decrypt(key, NULL, (kw_input){bytes, signature.length}, &opened, &error) != KW_OK) {
+        result = failed("decrypting", &error);
+        goto out;
+    }
+    if (opened.length != secret.length || memcmp(opened.data, secret.data, secret.length) != 0) {
+        fprintf(stderr, "decrypted something else\n");
+        goto out;
+    }
+    printf("keywright %s works\n", kw_version());
+    result = 0;
+out:
+    kw_key_free(key);
+    kw_close(context);
+    return result;
+}

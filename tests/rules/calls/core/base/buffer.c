@@ -1,0 +1,1 @@
+    x = realloc(x, n);

@@ -1,0 +1,3 @@
+    if (system("true") == 0) /* BAD */
+        popen(command, "r"); /* BAD */
+    x = reallocarray(x, n, m); /* BAD */

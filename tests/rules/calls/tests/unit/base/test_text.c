@@ -1,0 +1,2 @@
+    x = realloc(x, n); /* a test may */
+    strtok(x, ",");    /* BAD */

@@ -1,0 +1,1 @@
+#include <keywright/keywright.h>

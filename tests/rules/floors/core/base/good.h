@@ -1,0 +1,3 @@
+#include "base/error.h"
+#include <keywright/keywright.h>
+#include <string.h>

@@ -1,0 +1,4 @@
+#include "base/error.h"
+#include "certificate/manager.h"
+#include "store/key.h"
+#include <openssl/x509.h>

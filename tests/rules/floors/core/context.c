@@ -1,0 +1,2 @@
+#include "certificate/manager.h"
+#include "config/settings.h"

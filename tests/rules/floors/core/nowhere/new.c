@@ -1,0 +1,1 @@
+#include <string.h> /* BAD: a folder that is no floor */

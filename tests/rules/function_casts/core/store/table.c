@@ -1,0 +1,1 @@
+    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))sign}, /* BAD */

@@ -1,0 +1,21 @@
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x;
+int x; /* BAD */

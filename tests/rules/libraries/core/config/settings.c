@@ -1,0 +1,3 @@
+#include "config/yaml.h"
+#include <jansson.h>
+#include <yaml.h> /* BAD */

@@ -1,0 +1,2 @@
+#include <ltdl.h>    /* BAD */
+#include <sqlite3.h> /* BAD */

@@ -1,0 +1,2 @@
+cd /srv/checkouts/keywright/build # BAD
+cd "$HOME"

@@ -1,0 +1,3 @@
+    status = operations->sign(key, call);      /* BAD */
+    status = (*operations->sign) (key, call);  /* BAD */
+    report("operations->sign(key)");

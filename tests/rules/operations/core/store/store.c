@@ -1,0 +1,1 @@
+    status = store->module->operations.sign(key, &call, algorithm, input, signature);

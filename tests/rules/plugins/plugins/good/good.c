@@ -1,0 +1,3 @@
+#include "good.h"
+#include <keywright/plugin.h>
+#include <openssl/evp.h>

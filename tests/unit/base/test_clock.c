@@ -1,0 +1,50 @@
+#include "base/clock.h"
+
+#include "folder.h"
+
+#include <time.h>
+
+static void clock_text_known_times_are_rfc3339(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t wall;
+        const char *text;
+    } cases[] = {
+        {0, "1970-01-01T00:00:00Z"},
+        {951782400, "2000-02-29T00:00:00Z"},
+        {INT64_C(253402300799), "9999-12-31T23:59:59Z"},
+        {-1, "1969-12-31T23:59:59Z"},
+        {INT64_MAX, "9999-12-31T23:59:59Z"},
+    };
+    char text[32];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        clock_text(cases[i].wall, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void clock_readings_agree_and_never_go_back(void **state)
+{
+    (void)state;
+    uint64_t before = clock_nanoseconds(), milliseconds = clock_milliseconds(), after = clock_nanoseconds();
+    assert_true(before > 0 && before <= after);
+    assert_true(milliseconds >= before / 1000000 && milliseconds <= after / 1000000);
+}
+
+static void clock_wall_is_the_time_of_the_system(void **state)
+{
+    (void)state;
+    int64_t before = (int64_t)time(NULL), wall = clock_wall(), after = (int64_t)time(NULL);
+    assert_true(before <= wall && wall <= after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clock_text_known_times_are_rfc3339),
+        cmocka_unit_test(clock_readings_agree_and_never_go_back),
+        cmocka_unit_test(clock_wall_is_the_time_of_the_system),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,54 @@
+/* A real store (softstore) in a fresh directory, with keys whose private half the test knows too: the judge is libcrypto with that. */
+#ifndef KEYWRIGHT_TESTS_OPENSSL_KEYRING_H
+#define KEYWRIGHT_TESTS_OPENSSL_KEYRING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buffer.h"
+#include "catalogue/catalogue.h"
+#include "openssl/pkey.h"
+#include "store/store.h"
+
+#include <openssl/evp.h>
+
+struct keyring {
+    char directory[160];
+    struct crypto *crypto;
+    struct settings settings;
+    struct catalogue *catalogue;
+    struct stores *stores;
+    struct store *store;
+};
+
+struct pair {
+    const struct key_kind *kind;
+    kw_key *key;
+    EVP_PKEY *ours;      /* through the provider */
+    EVP_PKEY *plain;     /* the same key in the default provider */
+    unsigned char *spki; /* its SubjectPublicKeyInfo */
+    int spki_length;
+};
+
+void keyring_open(struct keyring *ring);
+/* A store of the plugin `memory`, which is in the directory `modules`, that does what its option `fault` says. */
+void keyring_open_faulty(struct keyring *ring, const char *modules, const char *fault);
+void keyring_close(struct keyring *ring);
+struct pair keyring_add(struct keyring *ring, const char *kind);
+void pair_clear(struct pair *pair);
+/* Calls of the store's backend so far. */
+uint64_t keyring_calls(const struct keyring *ring);
+
+/* kw_status must be KW_OK, or the message is shown. */
+void keyring_check(kw_status status, const kw_error *error, const char *file, int line);
+#define assert_works(status, error) keyring_check(status, error, __FILE__, __LINE__)
+
+/* libcrypto's result must be positive, or its queue is shown. */
+void keyring_check_libcrypto(int result, const char *expression, const char *file, int line);
+#define assert_libcrypto(expression) keyring_check_libcrypto((expression), #expression, __FILE__, __LINE__)
+
+#endif

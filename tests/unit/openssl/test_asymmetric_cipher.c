@@ -1,0 +1,260 @@
+/* RSA decryption through the store of what libcrypto encrypted. */
+#include "keyring.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+static const unsigned char text[] = "a password of a client";
+
+static struct keyring ring;
+static struct pair rsa;
+
+static int open_all(void **state)
+{
+    (void)state;
+    keyring_open(&ring);
+    rsa = keyring_add(&ring, "rsa-2048");
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    pair_clear(&rsa);
+    keyring_close(&ring);
+    return 0;
+}
+
+struct form {
+    int padding;
+    const char *hash, *mgf, *label; /* NULL: not set */
+};
+
+static void set_form(EVP_PKEY_CTX *context, const struct form *form)
+{
+    assert_libcrypto(EVP_PKEY_CTX_set_rsa_padding(context, form->padding));
+    if (form->hash != NULL)
+        assert_libcrypto(EVP_PKEY_CTX_set_rsa_oaep_md_name(context, form->hash, NULL));
+    if (form->mgf != NULL)
+        assert_libcrypto(EVP_PKEY_CTX_set_rsa_mgf1_md_name(context, form->mgf, NULL));
+    if (form->label != NULL) {
+        void *label = OPENSSL_strdup(form->label);
+        assert_non_null(label);
+        assert_libcrypto(EVP_PKEY_CTX_set0_rsa_oaep_label(context, label, (int)strlen(form->label)));
+    }
+}
+
+static size_t encrypt(EVP_PKEY *key, const struct form *form, unsigned char ciphertext[256])
+{
+    size_t length = 256;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, key, NULL);
+    assert_libcrypto(EVP_PKEY_encrypt_init(context));
+    set_form(context, form);
+    assert_libcrypto(EVP_PKEY_encrypt(context, ciphertext, &length, text, sizeof(text)));
+    EVP_PKEY_CTX_free(context);
+    return length;
+}
+
+static int decrypt(EVP_PKEY *key, const struct form *form, const unsigned char *ciphertext, size_t ciphertext_length,
+                   unsigned char plaintext[256], size_t *length)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, key, NULL);
+    *length = 256;
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    set_form(context, form);
+    const int decrypted = EVP_PKEY_decrypt(context, plaintext, length, ciphertext, ciphertext_length);
+    EVP_PKEY_CTX_free(context);
+    return decrypted;
+}
+
+static const struct form forms[] = {
+    {RSA_PKCS1_PADDING, NULL, NULL, NULL},
+    {RSA_PKCS1_OAEP_PADDING, NULL, NULL, NULL},
+    {RSA_PKCS1_OAEP_PADDING, "SHA1", NULL, "label"},
+    {RSA_PKCS1_OAEP_PADDING, "SHA256", NULL, NULL},
+    {RSA_PKCS1_OAEP_PADDING, "SHA256", "SHA1", NULL},
+    {RSA_PKCS1_OAEP_PADDING, "SHA384", "SHA512", "a label"},
+    {RSA_PKCS1_OAEP_PADDING, "SHA512", NULL, NULL},
+};
+enum { FORMS = sizeof(forms) / sizeof(forms[0]) };
+
+static void decrypt_gives_what_the_plain_key_encrypted(void **state)
+{
+    (void)state;
+    unsigned char ciphertext[256], plaintext[256];
+    size_t length = 0;
+    for (size_t i = 0; i < FORMS; i++) {
+        const size_t ciphertext_length = encrypt(rsa.plain, &forms[i], ciphertext);
+        assert_libcrypto(decrypt(rsa.ours, &forms[i], ciphertext, ciphertext_length, plaintext, &length));
+        assert_int_equal(length, sizeof(text));
+        assert_memory_equal(plaintext, text, sizeof(text));
+    }
+}
+
+static void encrypt_with_our_key_calls_no_backend(void **state)
+{
+    (void)state;
+    unsigned char ciphertext[256], plaintext[256];
+    size_t length = 0;
+    const uint64_t before = keyring_calls(&ring);
+    for (size_t i = 0; i < FORMS; i++) {
+        const size_t ciphertext_length = encrypt(rsa.ours, &forms[i], ciphertext);
+        assert_libcrypto(decrypt(rsa.plain, &forms[i], ciphertext, ciphertext_length, plaintext, &length));
+        assert_int_equal(length, sizeof(text));
+        assert_memory_equal(plaintext, text, sizeof(text));
+    }
+    assert_int_equal(keyring_calls(&ring), before);
+}
+
+static void decrypt_by_other_parameters_fails(void **state)
+{
+    (void)state;
+    static const struct form right = {RSA_PKCS1_OAEP_PADDING, "SHA256", NULL, "label"};
+    static const struct form wrong[] = {{RSA_PKCS1_OAEP_PADDING, "SHA256", NULL, "other"},
+                                        {RSA_PKCS1_OAEP_PADDING, "SHA256", NULL, NULL},
+                                        {RSA_PKCS1_OAEP_PADDING, "SHA384", NULL, "label"},
+                                        {RSA_PKCS1_OAEP_PADDING, "SHA256", "SHA1", "label"}};
+    unsigned char ciphertext[256], plaintext[256];
+    size_t length = 0;
+    const size_t ciphertext_length = encrypt(rsa.plain, &right, ciphertext);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        kw_error error = {0};
+        assert_true(decrypt(rsa.ours, &wrong[i], ciphertext, ciphertext_length, plaintext, &length) <= 0);
+        assert_true(pkey_take_error(&error));
+        assert_int_equal(error.status, KW_CIPHERTEXT_INVALID);
+        ERR_clear_error();
+    }
+}
+
+/* Implicit rejection (W2): a changed ciphertext gives a message, the same one each time, and no error. */
+static void decrypt_pkcs1_of_a_changed_ciphertext_tells_nothing(void **state)
+{
+    (void)state;
+    unsigned char ciphertext[256], first[256], second[256];
+    size_t first_length = 0, second_length = 0;
+    const size_t length = encrypt(rsa.plain, &forms[0], ciphertext);
+    for (size_t changed = 1; changed < 200; changed += 40) {
+        ciphertext[changed] ^= 1;
+        assert_libcrypto(decrypt(rsa.ours, &forms[0], ciphertext, length, first, &first_length));
+        assert_libcrypto(decrypt(rsa.ours, &forms[0], ciphertext, length, second, &second_length));
+        assert_int_equal(first_length, second_length);
+        assert_memory_equal(first, second, first_length);
+        assert_false(first_length == sizeof(text) && memcmp(first, text, sizeof(text)) == 0);
+        assert_false(pkey_take_error(NULL));
+        assert_int_equal(ERR_peek_error(), 0);
+        ciphertext[changed] ^= 1;
+    }
+}
+
+static void null_buffer_asks_for_the_length_without_a_call(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FORMS; i++) {
+        unsigned char ciphertext[256], small[255];
+        size_t length = 0;
+        const size_t ciphertext_length = encrypt(rsa.plain, &forms[i], ciphertext);
+        const uint64_t before = keyring_calls(&ring);
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+        assert_libcrypto(EVP_PKEY_decrypt_init(context));
+        set_form(context, &forms[i]);
+        assert_libcrypto(EVP_PKEY_decrypt(context, NULL, &length, ciphertext, ciphertext_length));
+        assert_int_equal(length, 256);
+        length = sizeof(small);
+        assert_true(EVP_PKEY_decrypt(context, small, &length, ciphertext, ciphertext_length) <= 0);
+        assert_int_equal(keyring_calls(&ring), before);
+        EVP_PKEY_CTX_free(context);
+        ERR_clear_error();
+    }
+}
+
+static void context_copy_decrypts(void **state)
+{
+    (void)state;
+    static const struct form form = {RSA_PKCS1_OAEP_PADDING, "SHA256", NULL, "label"};
+    unsigned char ciphertext[256], plaintext[256];
+    size_t length = sizeof(plaintext);
+    const size_t ciphertext_length = encrypt(rsa.plain, &form, ciphertext);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    set_form(context, &form);
+    EVP_PKEY_CTX *copy = EVP_PKEY_CTX_dup(context);
+    EVP_PKEY_CTX_free(context);
+    assert_non_null(copy);
+    assert_libcrypto(EVP_PKEY_decrypt(copy, plaintext, &length, ciphertext, ciphertext_length));
+    assert_int_equal(length, sizeof(text));
+    assert_memory_equal(plaintext, text, sizeof(text));
+    EVP_PKEY_CTX_free(copy);
+}
+
+static void settings_are_told_back(void **state)
+{
+    (void)state;
+    int padding = 0;
+    const EVP_MD *digest = NULL, *mgf = NULL;
+    unsigned char *label = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    set_form(context, &(struct form){RSA_PKCS1_OAEP_PADDING, "SHA384", "SHA256", "label"});
+    assert_libcrypto(EVP_PKEY_CTX_get_rsa_padding(context, &padding));
+    assert_libcrypto(EVP_PKEY_CTX_get_rsa_oaep_md(context, &digest));
+    assert_libcrypto(EVP_PKEY_CTX_get_rsa_mgf1_md(context, &mgf));
+    assert_int_equal(EVP_PKEY_CTX_get0_rsa_oaep_label(context, &label), 5);
+    assert_memory_equal(label, "label", 5);
+    assert_int_equal(padding, RSA_PKCS1_OAEP_PADDING);
+    assert_int_equal(EVP_MD_get_type(digest), NID_sha384);
+    assert_int_equal(EVP_MD_get_type(mgf), NID_sha256);
+    EVP_PKEY_CTX_free(context);
+}
+
+static void other_paddings_are_refused(void **state)
+{
+    (void)state;
+    static const int paddings[] = {RSA_NO_PADDING, RSA_X931_PADDING, RSA_PKCS1_WITH_TLS_PADDING};
+    for (size_t i = 0; i < sizeof(paddings) / sizeof(paddings[0]); i++) {
+        kw_error error = {0};
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+        OSSL_PARAM parameters[] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
+        int padding = paddings[i];
+        parameters[0] = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &padding);
+        assert_libcrypto(EVP_PKEY_decrypt_init(context));
+        assert_true(EVP_PKEY_CTX_set_params(context, parameters) <= 0);
+        assert_true(pkey_take_error(&error));
+        assert_int_equal(error.status, KW_UNSUPPORTED);
+        EVP_PKEY_CTX_free(context);
+    }
+    ERR_clear_error();
+}
+
+static void implicit_rejection_cannot_be_switched_off(void **state)
+{
+    (void)state;
+    unsigned off = 0, on = 1;
+    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_uint("implicit-rejection", &off), OSSL_PARAM_construct_end()};
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    assert_true(EVP_PKEY_CTX_set_params(context, parameters) <= 0);
+    parameters[0] = OSSL_PARAM_construct_uint("implicit-rejection", &on);
+    assert_libcrypto(EVP_PKEY_CTX_set_params(context, parameters));
+    EVP_PKEY_CTX_free(context);
+    ERR_clear_error();
+    pkey_take_error(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decrypt_gives_what_the_plain_key_encrypted),
+        cmocka_unit_test(encrypt_with_our_key_calls_no_backend),
+        cmocka_unit_test(decrypt_by_other_parameters_fails),
+        cmocka_unit_test(decrypt_pkcs1_of_a_changed_ciphertext_tells_nothing),
+        cmocka_unit_test(null_buffer_asks_for_the_length_without_a_call),
+        cmocka_unit_test(context_copy_decrypts),
+        cmocka_unit_test(settings_are_told_back),
+        cmocka_unit_test(other_paddings_are_refused),
+        cmocka_unit_test(implicit_rejection_cannot_be_switched_off),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
