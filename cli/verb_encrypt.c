@@ -27,6 +27,20 @@ out:
     return status;
 }
 
+/* What is encrypted for a server that no longer uses the key may find nobody who decrypts it. */
+static kw_status warn_when_not_required(struct session *session, const char *address, kw_error *error)
+{
+    const kw_certificate_filter filter = {.size = sizeof(filter), .all = true, .address = address};
+    const kw_event event = {
+        .warning = true, .certificate = address, .what = "is no longer required: out of use or replaced"};
+    kw_certificate_list *list = NULL;
+    kw_status status = kw_certificates(session->context, &filter, &list, error);
+    if (status == KW_OK && list->count == 1 && !list->certificates[0].required)
+        session_event(session, &event);
+    kw_certificate_list_free(list);
+    return status;
+}
+
 static kw_status encrypt_run(struct session *session, kw_error *error)
 {
     const char *address = session_certificate(session);
@@ -51,9 +65,12 @@ static kw_status encrypt_run(struct session *session, kw_error *error)
         result = (kw_input){cms.data, cms.length};
     }
     if (status == KW_OK)
+        status = warn_when_not_required(session, address, error);
+    if (status == KW_OK)
         status = file_write(output, result, false, error);
-    if (status == KW_OK && session->json)
-        status = json_print(
+    if (status == KW_OK)
+        status = session_done(
+            session,
             json_pack("{s:s,s:s,s:I}", "certificate", address, "output", output, "length", (json_int_t)result.length),
             error);
     kw_bytes_free(&cms);

@@ -19,6 +19,8 @@ struct creation {
     size_t host_count;
     char **own_hosts; /* of this machine, where none were asked for */
     size_t own_host_count;
+    char common_name[COMMON_NAME_SIZE];
+    struct x509_wanted x509;
 };
 
 static int compare_names(const void *left, const void *right)
@@ -105,7 +107,20 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
         status = collect_databases(wanted, creation, error);
     if (status == KW_OK)
         status = collect_hosts(wanted, creation, error);
-    return status;
+    if (status != KW_OK)
+        return status;
+    manager_common_name(context, creation->kind, &creation->address, creation->common_name);
+    creation->x509 = (struct x509_wanted){
+        .kind = creation->kind,
+        .subject.common_name = creation->common_name,
+        .subject.unit = creation->kind->database_is_unit ? creation->databases[0] : NULL,
+        .subject.subject = wanted->subject != NULL                  ? wanted->subject
+                           : creation->kind->usage == USAGE_GENERAL ? creation->settings.subject
+                                                                    : NULL,
+        .hosts = creation->hosts,
+        .host_count = creation->host_count,
+    };
+    return KW_OK;
 }
 
 static void creation_clear(struct creation *creation)
@@ -139,22 +154,13 @@ static kw_status extend_existing(kw_context *context, const struct creation *cre
     return status;
 }
 
-static kw_status make_certificate(kw_context *context, const kw_certificate_template *wanted,
-                                  const struct creation *creation, struct key_arrival *arrival, kw_bytes *der,
-                                  kw_error *error)
+static kw_status make_certificate(kw_context *context, const struct creation *creation, struct key_arrival *arrival,
+                                  kw_bytes *der, kw_error *error)
 {
     kw_key *key = NULL;
-    char common_name[COMMON_NAME_SIZE];
-    struct x509_wanted x509 = {.kind = creation->kind, .hosts = creation->hosts, .host_count = creation->host_count};
-    manager_common_name(context, creation->kind, &creation->address, common_name);
-    x509.subject.common_name = common_name;
-    x509.subject.unit = creation->kind->database_is_unit ? creation->databases[0] : NULL;
-    x509.subject.subject = wanted->subject != NULL                  ? wanted->subject
-                           : creation->kind->usage == USAGE_GENERAL ? creation->settings.subject
-                                                                    : NULL;
     kw_status status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
     if (status == KW_OK)
-        status = x509_make(context->crypto, key, &x509, der, error);
+        status = x509_make(context->crypto, key, &creation->x509, der, error);
     if (status == KW_OK) {
         status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
                                        (kw_input){der->data, der->length}, error);
@@ -181,7 +187,7 @@ static kw_status create_new(kw_context *context, const kw_certificate_template *
             key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, &arrival, error);
     if (status != KW_OK)
         goto out;
-    status = make_certificate(context, wanted, creation, &arrival, &der, error);
+    status = make_certificate(context, creation, &arrival, &der, error);
     if (status == KW_OK)
         status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
@@ -217,8 +223,9 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
         error_remedy(error, "add --database DB, once for each");
         return status;
     }
+    status = x509_check_wanted(&creation->x509, error);
     if (!creation->kind->in_database && !creation->kind->serves_databases)
-        return KW_OK;
+        return status;
     for (size_t i = 0; status == KW_OK && i < creation->database_count; i++)
         status = manager_require_database(context, creation->address.text, creation->databases[i], error);
     return status;

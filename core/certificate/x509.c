@@ -170,12 +170,24 @@ static kw_status add_host(GENERAL_NAMES *names, const char *host, kw_error *erro
     return status;
 }
 
-static kw_status add_hosts(X509 *certificate, const char *const *hosts, size_t count, kw_error *error)
+static kw_status make_hosts(const struct x509_wanted *wanted, GENERAL_NAMES **names, kw_error *error)
 {
-    GENERAL_NAMES *names = GENERAL_NAMES_new();
-    kw_status status = names == NULL ? error_memory(error) : KW_OK;
-    for (size_t i = 0; status == KW_OK && i < count; i++)
-        status = add_host(names, hosts[i], error);
+    GENERAL_NAMES *made = GENERAL_NAMES_new();
+    kw_status status = made == NULL ? error_memory(error) : KW_OK;
+    for (size_t i = 0; status == KW_OK && i < wanted->host_count; i++)
+        status = add_host(made, wanted->hosts[i], error);
+    if (status != KW_OK) {
+        GENERAL_NAMES_free(made);
+        return status;
+    }
+    *names = made;
+    return KW_OK;
+}
+
+static kw_status add_hosts(X509 *certificate, const struct x509_wanted *wanted, kw_error *error)
+{
+    GENERAL_NAMES *names = NULL;
+    kw_status status = make_hosts(wanted, &names, error);
     if (status == KW_OK)
         status = add_extension(certificate, NID_subject_alt_name, names, false, error);
     GENERAL_NAMES_free(names);
@@ -221,7 +233,19 @@ static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_want
     if (status == KW_OK)
         status = add_key_identifiers(crypto, certificate, error);
     if (status == KW_OK && wanted->host_count > 0)
-        status = add_hosts(certificate, wanted->hosts, wanted->host_count, error);
+        status = add_hosts(certificate, wanted, error);
+    return status;
+}
+
+kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error)
+{
+    X509_NAME *subject = NULL;
+    GENERAL_NAMES *hosts = NULL;
+    kw_status status = make_subject(&wanted->subject, &subject, error);
+    if (status == KW_OK)
+        status = make_hosts(wanted, &hosts, error);
+    X509_NAME_free(subject);
+    GENERAL_NAMES_free(hosts);
     return status;
 }
 

@@ -20,6 +20,8 @@ struct x509_wanted {
     size_t host_count;
 };
 
+/* What x509_make would refuse of the subject and the hosts, before there is a key. KW_INVALID_ARGUMENT. */
+KW_MUST_USE kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error);
 /* Self-signed by the key, CA:FALSE, from now to 9999-12-31T23:59:59Z. Errors: KW_INVALID_ARGUMENT (a part of the subject or a host cannot be
  * written; says which and why), and what the store answers. */
 KW_MUST_USE kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,

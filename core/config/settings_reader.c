@@ -103,8 +103,11 @@ static kw_status read_version(struct settings_reader *reader, const struct setti
 {
     (void)target;
     int64_t version;
-    if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &version))
-        return type_error(reader, setting->name, "a whole number", node);
+    if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &version)) {
+        type_error(reader, setting->name, "a whole number in plain decimal digits", node);
+        error_remedy(reader->error, "write %s: %d", setting->name, SETTINGS_VERSION);
+        return KW_CONFIGURATION;
+    }
     if (version == SETTINGS_VERSION)
         return KW_OK;
     node_error(reader, node, "the configuration is of version %lld; Keywright %s reads version %d", (long long)version,

@@ -129,8 +129,14 @@ encrypt_is_opened_by_openssl() {
     expect_same text plain
     expect 5 keywright encrypt general/ec -i short -o none --format oaep
     expect 0 keywright encrypt general/ec -i /dev/null -o cms
+    expect_empty_err
     expect 0 keywright decrypt general/ec -i cms -o plain
     expect_same /dev/null plain
+    expect 0 keywright retire general/ec
+    expect 0 keywright encrypt general/ec -i text -o cms
+    expect_err 'general/ec.*no longer required'
+    expect 0 keywright --json encrypt general/ec -i text -o cms
+    expect_json '.events[0].warning and .length > 0'
 }
 
 decrypt_of_something_else_fails_and_leaves_no_file() {

@@ -184,6 +184,39 @@ static void create_goes_to_the_store_of_its_database(void **state)
     server_stop(&two);
 }
 
+/* How often the store `local` was asked to make a key. */
+static uint64_t keys_generated(struct server *server)
+{
+    kw_state *state = NULL;
+    uint64_t calls = UINT64_MAX;
+    assert_ok(server, kw_state_get(server->context, &state, &server->error));
+    for (size_t i = 0; i < state->stores[0].operation_count; i++)
+        if (strcmp(state->stores[0].operations[i].operation, "key_generate") == 0)
+            calls = state->stores[0].operations[i].calls;
+    kw_state_free(state);
+    return calls;
+}
+
+/* RFC 5280, ub-common-name and ub-organizational-unit-name: 64; and a host that is none. */
+static void create_names_that_no_certificate_can_hold_are_refused_before_a_key_is_made(void **state)
+{
+    struct server *server = *state;
+    char database[128] = "database/", general[128] = "general/";
+    const char *const bad_host[] = {"no host"};
+    memset(database + strlen(database), 'd', 65);
+    memset(general + strlen(general), 'g', 65);
+    assert_ok(server, server_create(server, "database/sales", NULL));
+    const uint64_t before = keys_generated(server);
+    assert_int_not_equal(before, UINT64_MAX);
+    assert_status(server, KW_INVALID_ARGUMENT, server_create(server, database, NULL));
+    assert_status(server, KW_INVALID_ARGUMENT, server_create(server, general, NULL));
+    const kw_certificate_template wanted = {
+        .size = sizeof(wanted), .address = "general/web", .hosts = bad_host, .host_count = 1};
+    assert_status(server, KW_INVALID_ARGUMENT,
+                  kw_certificate_create(server->context, &wanted, NULL, NULL, &server->error));
+    assert_int_equal(keys_generated(server), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +228,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(create_master_key_without_database_is_invalid, start, stop),
         cmocka_unit_test_setup_teardown(create_master_key_again_adds_databases, start, stop),
         cmocka_unit_test_setup_teardown(create_wrong_words_are_invalid, start, stop),
+        cmocka_unit_test_setup_teardown(create_names_that_no_certificate_can_hold_are_refused_before_a_key_is_made,
+                                        start, stop),
         cmocka_unit_test(create_goes_to_the_store_of_its_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,187 @@
+/* The rules of an import: what may come in, and where. */
+#include "certificate/import.h"
+
+#include "certificate/key_check.h"
+
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool name_has(X509_NAME *name, int nid, const char *wanted)
+{
+    char actual[COMMON_NAME_SIZE] = "";
+    return X509_NAME_get_text_by_NID(name, nid, actual, sizeof(actual)) >= 0 && strcmp(actual, wanted) == 0;
+}
+
+/* A stolen server key must not be able to issue certificates, since clients put its certificate among their roots. */
+static kw_status check_is_no_ca(const struct arrival *arrival, kw_error *error)
+{
+    enum { CA_BY_CONSTRAINTS = 1, CA_BY_KEY_USAGE = 4 };
+    const int ca = X509_check_ca(arrival->item->certificate);
+    if (ca != CA_BY_CONSTRAINTS && ca != CA_BY_KEY_USAGE)
+        return KW_OK;
+    kw_status status =
+        error_set(error, KW_REFUSED, "the certificate for %s is a CA's: it may issue others", arrival->address.text);
+    error_remedy(error,
+                 "use one with basicConstraints CA:FALSE (openssl req -x509 makes a CA's unless told otherwise)");
+    return status;
+}
+
+/* S13: what is not replaceable comes in only as what Keywright itself made under this very name. */
+static kw_status check_is_own_kind(struct importing *importing, const struct arrival *arrival, kw_error *error)
+{
+    char expected[COMMON_NAME_SIZE];
+    X509 *certificate = arrival->item->certificate;
+    X509_NAME *name = X509_get_subject_name(certificate);
+    const char *database = kind_database(arrival->kind, &arrival->address);
+    manager_common_name(importing->context, arrival->kind, &arrival->address, expected);
+    /* Another server may have made it under a name of its own, where names can be configured. */
+    const bool named =
+        name_has(name, NID_commonName, expected) || (!arrival->fresh && arrival->kind->common_name_configurable);
+    const bool placed =
+        !arrival->kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
+    if (named && placed && X509_self_signed(certificate, 1) == 1)
+        return KW_OK;
+    kw_status status =
+        error_set(error, KW_REFUSED, "no certificate of one's own takes the place of %s: Keywright makes it",
+                  arrival->address.text);
+    error_remedy(error, "run `keywright create %s`; only its own certificate, self-signed as '%s', can be imported",
+                 arrival->address.text, expected);
+    return status;
+}
+
+static kw_status check_validity(const struct arrival *arrival, kw_error *error)
+{
+    const X509 *certificate = arrival->item->certificate;
+    if (!arrival->kind->expiry_checked)
+        return KW_OK;
+    if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+        return error_set(error, KW_REFUSED, "the certificate for %s has expired", arrival->address.text);
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
+        return error_set(error, KW_REFUSED, "the certificate for %s is not valid yet", arrival->address.text);
+    return KW_OK;
+}
+
+static kw_status choose_address(struct importing *importing, struct arrival *arrival, kw_error *error)
+{
+    const char *as = importing->options->address;
+    const struct pfx_item *item = arrival->item;
+    const char *address = as != NULL ? as : item->address;
+    kw_status status = KW_OK;
+    if (as != NULL && importing->count > 1)
+        return error_set(error, KW_INVALID_ARGUMENT, "--as names one certificate, and the file holds %zu",
+                         importing->count);
+    if (address == NULL) {
+        status = error_set(error, KW_INVALID_ARGUMENT, "the file does not say which certificate of Keywright this is");
+        error_where(error, "%s", importing->options->path);
+        error_remedy(error, "say it with --as CERT, for example --as general/web");
+        return status;
+    }
+    status = address_parse(address, &arrival->address, error);
+    if (status == KW_OK)
+        status = kind_of(&arrival->address, &arrival->kind, error);
+    if (status == KW_OK && arrival->address.number != 0)
+        status = error_set(error, KW_INVALID_ARGUMENT, "a certificate gets its number by itself: leave out @%u",
+                           arrival->address.number);
+    if (status != KW_OK)
+        return status;
+    if (arrival->kind->usage == USAGE_TLS_SERVER)
+        return error_set(error, KW_UNSUPPORTED,
+                         "this version cannot check a CA's certificate for %s yet, so it takes none",
+                         arrival->address.text);
+    arrival->fresh = item->address == NULL || strcmp(item->address, address) != 0;
+    status = check_is_no_ca(arrival, error);
+    if (status == KW_OK && !arrival->kind->replaceable)
+        status = check_is_own_kind(importing, arrival, error);
+    return status;
+}
+
+static kw_status certificate_matches(kw_context *context, const struct certificate_row *row, const X509 *certificate,
+                                     bool *same, kw_error *error)
+{
+    X509 *here = NULL;
+    kw_input chain = {row->chain.data, row->chain.length};
+    kw_status status = x509_read(context->crypto, &chain, &here, error);
+    if (status == KW_OK)
+        *same = X509_cmp(here, certificate) == 0;
+    X509_free(here);
+    return status;
+}
+
+/* Whether the entry holds this certificate under any of its numbers. */
+static kw_status find_certificate(kw_context *context, const struct entry_row *entry, const X509 *certificate,
+                                  bool *here, bool *current, kw_error *error)
+{
+    struct certificate_row row = {0};
+    unsigned last = 0;
+    kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
+    *here = *current = false;
+    if (status == KW_NOT_FOUND)
+        return KW_OK;
+    last = row.number;
+    for (unsigned number = last; status == KW_OK && number > 0 && !*here; number--) {
+        certificate_row_clear(&row);
+        status = catalogue_certificate_get_number(context->catalogue, &entry->id, number, &row, error);
+        if (status == KW_OK)
+            status = certificate_matches(context, &row, certificate, here, error);
+        if (status == KW_OK && *here)
+            *current = id_equal(&entry->certificate, &row.id);
+        else if (status == KW_NOT_FOUND)
+            status = KW_OK;
+    }
+    certificate_row_clear(&row);
+    return status;
+}
+
+static kw_status check_against_catalogue(struct importing *importing, struct arrival *arrival, kw_error *error)
+{
+    struct entry_row entry = {0};
+    const struct pfx_item *item = arrival->item;
+    kw_status status = catalogue_entry_get(importing->context->catalogue, arrival->address.text, &entry, error);
+    arrival->exists = status == KW_OK;
+    if (status == KW_NOT_FOUND)
+        return KW_OK;
+    if (status == KW_OK)
+        status =
+            find_certificate(importing->context, &entry, item->certificate, &arrival->here, &arrival->current, error);
+    if (status != KW_OK || arrival->here)
+        goto out;
+    if (arrival->kind->automatic && importing->count > 1) {
+        arrival->left_out = true;
+        goto out;
+    }
+    if (!arrival->fresh && !id_equal(&item->entry, &entry.id)) {
+        status = error_set(error, KW_EXISTS, "%s exists already, and is another one", arrival->address.text);
+        error_remedy(error, "look at `keywright show %s`; when this one is to go, retire and delete it first",
+                     arrival->address.text);
+    } else if ((arrival->fresh || !item->former) && entry.state == ENTRY_IN_USE) {
+        status = error_set(error, KW_EXISTS, "%s exists already, with another certificate", arrival->address.text);
+        error_remedy(error, "`keywright show %s` shows it", arrival->address.text);
+    }
+out:
+    entry_row_clear(&entry);
+    return status;
+}
+
+kw_status import_check(struct importing *importing, struct arrival *arrival, kw_error *error)
+{
+    const struct pfx_item *item = arrival->item;
+    kw_status status = choose_address(importing, arrival, error);
+    if (status != KW_OK)
+        return status;
+    if (item->pkcs8.length > 0)
+        status =
+            key_check(importing->context->crypto, secret_view(&item->pkcs8), item->certificate, &arrival->key, error);
+    else
+        status = key_check_certificate(item->certificate, &arrival->key, error);
+    if (status != KW_OK) {
+        error_where(error, "%s", importing->options->path);
+        return status;
+    }
+    status = kind_check_key(arrival->kind, arrival->key, error);
+    if (status == KW_OK)
+        status = check_validity(arrival, error);
+    if (status == KW_OK)
+        status = check_against_catalogue(importing, arrival, error);
+    return status;
+}
