@@ -37,8 +37,12 @@ struct kw_host_context {
 static _Thread_local char call_sentence[512];
 static _Thread_local kw_error call_error;
 
-void host_call_begin(void)
+void host_call_begin(const kw_host_context *host)
 {
+    if (secret_tell_unlocked())
+        log_write(host->log, KW_LOG_WARNING,
+                  "secrets could not be locked into memory and may be swapped out: raise the limit (ulimit -l, or "
+                  "LimitMEMLOCK= of the service)");
     call_sentence[0] = '\0';
     call_error.status = KW_OK;
 }

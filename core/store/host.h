@@ -10,8 +10,8 @@ KW_MUST_USE kw_status host_new(const struct stores_options *options, const struc
 void host_free(kw_host_context *host);
 const kw_host *host_table(const kw_host_context *host);
 
-/* Forgets what was reported in this thread: at the start of each call. */
-void host_call_begin(void);
+/* At the start of each call: forgets what was reported in this thread, and warns once of secrets that could not be locked. */
+void host_call_begin(const kw_host_context *host);
 /* What the plugin reported in this thread since then; "" for nothing. */
 const char *host_call_sentence(void);
 /* The last failure of a host service in this thread since then, or NULL: why the plugin could not go on. */

@@ -83,7 +83,7 @@ void store_close(struct store *store)
 {
     if (store->instance == NULL)
         return;
-    host_call_begin();
+    host_call_begin(store->host);
     store->module->operations.close(store->instance);
     store->instance = NULL;
 }
@@ -292,7 +292,7 @@ kw_status store_key_open(struct store *store, kw_input locator, kw_plugin_key **
 
 void store_key_close(struct store *store, kw_plugin_key *key)
 {
-    host_call_begin();
+    host_call_begin(store->host);
     store->module->operations.key_close(key);
 }
 

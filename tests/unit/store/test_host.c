@@ -125,7 +125,7 @@ static void bare_begin(struct bare *bare, const char *options)
                   host_new(&bare->options, &bare->fixture.settings->stores[0], bare->module, &bare->context, &error),
                   &error);
     bare->host = host_table(bare->context);
-    host_call_begin();
+    host_call_begin(bare->context);
 }
 
 static void bare_end(struct bare *bare)
@@ -196,7 +196,7 @@ static void report_is_of_this_thread_and_call(void **state)
     bare.host->report(bare.host->context, NULL);
     assert_string_equal(host_call_sentence(), "");
     bare.host->report(bare.host->context, "again");
-    host_call_begin();
+    host_call_begin(bare.context);
     assert_string_equal(host_call_sentence(), "");
     assert_null(host_call_error());
     bare_end(&bare);
