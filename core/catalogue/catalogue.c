@@ -314,9 +314,7 @@ static kw_status row_error(struct sqlite *sqlite, const struct row *row, const c
     row_describe(sqlite, row, name);
     error_set(error, KW_CORRUPT, "it %s", what);
     error_where(error, "%s", name);
-    error_remedy(
-        error,
-        "restore the catalogue from a backup, or remove it and create or import it again; nothing else is affected");
+    error_remedy(error, "%s", row->table->remedy);
     return KW_CORRUPT;
 }
 
