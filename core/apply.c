@@ -24,7 +24,8 @@ static kw_status create_missing(kw_context *context, const struct kind *kind, kw
     entry_row_clear(&entry);
     if (in_use)
         return KW_OK;
-    if (status == KW_OK || status == KW_NOT_FOUND)
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    if (status == KW_OK)
         status = kw_certificate_create(context, &wanted, event, user, error);
     return status;
 }

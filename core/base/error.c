@@ -161,3 +161,12 @@ kw_status error_memory(kw_error *error)
 {
     return error_set(error, KW_OUT_OF_MEMORY, "memory ran out");
 }
+
+kw_status error_tolerate(kw_status status, kw_status tolerated, kw_error *error)
+{
+    if (status != tolerated)
+        return status;
+    if (error != NULL)
+        *error = (kw_error){0};
+    return KW_OK;
+}

@@ -60,7 +60,9 @@ kw_status catalogue_open(struct crypto *crypto, const char *state_directory, kw_
         goto out;
     status = catalogue_connect(made, &made->writer, error);
     if (status == KW_NOT_FOUND && create) {
-        status = catalogue_make(made, state_directory, error);
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        if (status == KW_OK)
+            status = catalogue_make(made, state_directory, error);
         if (status == KW_OK)
             status = catalogue_connect(made, &made->writer, error);
     }

@@ -137,12 +137,9 @@ static kw_status extend_existing(kw_context *context, const struct creation *cre
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
         return status;
-    *in_use = false;
     status = catalogue_entry_get(context->catalogue, creation->address.text, &entry, error);
-    if (status == KW_NOT_FOUND)
-        status = KW_OK;
-    else if (status == KW_OK)
-        *in_use = entry.state == ENTRY_IN_USE;
+    *in_use = status == KW_OK && entry.state == ENTRY_IN_USE;
+    status = error_tolerate(status, KW_NOT_FOUND, error);
     if (status == KW_OK && *in_use && creation->kind->serves_databases)
         status = entry_add_databases(&entry, creation->databases, creation->database_count, added, error);
     if (status == KW_OK && *added > 0)
@@ -164,8 +161,7 @@ static kw_status make_certificate(kw_context *context, const struct creation *cr
     if (status == KW_OK) {
         status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
                                        (kw_input){der->data, der->length}, error);
-        if (status == KW_UNSUPPORTED)
-            status = KW_OK;
+        status = error_tolerate(status, KW_UNSUPPORTED, error);
     }
     kw_key_free(key);
     return status;

@@ -172,7 +172,7 @@ static kw_status fill_item(kw_context *context, const struct found *found, struc
         goto out;
     status = key_export(key, &item->pkcs8, error);
     if (status == KW_REFUSED || status == KW_UNSUPPORTED) {
-        status = KW_OK;
+        status = error_tolerate(status, status, error);
         item->reference.store_id = text_copy(found->certificate.store_id);
         memcpy(item->reference.locator, found->certificate.locator, found->certificate.locator_length);
         item->reference.locator_length = found->certificate.locator_length;

@@ -165,13 +165,14 @@ static kw_status forget(kw_context *context, struct entry_row *entry, const stru
 {
     struct certificate_row rest = {0};
     kw_status status = catalogue_certificate_delete(context->catalogue, certificate, error);
-    if (status == KW_NOT_FOUND)
-        status = KW_OK;
+    status = error_tolerate(status, KW_NOT_FOUND, error);
     if (status != KW_OK || !id_equal(&entry->certificate, certificate))
         return status;
     status = catalogue_certificate_get_last(context->catalogue, &entry->id, &rest, error);
     if (status == KW_NOT_FOUND) {
-        status = catalogue_entry_delete(context->catalogue, &entry->id, error);
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        if (status == KW_OK)
+            status = catalogue_entry_delete(context->catalogue, &entry->id, error);
     } else if (status == KW_OK) {
         entry->certificate = rest.id;
         entry->state = ENTRY_RETIRED;

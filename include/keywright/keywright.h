@@ -44,7 +44,7 @@ KW_API const char *kw_version(void);
 
 /* ---- Errors and results -------------------------------------------------------------------------- */
 
-/* Filled by a call that fails; untouched by one that succeeds. Holds no secret. */
+/* Filled by a call that fails; after one that succeeds it is empty or as it was before. Holds no secret. */
 typedef struct kw_error {
     kw_status status;
     unsigned line, column; /* in `where`, from 1; 0: none */
