@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
 
@@ -266,9 +267,11 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     return status;
 }
 
-kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error)
+kw_status kw_open(const kw_open_options *given, kw_context **context, kw_error *error)
 {
-    return context_open(options, false, context, error);
+    kw_open_options options;
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    return status == KW_OK ? context_open(&options, false, context, error) : status;
 }
 
 void kw_close(kw_context *context)

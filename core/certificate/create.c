@@ -2,6 +2,7 @@
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
+#include "base/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,13 +228,17 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
     return status;
 }
 
-kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted, kw_event_callback event,
+kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
                                 void *user, kw_error *error)
 {
+    kw_certificate_template template;
+    const kw_certificate_template *const wanted = &template;
     struct creation creation = {0};
     bool in_use = false;
     size_t added = 0;
-    kw_status status = creation_prepare(context, wanted, &creation, error);
+    kw_status status = options_take(&template, sizeof(template), given, error);
+    if (status == KW_OK)
+        status = creation_prepare(context, wanted, &creation, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
         status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
         error_where(error, "%s", context->settings->path);

@@ -57,6 +57,20 @@ static void open_without_configuration_says_where_it_looked(void **state)
     assert_non_null(strstr(error.remedy, "keywright init"));
 }
 
+/* A caller of an older header, whose struct ends before the configuration's path, has not given one. */
+static void open_takes_no_more_of_its_options_than_their_size(void **state)
+{
+    struct server *server = *state;
+    kw_open_options options = {.size = sizeof(size_t), .configuration = server->configuration};
+    kw_context *context = NULL;
+    setenv("KEYWRIGHT_CONFIG", "/nowhere/keywright.yaml", 1);
+    assert_status(server, KW_CONFIGURATION, kw_open(&options, &context, &server->error));
+    assert_string_equal(server->error.where, "/nowhere/keywright.yaml");
+    unsetenv("KEYWRIGHT_CONFIG");
+    options.size = 0;
+    assert_status(server, KW_INVALID_ARGUMENT, kw_open(&options, &context, &server->error));
+}
+
 static void open_before_apply_is_not_found_and_names_apply(void **state)
 {
     struct server server;
@@ -384,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_without_configuration_says_where_it_looked),
+        cmocka_unit_test_setup_teardown(open_takes_no_more_of_its_options_than_their_size, start, stop),
         cmocka_unit_test(open_before_apply_is_not_found_and_names_apply),
         cmocka_unit_test_setup_teardown(open_with_wrong_catalogue_key_is_refused, start, stop),
         cmocka_unit_test(settings_of_certificates_are_checked_with_their_place),
