@@ -103,6 +103,7 @@ static void settings_of_certificates_are_checked_with_their_place(void **state)
         {"certificates:\n  database: {common_name: x}\n", "common_name"},
         {"certificates:\n  database/sales: {hosts: [a.example]}\n", "hosts"},
         {"certificates:\n  database/sales@1: {key: rsa-3072}\n", "sales@1"},
+        {"certificates:\n  general/x: {subject: garbage}\n", "garbage"},
         {"databases:\n  a/b: {store: local}\n", "a/b"},
     };
     (void)state;
