@@ -224,7 +224,8 @@ static kw_status open_catalogue(kw_context *context, bool create, kw_error *erro
         status = error_set(error, KW_CONFIGURATION, "the catalogue key is too short: %zu bytes, and it must have %d",
                            key.length, CATALOGUE_KEY_MINIMUM);
         error_where(error, "%s", settings->path);
-    }
+    } else if (status != KW_OK)
+        error_where(error, "%s", settings->path);
     if (status == KW_OK)
         status = catalogue_open(context->crypto, settings->state, secret_view(&key), create, &context->log,
                                 &context->catalogue, error);

@@ -135,6 +135,15 @@ void error_where(kw_error *error, const char *format, ...)
     va_end(arguments);
 }
 
+void error_place(kw_error *error, const char *where, unsigned line, unsigned column)
+{
+    if (error == NULL || error->where[0] != '\0')
+        return;
+    error_where(error, "%s", where);
+    error->line = line;
+    error->column = column;
+}
+
 void error_remedy(kw_error *error, const char *format, ...)
 {
     if (error == NULL)

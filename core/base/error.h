@@ -21,6 +21,7 @@ kw_status error_at(kw_error *error, kw_status status, const char *where, unsigne
                    const char *format, ...) KW_PRINTF(6, 7);
 /* Adds to an error that is set: where it happened, if that is not said yet; what to do about it. */
 void error_where(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);
+void error_place(kw_error *error, const char *where, unsigned line, unsigned column);
 void error_remedy(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);
 /* Puts "PREFIX: " before the message. */
 void error_prefix(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);

@@ -114,6 +114,8 @@ static kw_status secret_read(kw_host_context *host, const char *option, struct s
         goto out;
     }
     status = source_read(source, &host->reader, what, false, value, error);
+    if (status != KW_OK)
+        error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
 out:
     if (source != NULL)
         secret_wipe(source, strlen(source)); /* it may be an inline one */
@@ -202,6 +204,24 @@ void host_secrets_refused(kw_host_context *host)
     for (size_t i = 0; i < host->secret_count; i++)
         memory_refuse(&host->secrets[i]);
     pthread_mutex_unlock(&host->lock);
+}
+
+void host_explain_refusal(kw_host_context *host, kw_error *error)
+{
+    const struct option_setting *setting = NULL;
+
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; i < host->secret_count && setting == NULL; i++)
+        if (host->secrets[i].has_refused)
+            setting = options_setting(host->store, host->secrets[i].option->name);
+    pthread_mutex_unlock(&host->lock);
+    if (setting == NULL || error == NULL)
+        return;
+    error->where[0] = '\0';
+    error_prefix(error, "store %s", host->store->name);
+    error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
+    error_remedy(error, "see to it that this option gives the %s in force: after `keywright passphrase`, the new one",
+                 setting->name);
 }
 
 void host_secret_changed(kw_host_context *host, const char *option)

@@ -19,6 +19,8 @@ const kw_error *host_call_error(void);
 
 /* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
 void host_secrets_refused(kw_host_context *host);
+/* Where the configuration says where the refused secret comes from, and what to do. */
+void host_explain_refusal(kw_host_context *host, kw_error *error);
 /* After a change of the secret: what was refused before may be right now. */
 void host_secret_changed(kw_host_context *host, const char *option);
 

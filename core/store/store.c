@@ -55,8 +55,10 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
                                                 store->options.count, instance, capabilities),
                  error);
 
-    if (status == KW_SECRET_REFUSED)
+    if (status == KW_SECRET_REFUSED) {
         host_secrets_refused(store->host);
+        host_explain_refusal(store->host, error);
+    }
     if (status == KW_BUFFER_TOO_SMALL)
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)

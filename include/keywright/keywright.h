@@ -196,7 +196,7 @@ KW_API void kw_state_free(kw_state *state);
 /*
  * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
- * it ("file:line: options.passphrase"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
+ * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);

@@ -65,7 +65,7 @@ wrong_type_is_placed() {
     spoil 's/^version: 1/version: one/'
     expect_wrong bad.yaml 1:10 'version'
     spoil 's/^version: 1/version: 0x1/'
-    expect_wrong bad.yaml 1:10 'decimal digits'
+    expect_wrong bad.yaml 1:10 'a whole number'
     expect_err 'write version: 1'
     spoil 's/^state: state/state: [a, b]/'
     expect_wrong bad.yaml 2:8 'state'

@@ -146,8 +146,14 @@ wrong_passphrase_is_exit_7_and_not_damage() {
     damaged_server
     printf 'wrong\n' >a/passphrase
     expect 7 keywright decrypt database/sales -i sales.cms -o plain
-    expect_err 'passphrase'
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase'
+    expect_err 'in force'
     expect_no_file plain
+    rm a/passphrase
+    expect 3 keywright decrypt database/sales -i sales.cms -o plain
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase.*No such file'
+    expect_err 'mode 0600'
+    printf 'wrong\n' >a/passphrase
     expect 0 keywright list
     expect 7 keywright create database/more
     expect 0 keywright list --all --json
