@@ -14,6 +14,19 @@ static void tell_warning(void *user, const char *sentence)
     event_tell(warnings->event, warnings->user, true, NULL, "%s", sentence);
 }
 
+/* A store under a new id opens well, and is empty: the keys that are missed are the sign that its id is wrong. */
+static kw_status tell_misplaced(kw_context *context, const struct warnings *warnings, kw_error *error)
+{
+    kw_state *state = NULL;
+    kw_status status = kw_state_get(context, &state, error);
+    if (status != KW_OK)
+        return status;
+    for (size_t i = 0; i < state->misplaced_count; i++)
+        event_tell(warnings->event, warnings->user, true, NULL, "%s", state->misplaced[i]);
+    kw_state_free(state);
+    return KW_OK;
+}
+
 kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_event_callback event, void *user,
                                  kw_error *error)
 {
@@ -31,6 +44,8 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
         return status;
     options.open_stores = true;
     status = kw_open(&options, &context, error);
+    if (status == KW_OK)
+        status = tell_misplaced(context, &warnings, error);
     kw_close(context);
     return status;
 }

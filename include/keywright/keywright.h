@@ -124,7 +124,7 @@ KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_c
 
 /*
  * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
- * the catalogue and every secret too. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ * the catalogue and every secret too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
  */
 KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
                                                     kw_event_callback event, void *user, kw_error *error);
