@@ -47,6 +47,13 @@ void host_call_begin(const kw_host_context *host)
     call_error.status = KW_OK;
 }
 
+void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
+                    bool succeeded)
+{
+    log_write(host->log, level, "store %s: %s %s, %llu ms", host->store->name, operation, succeeded ? "done" : "failed",
+              (unsigned long long)milliseconds);
+}
+
 const char *host_call_sentence(void)
 {
     return call_sentence;

@@ -12,6 +12,9 @@ const kw_host *host_table(const kw_host_context *host);
 
 /* At the start of each call: forgets what was reported in this thread, and warns once of secrets that could not be locked. */
 void host_call_begin(const kw_host_context *host);
+/* One line for the log. */
+void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
+                    bool succeeded);
 /* What the plugin reported in this thread since then; "" for nothing. */
 const char *host_call_sentence(void);
 /* The last failure of a host service in this thread since then, or NULL: why the plugin could not go on. */

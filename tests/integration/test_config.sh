@@ -79,7 +79,7 @@ check_connect_tells_of_a_store_under_a_wrong_id() {
     refuse_err warning
     sed -i 's/^    id: .*/    id: "00000000"/' a/keywright.yaml
     expect 0 keywright config check --connect
-    expect_err 'warning: .*ssl-connection.*the configuration'
+    expect_err 'warning: .*ssl-connection.*not configured'
     rm a/passphrase
     expect 3 keywright config check --connect
     expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase'
