@@ -205,8 +205,7 @@ static kw_status unwrap(kw_plugin_instance *instance, const unsigned char *recor
     if (!softstore_unseal(instance->library, key, record + AT_NONCE, (kw_input){record, AT_SEALED},
                           (kw_input){record + AT_SEALED, AT_CHECKSUM - AT_SEALED}, instance->kek)) {
         host->secret_refused(host->context, "passphrase");
-        status =
-            softstore_report(host, KW_SECRET_REFUSED, "this is not the passphrase of the store");
+        status = softstore_report(host, KW_SECRET_REFUSED, "this is not the passphrase of the store");
         goto out;
     }
     status = identify(instance, instance->kek, kek_id);
