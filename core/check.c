@@ -30,7 +30,7 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
     if (status != KW_OK || !connect)
         return status;
     options.open_stores = true;
-    status = kw_open(&options, &context, error);
+    status = context_open(&options, false, &context, error); /* adds nothing */
     kw_close(context);
     return status;
 }

@@ -83,10 +83,12 @@ typedef struct kw_open_options {
     kw_prompt_callback prompt; /* NULL: `prompt` sources are refused */
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
+    bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
 } kw_open_options;
 
 /*
- * Reads and checks the configuration, opens the catalogue, finishes or removes what a crashed process left.
+ * Reads and checks the configuration, opens the catalogue, finishes or removes what a crashed process left, and adds the
+ * server-encryption certificate where there is none (not where it was retired). That it cannot be added is a warning of the log.
  * Errors: KW_CONFIGURATION (where: file, line, column), KW_NOT_FOUND (no catalogue yet: kw_apply makes it; see
  * kw_apply_options), KW_UNAVAILABLE, KW_PERMISSION, KW_CORRUPT.
  */
@@ -102,6 +104,7 @@ typedef struct kw_event {
     bool warning;
     const char *certificate; /* address, or NULL */
     const char *what;        /* a sentence, or one word such as "created" when certificate is set */
+    bool reminder;           /* nothing happened: `what` is for the user to do */
 } kw_event;
 typedef void (*kw_event_callback)(void *user, const kw_event *event);
 
@@ -114,8 +117,8 @@ KW_MUST_USE KW_API kw_status kw_initialise(const char *directory, const kw_open_
                                            kw_event_callback event, void *user, kw_error *error);
 
 /*
- * Creates what the configuration calls for and is missing: the catalogue, ssl-connection, server-encryption. Safe to repeat and
- * to run from several processes at once. `options->configuration` as for kw_open.
+ * Creates what the configuration calls for and is missing: the catalogue, ssl-connection, server-encryption. Reminds of
+ * exporting server-encryption separately until an export named it and wrote it to a file of its own. Safe to repeat and to run from several processes at once. `options->configuration` as for kw_open.
  */
 KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user,
                                       kw_error *error);
@@ -187,6 +190,8 @@ typedef struct kw_state {
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
     const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
     size_t misplaced_count;
+    const char *const *reminders; /* a sentence, with the command to run, for each thing that the user has yet to do */
+    size_t reminder_count;
 } kw_state;
 
 /* Facts about stores and catalogue; opens every store. A store that is not available is a fact, not an error. */
@@ -262,6 +267,8 @@ typedef struct kw_certificate_info {
     size_t extended_key_usage_count;
     const kw_input *chain; /* DER: the certificate, then its issuers as far as they are kept */
     size_t chain_count;
+    bool
+        export_due; /* the user should export it separately (`keywright export ADDRESS -o FILE`), and has not yet (S12) */
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
