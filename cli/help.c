@@ -4,9 +4,11 @@
 #include <string.h>
 
 const struct verb *const verbs[] = {
-    &verb_init, &verb_apply,  &verb_config_check, &verb_config_schema, &verb_plugins,    &verb_status, &verb_create,
-    &verb_list, &verb_show,   &verb_request,      &verb_import,        &verb_export,     &verb_retire, &verb_delete,
-    &verb_sign, &verb_verify, &verb_encrypt,      &verb_decrypt,       &verb_passphrase,
+    &verb_init,           &verb_apply,   &verb_config_check, &verb_config_schema, &verb_plugins,
+    &verb_status,         &verb_create,  &verb_list,         &verb_show,          &verb_request,
+    &verb_import,         &verb_export,  &verb_retire,       &verb_delete,        &verb_sign,
+    &verb_verify,         &verb_encrypt, &verb_decrypt,      &verb_passphrase,    &verb_licence_request,
+    &verb_licence_verify,
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
@@ -34,7 +36,7 @@ void help_all(void)
          "\n"
          "Verbs:");
     for (size_t i = 0; i < verb_count; i++)
-        printf("  %-14s  %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
     puts("\n"
          "'keywright help VERB' explains one, with examples.\n"
          "\n"
@@ -102,7 +104,7 @@ bool help_group(const char *word)
     printf("Usage: keywright %s VERB ...\n\nVerbs:\n", word);
     for (size_t i = 0; i < verb_count; i++) {
         if (first_word_is(verbs[i]->name, word))
-            printf("  %-14s  %s\n", verbs[i]->name, verbs[i]->summary);
+            printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
     }
     printf("\n'keywright help %s VERB' explains one, with examples.\n", word);
     return true;

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #if defined(CLOCK_BOOTTIME)
@@ -41,4 +42,34 @@ void clock_text(int64_t wall, char text[32])
     struct tm parts = {0};
     gmtime_r(&seconds, &parts);
     strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+bool clock_parse(const char *text, int64_t *wall)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
+    char again[32];
+    unsigned parts[6] = {0};
+    size_t part = 0;
+    for (size_t i = 0; i < sizeof(form); i++) {
+        const bool digit = text[i] >= '0' && text[i] <= '9';
+        if (form[i] == 'd' ? !digit : text[i] != form[i])
+            return false;
+        if (digit)
+            parts[part] = parts[part] * 10 + (unsigned)(text[i] - '0');
+        else
+            part++;
+    }
+    struct tm broken = {.tm_year = (int)parts[0] - 1900,
+                        .tm_mon = (int)parts[1] - 1,
+                        .tm_mday = (int)parts[2],
+                        .tm_hour = (int)parts[3],
+                        .tm_min = (int)parts[4],
+                        .tm_sec = (int)parts[5]};
+    const int64_t seconds = (int64_t)timegm(&broken);
+    /* timegm takes the 31st of June for the first of July: written again it shows. */
+    clock_text(seconds, again);
+    if (memcmp(again, text, sizeof(form)) != 0)
+        return false;
+    *wall = seconds;
+    return true;
 }

@@ -404,6 +404,37 @@ KW_MUST_USE KW_API kw_status kw_cms_encrypt(kw_context *context, const char *add
 KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext,
                                             kw_error *error);
 
+/* ---- Offline licences ------------------------------------------------------------------------------------------------- */
+
+/*
+ * A request for a licence: a JSON Web Signature (RFC 7515, flattened JSON) by the key of server-encryption over the fingerprint of its
+ * certificate and an id of this machine, from which the machine's own id cannot be found. docs/licence.md has the format. Errors:
+ * KW_NOT_FOUND (no server-encryption; no machine id), KW_UNSUPPORTED, and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_licence_request(kw_context *context, kw_bytes *request, kw_error *error);
+
+/* A licence that holds. */
+typedef struct kw_licence {
+    const char *content;                          /* the JSON that the issuer signed, with all that stands in it */
+    const char *issuer;                           /* subject of the issuer's certificate, RFC 4514 */
+    bool encrypted;                               /* it was encrypted to this server */
+    const char *certificate_sha256;               /* of the server that it names; NULL: it names none */
+    const char *machine_id;                       /* likewise */
+    const char *not_before_text, *not_after_text; /* RFC 3339, UTC; NULL: no limit */
+    int64_t not_before, not_after;
+} kw_licence;
+
+/*
+ * Checks a licence: a JSON Web Signature by the issuer's certificate that the configuration names (licence: {issuer: PATH}), which names
+ * this server, or such a one in CMS encrypted to server-encryption. Asks nobody. Errors: KW_CONFIGURATION (no issuer, or not readable),
+ * KW_CORRUPT (malformed), KW_SIGNATURE_INVALID, KW_CIPHERTEXT_INVALID (encrypted to another server, or damaged), KW_UNSUPPORTED (an
+ * extension), KW_REFUSED (another issuer, another server, another machine, expired, not yet valid, an algorithm that does not fit; it
+ * says which), KW_NOT_FOUND (no server-encryption), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_licence_verify(kw_context *context, kw_input content, kw_licence **licence,
+                                               kw_error *error);
+KW_API void kw_licence_free(kw_licence *licence);
+
 /* ---- The OpenSSL module -------------------------------------------------------------------------------------------------- */
 
 /*
