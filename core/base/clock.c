@@ -41,7 +41,11 @@ void clock_text(int64_t wall, char text[32])
     time_t seconds = (time_t)wall;
     struct tm parts = {0};
     gmtime_r(&seconds, &parts);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    /* Not %Y, which writes the year 1 as "1". */
+    unsigned year = (unsigned)(parts.tm_year + 1900);
+    for (size_t i = 4; i > 0; i--, year /= 10)
+        text[i - 1] = (char)('0' + year % 10);
+    strftime(text + 4, 32 - 4, "-%m-%dT%H:%M:%SZ", &parts);
 }
 
 bool clock_parse(const char *text, int64_t *wall)

@@ -60,7 +60,7 @@ example_of_every_verb_runs() {
     run_examples passphrase
 
     # None was forgotten.
-    listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]*\( [a-z]*\)\?\)  .*/\1/p')
+    listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
         [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check))$ ]] ||
             fail "the example of '$verb' was not run"
