@@ -65,15 +65,16 @@ static void read_deep_or_long_is_corrupt(void **state)
     enum { DEEP = 100000 };
     kw_error error = {0};
     json_t *object = NULL;
-    char nested[256] = "{\"a\": ";
+    struct buffer nested = {0};
     (void)state;
+    buffer_append_text(&nested, "{\"a\": ");
     for (int i = 1; i < JSON_DEPTH_MAXIMUM; i++)
-        strcat(nested, "[");
-    strcat(nested, "1");
+        buffer_append_text(&nested, "[");
     for (int i = 1; i < JSON_DEPTH_MAXIMUM; i++)
-        strcat(nested, "]");
-    strcat(nested, "}");
-    assert_int_equal(read_text(nested, &object, NULL), KW_OK);
+        buffer_append_text(&nested, "]");
+    buffer_append_text(&nested, "}");
+    assert_int_equal(json_read(buffer_view(&nested), &object, NULL), KW_OK);
+    buffer_free(&nested);
     json_decref(object);
     object = NULL;
     char *deep = calloc(1, DEEP + 1);

@@ -75,7 +75,7 @@ static void parse_anything_else_is_refused(void **state)
             fail_msg("taken: %s", texts[i]);
     assert_non_null(strstr(error.remedy, "server.example:443"));
     memset(longest, 'a', PROBE_HOST_MAXIMUM + 1);
-    strcat(longest, ":443");
+    snprintf(longest + PROBE_HOST_MAXIMUM + 1, sizeof(longest) - PROBE_HOST_MAXIMUM - 1, ":443");
     assert_int_equal(probe_parse(longest, &target, NULL), KW_INVALID_ARGUMENT);
     assert_int_equal(probe_parse(longest + 1, &target, NULL), KW_OK);
 }

@@ -53,8 +53,8 @@ static void judge(X509 *certificate, X509 *trusted, X509 *sent, const char *host
     assert_ok(&scene, verdict_find(scene.crypto, store, certificate, others, host, host != NULL && host[0] == '1',
                                    &arena, &verdict, &scene.error));
     for (size_t i = 0; i < verdict.count; i++) {
-        strcat(told, i > 0 ? " " : "");
-        strcat(told, verdict.problems[i].code);
+        const size_t length = strlen(told);
+        snprintf(told + length, sizeof(told) - length, "%s%s", i > 0 ? " " : "", verdict.problems[i].code);
     }
     assert_string_equal(told, codes);
     if (sentence != NULL && strstr(verdict.problems[0].sentence, sentence) == NULL)
