@@ -76,6 +76,7 @@ starts_at_once_add_one_server_encryption() {
         wait "${pids[process - 1]}" || fail "$(cat "log.$process")"
         grep -q '^server-encryption' "list.$process" || fail "start $process does without"
     done
+    ! grep -q 'cannot be added' log.* || fail "$(cat log.*)"
     [[ $(cat log.* | grep -c 'was missing, and was created') -eq 1 ]] || fail "$(cat log.*)"
     [[ $(sqlite3 "$catalogue" "select count(*) from certificate, entry where entry.id = entry and address = 'server-encryption'") -eq 1 ]] ||
         fail "more than one"
