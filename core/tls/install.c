@@ -1,6 +1,7 @@
 /* A certificate among those that this system trusts: Debian's way, by update-ca-certificates(8) (S4). */
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 #include "certificate/bundle.h"
 #include "certificate/manager.h"
 #include "tls/verdict.h"
@@ -279,22 +280,24 @@ static kw_status read_certificates(struct crypto *crypto, const kw_trust_install
     return status;
 }
 
-kw_status kw_trust_install(const kw_trust_install_options *options, kw_event_callback event, void *user,
-                           kw_error *error)
+kw_status kw_trust_install(const kw_trust_install_options *given, kw_event_callback event, void *user, kw_error *error)
 {
-    struct installation installation = {
-        .local_directory = options->local_directory != NULL ? options->local_directory : LOCAL_DIRECTORY,
-        .system_directory = options->system_directory != NULL ? options->system_directory : SYSTEM_DIRECTORY,
-        .elsewhere = options->system_directory != NULL && strcmp(options->system_directory, SYSTEM_DIRECTORY) != 0,
-    };
-    char *local = path_absolute(installation.local_directory), *system = path_absolute(installation.system_directory);
+    kw_trust_install_options options;
+    struct installation installation = {0};
+    char *local = NULL, *system = NULL;
     STACK_OF(X509) *certificates = NULL;
     bool trusted = false;
-    kw_status status = local != NULL && system != NULL ? crypto_open(&installation.crypto, error) : error_memory(error);
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status != KW_OK)
+        return status;
+    local = path_absolute(options.local_directory != NULL ? options.local_directory : LOCAL_DIRECTORY);
+    system = path_absolute(options.system_directory != NULL ? options.system_directory : SYSTEM_DIRECTORY);
     installation.local_directory = local;
     installation.system_directory = system;
+    installation.elsewhere = system != NULL && strcmp(system, SYSTEM_DIRECTORY) != 0;
+    status = local != NULL && system != NULL ? crypto_open(&installation.crypto, error) : error_memory(error);
     if (status == KW_OK)
-        status = read_certificates(installation.crypto, options, &certificates, error);
+        status = read_certificates(installation.crypto, &options, &certificates, error);
     if (status == KW_OK)
         status = prepare(&installation, certificates, error);
     if (status == KW_OK)

@@ -132,6 +132,7 @@ static kw_status connect_any(struct connection *connection, char address[PROBE_A
     const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
     const struct addrinfo any = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *addresses = NULL;
+    kw_error why = {0};
     kw_status status = KW_UNAVAILABLE;
     int answer = getaddrinfo(connection->target->host, connection->target->port, &wanted, &addresses);
     /* Where an interface has but a loopback address, AI_ADDRCONFIG hides that. */
@@ -147,11 +148,12 @@ static kw_status connect_any(struct connection *connection, char address[PROBE_A
             close(connection->socket);
         if (getnameinfo(at->ai_addr, at->ai_addrlen, address, PROBE_ADDRESS_MAXIMUM, NULL, 0, NI_NUMERICHOST) != 0)
             snprintf(address, PROBE_ADDRESS_MAXIMUM, "unknown");
-        status = connect_one(connection, at, error);
-        if (status == KW_UNAVAILABLE)
-            error_prefix(error, "it cannot be reached at %s", address);
+        status = connect_one(connection, at, &why);
     }
     freeaddrinfo(addresses);
+    if (status == KW_OK)
+        return KW_OK;
+    status = error_set(error, status, "it cannot be reached at %s: %s", address, why.message);
     if (status == KW_UNAVAILABLE)
         error_remedy(error, "check that the server runs, listens on this port, and is not behind a firewall");
     return status;

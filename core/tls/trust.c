@@ -1,4 +1,5 @@
 /* The certificate that clients must trust: given out, and looked at as a client sees it (S4, S7). */
+#include "base/options.h"
 #include "certificate/bundle.h"
 #include "certificate/manager.h"
 #include "tls/probe.h"
@@ -117,20 +118,23 @@ static void fill(const struct probe_target *target, const struct probe *probe, s
     };
 }
 
-kw_status kw_trust_check(const kw_trust_check_options *options, kw_trust_report **report, kw_error *error)
+kw_status kw_trust_check(const kw_trust_check_options *given, kw_trust_report **report, kw_error *error)
 {
+    kw_trust_check_options options;
     struct probe_target target;
     struct probe probe = {0};
     struct crypto *crypto = NULL;
     X509_STORE *store = NULL;
     struct report *made = calloc(1, sizeof(*made));
-    kw_status status = made != NULL ? probe_parse(options->target, &target, error) : error_memory(error);
+    kw_status status = made != NULL ? options_take(&options, sizeof(options), given, error) : error_memory(error);
+    if (status == KW_OK)
+        status = probe_parse(options.target != NULL ? options.target : "", &target, error);
     if (status == KW_OK)
         status = crypto_open(&crypto, error);
     if (status == KW_OK)
-        status = verdict_store(crypto, options->ca_file, &store, error);
+        status = verdict_store(crypto, options.ca_file, &store, error);
     if (status == KW_OK)
-        status = probe_run(crypto, &target, options->timeout_ms != 0 ? options->timeout_ms : TIMEOUT_DEFAULT_MS, &probe,
+        status = probe_run(crypto, &target, options.timeout_ms != 0 ? options.timeout_ms : TIMEOUT_DEFAULT_MS, &probe,
                            error);
     if (status == KW_OK)
         status = verdict_find(crypto, store, probe.certificate, probe.chain, target.host, target.is_address,
