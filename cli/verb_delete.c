@@ -64,6 +64,7 @@ const struct verb verb_delete = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
+    .opens_as_is = true,
     .examples = {"keywright delete password-reset/sales/web --yes"},
     .run = delete_run,
 };

@@ -21,6 +21,7 @@ const struct verb verb_retire = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
+    .opens_as_is = true,
     .examples = {"keywright retire password-reset/sales/web"},
     .run = retire_run,
 };

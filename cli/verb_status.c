@@ -118,14 +118,15 @@ static kw_status print_json(const kw_state *state, kw_error *error)
             return problem_memory(error);
         }
     }
-    return json_print(json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "configuration",
+    return json_print(json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "configuration",
                                 state->configuration, "state", state->directory, "catalogue", state->catalogue,
                                 "schema_version", (int)state->schema_version, "certificates",
                                 (json_int_t)state->certificates, "certificates_required",
                                 (json_int_t)state->certificates_required, "stores", stores, "subkeys", "hits",
                                 (json_int_t)state->subkey_hits, "misses", (json_int_t)state->subkey_misses,
                                 "calls_saved", (json_int_t)state->subkey_calls_saved, "misplaced",
-                                json_texts(state->misplaced, state->misplaced_count)),
+                                json_texts(state->misplaced, state->misplaced_count), "reminders",
+                                json_texts(state->reminders, state->reminder_count)),
                       error);
 }
 
@@ -203,6 +204,8 @@ static kw_status status_run(struct session *session, kw_error *error)
     if (status != KW_OK)
         return status;
     status = session->json ? print_json(state, error) : print_text(state, error);
+    for (size_t i = 0; status == KW_OK && i < state->reminder_count; i++)
+        session_note(session, "%s", state->reminders[i]);
     kw_state_free(state);
     return status;
 }

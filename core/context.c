@@ -303,7 +303,11 @@ kw_status kw_open(const kw_open_options *given, kw_context **context, kw_error *
 {
     kw_open_options options;
     kw_status status = options_take(&options, sizeof(options), given, error);
-    return status == KW_OK ? context_open(&options, false, context, error) : status;
+    if (status == KW_OK)
+        status = context_open(&options, false, context, error);
+    if (status == KW_OK && !options.as_is)
+        context_add_missing(*context);
+    return status;
 }
 
 void kw_close(kw_context *context)

@@ -304,6 +304,25 @@ static kw_status read_password(kw_context *context, const kw_export_options *opt
     return KW_OK;
 }
 
+/*
+ * A certificate that was asked for by name and has a file of its own was exported separately. One file of everything is no such thing: it
+ * lies where the server's other keys lie.
+ */
+static void note_separate(kw_context *context, const kw_export_options *options, const struct selection *selection,
+                          kw_event_callback event, void *user)
+{
+    const bool separate = options->separate || (context->settings->export_one_file_each && !options->together);
+    kw_error why = {0};
+    if (options->address_count == 0 || (selection->count > 1 && (!separate || options->content != NULL)))
+        return;
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct found *found = &selection->found[i];
+        if (reminder_done(context, found->kind, &found->certificate.id, &why) != KW_OK)
+            event_tell(event, user, true, found->address.text, "that it was exported could not be noted: %s",
+                       why.message);
+    }
+}
+
 kw_status kw_export(kw_context *context, const kw_export_options *given, kw_event_callback event, void *user,
                     kw_error *error)
 {
@@ -338,6 +357,8 @@ kw_status kw_export(kw_context *context, const kw_export_options *given, kw_even
         status = pfx_write(context->crypto, items, selection.count, secret_view(&password), options->content, error);
     else if (status == KW_OK)
         status = write_files(context, options, items, selection.count, secret_view(&password), event, user, error);
+    if (status == KW_OK)
+        note_separate(context, options, &selection, event, user);
 out:
     for (size_t i = 0; items != NULL && i < selection.count; i++)
         pfx_item_clear(&items[i]);

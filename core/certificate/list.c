@@ -141,6 +141,7 @@ static kw_status describe(kw_context *context, const struct entry_row *entry, co
         .key_id = id_in(arena, &row->key_id),
         .certificate_id = id_in(arena, &entry->id),
         .locator = printable_locator(arena, row),
+        .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
     return describe_chain(context, row, arena, info, error);
 }
