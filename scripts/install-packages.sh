@@ -17,6 +17,7 @@ test=(
     gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
     sqlite3 jq python3 python3-jsonschema python3-yaml git
     util-linux # setarch, script, unshare, setpriv
+    less       # the pager
     iproute2   # interfaces in a network namespace
     ccache     # the same file is compiled once for several steps and runs
 )

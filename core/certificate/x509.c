@@ -314,10 +314,10 @@ out:
     return status;
 }
 
-kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+static kw_status read_in(OSSL_LIB_CTX *library, kw_input *der, X509 **certificate, kw_error *error)
 {
     const unsigned char *at = der->data;
-    X509 *made = X509_new_ex(crypto->library, NULL);
+    X509 *made = X509_new_ex(library, NULL);
     if (made == NULL)
         return error_memory(error);
     if (der->length == 0 || d2i_X509(&made, &at, (long)der->length) == NULL) {
@@ -328,6 +328,16 @@ kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw
     der->data = at;
     *certificate = made;
     return KW_OK;
+}
+
+kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+{
+    return read_in(crypto->library, der, certificate, error);
+}
+
+kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+{
+    return read_in(crypto->bare, der, certificate, error);
 }
 
 kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error)

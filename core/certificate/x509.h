@@ -32,9 +32,11 @@ KW_MUST_USE kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *cer
 
 /* One certificate off the front of `der`. KW_CORRUPT when it is none. */
 KW_MUST_USE kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
+/* The same for what is described alone: its public key cannot be used, and reading it costs a fraction. */
+KW_MUST_USE kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
 KW_MUST_USE kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error);
 
-/* Fills what kw_certificate_info tells of the certificate itself; strings belong to `arena`. */
+/* Fills what kw_certificate_info tells of the certificate itself, which may be read bare; strings belong to `arena`. */
 struct arena;
 KW_MUST_USE kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *arena,
                                     kw_certificate_info *info, kw_error *error);

@@ -226,6 +226,15 @@ typedef struct kw_certificate_template {
 KW_MUST_USE KW_API kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted,
                                                    kw_event_callback event, void *user, kw_error *error);
 
+/* What is wrong with a certificate, or soon will be. */
+typedef struct kw_certificate_finding {
+    bool severe; /* it does not do its work; else a warning */
+    const char *
+        word; /* for a table: "expired", "not yet valid", "expires soon", "host missing", "misplaced", "store unknown" */
+    const char *sentence; /* what is wrong; "it" is the certificate */
+    const char *remedy;   /* what to do */
+} kw_certificate_finding;
+
 /* Everything about one certificate. Strings are never NULL unless it says so. */
 typedef struct kw_certificate_info {
     const char *address; /* of the entry's current certificate plain, of others with @N */
@@ -262,6 +271,10 @@ typedef struct kw_certificate_info {
     size_t extended_key_usage_count;
     const kw_input *chain; /* DER: the certificate, then its issuers as far as they are kept */
     size_t chain_count;
+    const char *const *chain_subjects; /* RFC 4514, as many as the chain has */
+    const kw_certificate_finding
+        *findings; /* the worst first; by catalogue, configuration and clock: no store is asked */
+    size_t finding_count;
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
