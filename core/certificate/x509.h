@@ -18,15 +18,17 @@ struct x509_wanted {
     struct x509_subject subject;
     const char *const *hosts; /* each a name (dNSName) or an IP address (dNSName and iPAddress, S2) */
     size_t host_count;
+    const char *const *usages; /* extended key usages of a general certificate: names or dotted; none: any use */
+    size_t usage_count;
 };
 
-/* What x509_make would refuse of the subject and the hosts, before there is a key. KW_INVALID_ARGUMENT. */
+/* What x509_make would refuse of the subject, the hosts and the usages, before there is a key. KW_INVALID_ARGUMENT. */
 KW_MUST_USE kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error);
 /* Self-signed by the key, CA:FALSE, from now to 9999-12-31T23:59:59Z. Errors: KW_INVALID_ARGUMENT (a part of the subject or a host cannot be
  * written; says which and why), and what the store answers. */
 KW_MUST_USE kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
                                 kw_error *error);
-/* A request with the certificate's subject and SAN. */
+/* A request with the certificate's subject, SAN, key usage and extended key usage. */
 KW_MUST_USE kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der,
                                    kw_error *error);
 

@@ -297,7 +297,7 @@ KW_MUST_USE KW_API kw_status kw_certificates(kw_context *context, const kw_certi
                                              kw_certificate_list **list, kw_error *error);
 KW_API void kw_certificate_list_free(kw_certificate_list *list);
 
-/* A PKCS#10 request (RFC 2986, DER) for the certificate's subject and SAN, signed by its key. */
+/* A PKCS#10 request (RFC 2986, DER) for the certificate's subject, SAN, key usage and extended key usage, signed by its key. */
 KW_MUST_USE KW_API kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request,
                                                     kw_error *error);
 
