@@ -85,17 +85,18 @@ static void restore(void)
 void pager_begin(const struct session *session)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    const char *command = pager_wanted(session) ? pager_command() : NULL;
+    const char *command;
     int ends[2];
 
-    if (command == NULL || pager.process != 0)
-        return;
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pager.process != 0 || !pager_wanted(session))
         return;
     /* Short output stays on the screen, colours are colours. No shell and no other file out of it: this may run under sudo. */
     setenv("LESS", "FRX", 0);
     setenv("LV", "-c", 0);
     setenv("LESSSECURE", "1", 1);
+    command = pager_command();
+    if (command == NULL || pipe2(ends, O_CLOEXEC) != 0)
+        return;
     fflush(stdout);
     pager.output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     output_page();                                /* while standard output is still the terminal */

@@ -54,6 +54,10 @@ static kw_status path_error(kw_error *error, int number, const char *verb, const
     return right_error(error, number, right, path, "cannot %s %s", verb, path);
 }
 
+#ifdef __clang_analyzer__
+#define path_error(...) error_failure(path_error(__VA_ARGS__)) /* as in error.h */
+#endif
+
 /* ---- Reading ---- */
 
 /* Opens without waiting for anybody, and only regular files. */

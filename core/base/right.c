@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#undef right_error
+
 /* What is wanted of the path in the end, and of each directory above it: to be searched. */
 struct need {
     int mode;

@@ -19,6 +19,10 @@ enum right {
 kw_status right_error(kw_error *error, int number, enum right right, const char *path, const char *what, ...)
     KW_PRINTF(5, 6);
 
+#ifdef __clang_analyzer__
+#define right_error(...) error_failure(right_error(__VA_ARGS__)) /* as in error.h */
+#endif
+
 /* "nobody", or the number where it has no name. */
 #define RIGHT_USER_SIZE 64
 void right_user(uid_t user, char text[RIGHT_USER_SIZE]);

@@ -120,12 +120,12 @@ cms_with_an_invalid_block_is_answered_as_with_a_wrong_content_key() {
         answer wrong
         for bad in bad.*; do
             splice "$bad"
-            for round in 1 2; do
-                answer "$round"
-                [[ ! -e plain ]] || cp plain "plain.$round"
-                expect_same answer.wrong "answer.$round"
-            done
-            [[ $cipher != aes-256-ofb ]] || expect_same plain.1 plain.2
+            answer bad
+            expect_same answer.wrong answer.bad
+            [[ $cipher == aes-256-ofb ]] || continue # which has neither tag nor padding, so that every key opens it
+            mv plain before
+            answer bad
+            expect_same plain before
         done
     done
     # Padding is right by chance, once in 256: the same then each time. A key that fits no block of it, too.
