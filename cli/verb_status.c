@@ -132,7 +132,7 @@ static kw_status print_json(const kw_state *state, kw_error *error)
 static kw_status add_store(struct table *details, const kw_store_info *store, kw_error *error)
 {
     const kw_capabilities *can = &store->capabilities;
-    char text[5][256];
+    char text[5][256], rsa[64] = "";
     kw_status status = details_add(details, "Store", store->name, error);
 
     if (status == KW_OK)
@@ -150,10 +150,11 @@ static kw_status add_store(struct table *details, const kw_store_info *store, kw
     if (status == KW_OK && store->available)
         status = details_add(details, "  Operations",
                              bits_text(text[0], sizeof(text[0]), can->operations, BITS(operation_bits)), error);
+    if ((can->key_types & KW_BIT(KW_KEY_RSA)) != 0)
+        snprintf(rsa, sizeof(rsa), "; RSA of %u to %u bits", can->rsa_bits_minimum, can->rsa_bits_maximum);
     if (status == KW_OK && store->available)
-        status = details_format(details, error, "  Keys", "%s; RSA of %u to %u bits; curves %s",
-                                bits_text(text[0], sizeof(text[0]), can->key_types, BITS(key_type_bits)),
-                                can->rsa_bits_minimum, can->rsa_bits_maximum,
+        status = details_format(details, error, "  Keys", "%s%s; curves %s",
+                                bits_text(text[0], sizeof(text[0]), can->key_types, BITS(key_type_bits)), rsa,
                                 bits_text(text[1], sizeof(text[1]), can->curves, BITS(curve_bits)));
     if (status == KW_OK && store->available)
         status = details_format(details, error, "  Schemes", "%s; hashes %s; OAEP with %s",
@@ -177,7 +178,7 @@ static kw_status print_text(const kw_state *state, kw_error *error)
     if (status == KW_OK)
         status = details_format(details, error, "Certificates", "%zu, of which %zu are required", state->certificates,
                                 state->certificates_required);
-    if (status == KW_OK)
+    if (status == KW_OK && state->subkey_hits + state->subkey_misses > 0)
         status = details_format(details, error, "Subkeys", "%llu hits, %llu misses, %llu calls saved",
                                 (unsigned long long)state->subkey_hits, (unsigned long long)state->subkey_misses,
                                 (unsigned long long)state->subkey_calls_saved);

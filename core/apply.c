@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -24,17 +25,21 @@ static kw_status create_missing(kw_context *context, const struct kind *kind, kw
     entry_row_clear(&entry);
     if (in_use)
         return KW_OK;
-    if (status == KW_OK || status == KW_NOT_FOUND)
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    if (status == KW_OK)
         status = kw_certificate_create(context, &wanted, event, user, error);
     return status;
 }
 
-kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user, kw_error *error)
+kw_status kw_apply(const kw_open_options *given, kw_event_callback event, void *user, kw_error *error)
 {
+    kw_open_options options;
     kw_context *context = NULL;
     struct run_lock *lock = NULL;
     char *path = NULL;
-    kw_status status = context_open(options, true, &context, error);
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = context_open(&options, true, &context, error);
     if (status != KW_OK)
         return status;
     /* One at a time, or two would both find the same certificate missing. */
@@ -234,13 +239,16 @@ static kw_status apply_made(struct made *made, const char *directory, const kw_o
     return status;
 }
 
-kw_status kw_initialise(const char *directory, const kw_open_options *options, kw_event_callback event, void *user,
+kw_status kw_initialise(const char *directory, const kw_open_options *given, kw_event_callback event, void *user,
                         kw_error *error)
 {
+    kw_open_options options;
     struct made made = {0};
     struct crypto *crypto = NULL;
     bool is_new = false;
-    kw_status status = crypto_open(&crypto, error);
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = crypto_open(&crypto, error);
     if (status == KW_OK)
         status = make_made(&made, directory, MADE_DIRECTORY, &is_new, error);
     if (status == KW_OK)
@@ -252,7 +260,7 @@ kw_status kw_initialise(const char *directory, const kw_open_options *options, k
     if (status == KW_OK)
         status = write_configuration(crypto, &made, directory, error);
     if (status == KW_OK)
-        status = apply_made(&made, directory, options, event, user, error);
+        status = apply_made(&made, directory, &options, event, user, error);
     made_clear(&made, status != KW_OK);
     crypto_close(crypto);
     return status;

@@ -41,7 +41,7 @@ struct call call_begin(struct store *store, enum store_operation operation)
     call.context.size = sizeof(call.context);
     if (operations[operation].limit > 0)
         call.context.deadline = now / NANOSECONDS + operations[operation].limit;
-    host_call_begin();
+    host_call_begin(store->host);
     return call;
 }
 

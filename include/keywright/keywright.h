@@ -44,7 +44,7 @@ KW_API const char *kw_version(void);
 
 /* ---- Errors and results -------------------------------------------------------------------------- */
 
-/* Filled by a call that fails; untouched by one that succeeds. Holds no secret. */
+/* Filled by a call that fails; after one that succeeds it is empty or as it was before. Holds no secret. */
 typedef struct kw_error {
     kw_status status;
     unsigned line, column; /* in `where`, from 1; 0: none */
@@ -124,7 +124,7 @@ KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_c
 
 /*
  * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
- * the catalogue and every secret too. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ * the catalogue and every secret too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
  */
 KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
                                                     kw_event_callback event, void *user, kw_error *error);
@@ -196,7 +196,7 @@ KW_API void kw_state_free(kw_state *state);
 /*
  * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
- * it ("file:line: options.passphrase"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
+ * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);

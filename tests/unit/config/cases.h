@@ -42,10 +42,10 @@ static const struct wrong_case wrong_cases[] = {
     {"unheard_of: 1\nversion: 2\n", 2, 10, "reads version 1", true},
     {"version: 0\n", 1, 10, "reads version 1", true},
     {"version: -1\n", 1, 10, "reads version 1", true},
-    {"version: \"1\"\n", 1, 10, "'version' must be a whole number in plain decimal digits, but here is a string", true},
+    {"version: \"1\"\n", 1, 10, "'version' must be a whole number, but here is a string", true},
     {"version: 1.0\n", 1, 10, "'version' must be a whole number", false}, /* to JSON, 1.0 is 1 */
     {"version: one\n", 1, 10, "'version' must be a whole number", true},
-    {"version:\n", 1, 9, "'version' must be a whole number in plain decimal digits, but here is nothing", true},
+    {"version:\n", 1, 9, "'version' must be a whole number, but here is nothing", true},
     {"version: [1]\n", 1, 10, "but here is a list", true},
     /* types */
     {"[]\n", 1, 1, "the file must be a mapping of settings, but here is a list", true},
