@@ -10,6 +10,7 @@ static const struct hash_name {
     uint32_t length;
 } hash_names[] = {
     {"sha256", "sha-256", KW_HASH_SHA256, 32},
+    {"sha224", "sha-224", KW_HASH_SHA224, 28},
     {"sha384", "sha-384", KW_HASH_SHA384, 48},
     {"sha512", "sha-512", KW_HASH_SHA512, 64},
 };
@@ -27,7 +28,7 @@ static kw_status find_hash(const char *text, const struct hash_name **hash, kw_e
         }
     }
     problem_set(error, KW_INVALID_ARGUMENT, "'%s' is no hash for signatures", text);
-    problem_remedy(error, "--hash takes sha256, sha384 or sha512");
+    problem_remedy(error, "--hash takes sha224, sha256, sha384 or sha512");
     return KW_INVALID_ARGUMENT;
 }
 

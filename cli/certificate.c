@@ -1,26 +1,42 @@
 #include "certificate.h"
 
+#include "text.h"
+
 #include <string.h>
 
-#define DATE_LENGTH 10 /* of an RFC 3339 time: 9999-12-31 */
+static json_t *findings_json(const kw_certificate_info *certificate)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < certificate->finding_count; i++) {
+        const kw_certificate_finding *finding = &certificate->findings[i];
+        if (json_array_append_new(array, json_pack("{s:b,s:s,s:s,s:s}", "severe", finding->severe ? 1 : 0, "word",
+                                                   finding->word, "what", finding->sentence, "remedy",
+                                                   finding->remedy)) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
 
 json_t *certificate_json(const kw_certificate_info *certificate)
 {
-    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b}", "certificate",
+    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:o}", "certificate",
                      certificate->address, "kind", certificate->kind, "name", certificate->name, "databases",
                      json_texts(certificate->databases, certificate->database_count), "store", certificate->store,
                      "required", certificate->required ? 1 : 0, "retired", certificate->retired ? 1 : 0, "subject",
                      certificate->subject, "key", certificate->key, "not_before", certificate->not_before_text,
                      "not_after", certificate->not_after_text, "sha256", certificate->sha256, "number",
                      (json_int_t)certificate->number, "self_signed", certificate->self_signed ? 1 : 0, "export_due",
-                     certificate->export_due ? 1 : 0);
+                     certificate->export_due ? 1 : 0, "findings", findings_json(certificate));
 }
 
 json_t *certificate_json_whole(const kw_certificate_info *certificate)
 {
     json_t *document = certificate_json(certificate);
     json_t *more =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o,s:I}", "issuer",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o,s:I,s:o}", "issuer",
                   certificate->issuer, "serial", certificate->serial, "sha1", certificate->sha1, "spki_sha256",
                   certificate->spki_sha256, "signature_algorithm", certificate->signature_algorithm, "use",
                   certificate->use, "store_id", certificate->store_id, "plugin", certificate->plugin, "key_id",
@@ -29,7 +45,8 @@ json_t *certificate_json_whole(const kw_certificate_info *certificate)
                   "san", json_texts(certificate->san, certificate->san_count), "key_usage",
                   json_texts(certificate->key_usage, certificate->key_usage_count), "extended_key_usage",
                   json_texts(certificate->extended_key_usage, certificate->extended_key_usage_count), "chain_length",
-                  (json_int_t)certificate->chain_count);
+                  (json_int_t)certificate->chain_count, "chain_subjects",
+                  json_texts(certificate->chain_subjects, certificate->chain_count));
 
     if (document != NULL && (more == NULL || json_object_update(document, more) != 0)) {
         json_decref(document);
@@ -51,6 +68,25 @@ static void join(char *text, size_t size, const char *const *parts, size_t count
     }
 }
 
+/* What is wrong in a few words: the colour of a row is never all that tells. */
+static void join_words(char *text, size_t size, const kw_certificate_info *certificate)
+{
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < certificate->finding_count && length < size; i++) {
+        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", certificate->findings[i].word);
+        length += wrote > 0 ? (size_t)wrote : 0;
+    }
+}
+
+static enum tint tint_of(const kw_certificate_info *certificate)
+{
+    if (certificate->finding_count > 0)
+        return certificate->findings[0].severe ? TINT_BAD : TINT_WARNING;
+    return certificate->required ? TINT_NONE : TINT_FAINT;
+}
+
 /* Whether its databases are more than what the address says. */
 static bool serves_others(const kw_certificate_info *certificate)
 {
@@ -69,6 +105,7 @@ enum list_column {
     LIST_CERTIFICATE,
     LIST_DATABASES,
     LIST_REQUIRED,
+    LIST_NOTE,
     LIST_KEY,
     LIST_STORE,
     LIST_UNTIL,
@@ -80,6 +117,7 @@ static const struct column list_columns[LIST_COUNT] = {
     [LIST_CERTIFICATE] = {.title = "CERTIFICATE"},
     [LIST_DATABASES] = {.title = "DATABASES", .gives_way = true, .optional = 4},
     [LIST_REQUIRED] = {.title = "REQUIRED"},
+    [LIST_NOTE] = {.title = "NOTE"},
     [LIST_KEY] = {.title = "KEY", .optional = 3},
     [LIST_STORE] = {.title = "STORE", .optional = 1},
     [LIST_UNTIL] = {.title = "VALID UNTIL", .optional = 2},
@@ -88,14 +126,16 @@ static const struct column list_columns[LIST_COUNT] = {
 
 kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_error *error)
 {
-    bool shown[LIST_COUNT] = {true, false, all, true, true, true, true};
+    bool shown[LIST_COUNT] = {true, false, all, false, true, true, true, true};
     struct column columns[LIST_COUNT];
     struct table *table = NULL;
     size_t count = 0;
     kw_status status = KW_OK;
 
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
         shown[LIST_DATABASES] = shown[LIST_DATABASES] || serves_others(&list->certificates[i]);
+        shown[LIST_NOTE] = shown[LIST_NOTE] || list->certificates[i].finding_count > 0;
+    }
     for (size_t i = 0; i < LIST_COUNT; i++) {
         if (shown[i])
             columns[count++] = list_columns[i];
@@ -105,15 +145,17 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
         return problem_memory(error);
     for (size_t i = 0; i < list->count; i++) {
         const kw_certificate_info *certificate = &list->certificates[i];
-        char databases[256], until[DATE_LENGTH + 1];
+        char databases[256], until[TEXT_TIME_SIZE], note[128];
         join(databases, sizeof(databases), certificate->databases, certificate->database_count);
-        snprintf(until, sizeof(until), "%.*s", DATE_LENGTH, certificate->not_after_text);
+        text_date(until, certificate->not_after);
+        join_words(note, sizeof(note), certificate);
         const char *const all_cells[LIST_COUNT] = {
             [LIST_CERTIFICATE] = certificate->address,
             [LIST_DATABASES] = serves_others(certificate) ? databases : "",
             [LIST_REQUIRED] = certificate->required  ? "yes"
                               : certificate->retired ? "retired"
                                                      : "replaced",
+            [LIST_NOTE] = note,
             [LIST_KEY] = certificate->key,
             [LIST_STORE] = certificate->store,
             [LIST_UNTIL] = until,
@@ -125,7 +167,7 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
             if (shown[column])
                 cells[cell++] = all_cells[column];
         }
-        status = table_add(table, cells, cell, certificate->required ? TINT_NONE : TINT_FAINT, error);
+        status = table_add(table, cells, cell, tint_of(certificate), error);
         if (status != KW_OK)
             goto out;
     }
@@ -164,27 +206,42 @@ static kw_status add_values(struct table *details, const char *label, const char
     return KW_OK;
 }
 
-kw_status certificate_print_details(const kw_certificate_info *certificate, kw_error *error)
+static kw_status add_findings(struct table *details, const kw_certificate_info *certificate, kw_error *error)
 {
-    char validity[128], key_usage[512], extended[512], databases[512], chain[64], store[256];
-    struct table *details = details_new();
-    kw_status status;
+    kw_status status = KW_OK;
 
-    if (details == NULL)
-        return problem_memory(error);
-    snprintf(validity, sizeof(validity), "%s to %s%s", certificate->not_before_text, certificate->not_after_text,
-             certificate->expiry_checked ? "" : " (never checked for this kind)");
-    join(key_usage, sizeof(key_usage), certificate->key_usage, certificate->key_usage_count);
-    join(extended, sizeof(extended), certificate->extended_key_usage, certificate->extended_key_usage_count);
+    for (size_t i = 0; status == KW_OK && i < certificate->finding_count; i++) {
+        const kw_certificate_finding *finding = &certificate->findings[i];
+        char sentence[1024];
+        snprintf(sentence, sizeof(sentence), "%s: %s; %s", finding->word, finding->sentence, finding->remedy);
+        status = details_add_tinted(details, finding->severe ? "Wrong" : "Warning", sentence,
+                                    finding->severe ? TINT_BAD : TINT_WARNING, error);
+    }
+    return status;
+}
+
+static void join_usages(char *text, size_t size, const char *const *names, size_t count)
+{
+    size_t length = 0;
+
+    snprintf(text, size, "%s", count == 0 ? "not restricted" : "");
+    for (size_t i = 0; i < count && length < size; i++) {
+        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", text_usage(names[i]));
+        length += wrote > 0 ? (size_t)wrote : 0;
+    }
+}
+
+static kw_status add_names(struct table *details, const kw_certificate_info *certificate, kw_error *error)
+{
+    char from[TEXT_TIME_SIZE], until[TEXT_TIME_SIZE + 64], databases[512];
+
+    text_time(from, certificate->not_before);
+    text_time(until, certificate->not_after);
+    if (!certificate->expiry_checked)
+        snprintf(until + strlen(until), sizeof(until) - strlen(until), " (never checked for this kind)");
     join(databases, sizeof(databases), certificate->databases, certificate->database_count);
-    snprintf(store, sizeof(store), "%s (id %s, plugin %s)", certificate->store, certificate->store_id,
-             certificate->plugin[0] != '\0' ? certificate->plugin
-                                            : "unknown: the configuration does not name this store");
-    snprintf(chain, sizeof(chain), "%zu certificate%s, %s", certificate->chain_count,
-             certificate->chain_count == 1 ? "" : "s", certificate->self_signed ? "self-signed" : "issued by another");
 
-    const struct line before[] = {
-        {"Certificate", certificate->address},
+    const struct line lines[] = {
         {"Kind", certificate->kind},
         {"Use", certificate->use},
         {"State", certificate->required  ? "required"
@@ -193,29 +250,65 @@ kw_status certificate_print_details(const kw_certificate_info *certificate, kw_e
         {"Exported", certificate->exported ? "yes, in exports and backups" : "never"},
         {"Databases", certificate->database_count > 0 ? databases : NULL},
         {"Subject", certificate->subject},
-        {"Issuer", certificate->issuer},
-        {"Serial", certificate->serial},
-        {"Valid", validity},
+        {"Issuer", certificate->self_signed ? "itself: the certificate is self-signed" : certificate->issuer},
+        {"Valid from", from},
+        {"Valid until", until},
     };
-    const struct line after[] = {
-        {"Key usage", key_usage[0] != '\0' ? key_usage : "none"},
-        {"Extended usage", extended[0] != '\0' ? extended : "none"},
+    return add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error);
+}
+
+#define FINGERPRINT_SIZE 200
+
+static kw_status add_key(struct table *details, const kw_certificate_info *certificate, kw_error *error)
+{
+    char key_usage[512], extended[512], store[256];
+    char sha256[FINGERPRINT_SIZE], sha1[FINGERPRINT_SIZE], spki[FINGERPRINT_SIZE], serial[FINGERPRINT_SIZE];
+
+    join_usages(key_usage, sizeof(key_usage), certificate->key_usage, certificate->key_usage_count);
+    join_usages(extended, sizeof(extended), certificate->extended_key_usage, certificate->extended_key_usage_count);
+    text_fingerprint(sha256, sizeof(sha256), certificate->sha256);
+    text_fingerprint(sha1, sizeof(sha1), certificate->sha1);
+    text_fingerprint(spki, sizeof(spki), certificate->spki_sha256);
+    text_fingerprint(serial, sizeof(serial), certificate->serial);
+    snprintf(store, sizeof(store), "%s (id %s, plugin %s)", certificate->store, certificate->store_id,
+             certificate->plugin[0] != '\0' ? certificate->plugin
+                                            : "unknown: the configuration does not name this store");
+
+    const struct line lines[] = {
+        {"Key usage", key_usage},
+        {"Extended usage", extended},
         {"Signed with", certificate->signature_algorithm},
-        {"Chain", chain},
-        {"SHA-256", certificate->sha256},
-        {"SHA-1", certificate->sha1},
+        {"Serial", certificate->serial[0] == '-' ? certificate->serial : serial},
+        {"SHA-256", sha256},
+        {"SHA-1", sha1},
         {"Key", certificate->key},
-        {"Key SHA-256", certificate->spki_sha256},
+        {"Key SHA-256", spki},
         {"Key id", certificate->key_id},
         {"Store", store},
         {"Locator", certificate->locator},
         {"Certificate id", certificate->certificate_id},
     };
-    status = add_lines(details, before, sizeof(before) / sizeof(before[0]), error);
+    return add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error);
+}
+
+kw_status certificate_print_details(const kw_certificate_info *certificate, kw_error *error)
+{
+    struct table *details = details_new();
+    kw_status status;
+
+    if (details == NULL)
+        return problem_memory(error);
+    status = details_add(details, "Certificate", certificate->address, error);
+    if (status == KW_OK)
+        status = add_findings(details, certificate, error);
+    if (status == KW_OK)
+        status = add_names(details, certificate, error);
     if (status == KW_OK)
         status = add_values(details, "SAN", certificate->san, certificate->san_count, error);
     if (status == KW_OK)
-        status = add_lines(details, after, sizeof(after) / sizeof(after[0]), error);
+        status = add_values(details, "Chain", certificate->chain_subjects, certificate->chain_count, error);
+    if (status == KW_OK)
+        status = add_key(details, certificate, error);
     if (status == KW_OK)
         status = table_print(details, error);
     table_free(details);

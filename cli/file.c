@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,59 @@ bool file_is_standard(const char *path)
     return strcmp(path, "-") == 0;
 }
 
+static void user_name(uid_t user, char *name, size_t size)
+{
+    const struct passwd *entry = getpwuid(user);
+
+    if (entry != NULL)
+        snprintf(name, size, "%s", entry->pw_name);
+    else
+        snprintf(name, size, "%lu", (unsigned long)user);
+}
+
+/* The nearest directory above `path` that can be told about: where the way ends. */
+static char *directory_of(const char *path, struct stat *facts)
+{
+    char *directory = strdup(path);
+    char *slash = directory != NULL ? strrchr(directory, '/') : NULL;
+
+    while (slash != NULL && slash != directory) {
+        *slash = '\0';
+        if (stat(directory, facts) == 0)
+            return directory;
+        slash = strrchr(directory, '/');
+    }
+    free(directory);
+    directory = strdup(path[0] == '/' ? "/" : ".");
+    if (directory != NULL && stat(directory, facts) == 0)
+        return directory;
+    free(directory);
+    return NULL;
+}
+
+/* Who lacks which right to what, beside "Permission denied". */
+static void explain_right(kw_error *error, const char *path, const char *what)
+{
+    struct stat facts;
+    bool writing = strcmp(what, "cannot be written") == 0;
+    bool file = stat(path, &facts) == 0 && (!writing || !S_ISREG(facts.st_mode)); /* others are replaced */
+    char *place = file ? strdup(path) : directory_of(path, &facts);
+    const char *verb = !file ? "search the directory" : writing ? "write to the file" : "read the file";
+    char user[64], owner[64];
+
+    if (place == NULL)
+        return;
+    user_name(geteuid(), user, sizeof(user));
+    user_name(facts.st_uid, owner, sizeof(owner));
+    if (!file && faccessat(AT_FDCWD, place, X_OK, AT_EACCESS) == 0)
+        verb = "write to the directory";
+    problem_set(error, KW_PERMISSION,
+                "%s: user %s needs the right to %s %s, which belongs to user %s and has mode %04o", what, user, verb,
+                place, owner, (unsigned)facts.st_mode & 07777u);
+    problem_remedy(error, "run it as user %s, or give user %s that right", owner, user);
+    free(place);
+}
+
 /* The system's reason, with the file in `where`. */
 static kw_status fail(kw_error *error, const char *path, const char *what, int reason)
 {
@@ -55,6 +109,8 @@ static kw_status fail(kw_error *error, const char *path, const char *what, int r
                                                                                 : KW_FAILED;
 
     problem_set(error, status, "%s: %s", what, strerror(reason));
+    if (reason == EACCES)
+        explain_right(error, path, what);
     snprintf(error->where, sizeof(error->where), "%s", path);
     return status;
 }

@@ -25,6 +25,7 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_INPUT] = {"input", 'i'},
     [OPTION_KEY] = {"key", 0},
     [OPTION_NEW] = {"new", 0},
+    [OPTION_NO_PAGER] = {"no-pager", 0},
     [OPTION_OUTPUT] = {"output", 'o'},
     [OPTION_PADDING] = {"padding", 0},
     [OPTION_PASSWORD_FROM] = {"password-from", 0},

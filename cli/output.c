@@ -12,13 +12,34 @@ static const char *const tint_sequences[] = {
 };
 #define TINT_END "\033[0m"
 
+/* Where standard output goes to a pager, what its terminal is like. */
+static struct {
+    bool paged, colour;
+    size_t width, height;
+} page;
+
 /* no-color.org: set and not empty means none. */
 static bool colour_wanted(int file)
 {
     const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
+    if (file == STDOUT_FILENO && page.paged)
+        return page.colour;
     return isatty(file) && (refused == NULL || refused[0] == '\0') && terminal != NULL && terminal[0] != '\0' &&
            strcmp(terminal, "dumb") != 0;
+}
+
+void output_page(void)
+{
+    struct libscols_table *scols = scols_new_table();
+
+    if (scols == NULL)
+        return;
+    page.colour = colour_wanted(STDOUT_FILENO);
+    page.width = scols_table_get_termwidth(scols);
+    page.height = scols_table_get_termheight(scols);
+    page.paged = true;
+    scols_unref_table(scols);
 }
 
 /* ---- Tables ---- */
@@ -60,6 +81,11 @@ struct table *table_new(const struct column *columns, size_t count)
         scols_table_enable_noheadings(table->scols, !titled) != 0 ||
         scols_table_enable_colors(table->scols, table->colour) != 0 ||
         scols_table_set_stream(table->scols, stdout) != 0)
+        goto out;
+    if (page.paged && (scols_table_set_termforce(table->scols, SCOLS_TERMFORCE_ALWAYS) != 0 ||
+                       scols_table_set_termwidth(table->scols, page.width) != 0 ||
+                       scols_table_set_termheight(table->scols, page.height) != 0 ||
+                       scols_table_enable_header_repeat(table->scols, titled && page.height > 2) != 0))
         goto out;
     made = table;
     table = NULL;
@@ -160,7 +186,7 @@ static void fit(struct table *table)
 
 kw_status table_print(struct table *table, kw_error *error)
 {
-    if (isatty(STDOUT_FILENO))
+    if (page.paged || isatty(STDOUT_FILENO))
         fit(table);
     if (scols_print_table(table->scols) != 0)
         return problem_memory(error);
@@ -176,13 +202,19 @@ struct table *details_new(void)
 
 kw_status details_add(struct table *details, const char *label, const char *value, kw_error *error)
 {
+    return details_add_tinted(details, label, value, TINT_NONE, error);
+}
+
+kw_status details_add_tinted(struct table *details, const char *label, const char *value, enum tint tint,
+                             kw_error *error)
+{
     const char *const cells[] = {label, value};
     struct libscols_line *line;
     kw_status status;
 
     if (value == NULL)
         return KW_OK;
-    status = table_add(details, cells, sizeof(cells) / sizeof(cells[0]), TINT_NONE, error);
+    status = table_add(details, cells, sizeof(cells) / sizeof(cells[0]), tint, error);
     if (status != KW_OK)
         return status;
     line = scols_table_get_line(details->scols, scols_table_get_nlines(details->scols) - 1);

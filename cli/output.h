@@ -18,6 +18,12 @@ struct column {
     unsigned optional; /* is left out where cutting does not do, the highest number first; 0: never */
 };
 
+/*
+ * From now on standard output is a pager's at the terminal that it is now: what is printed fits it and is coloured as there, and tables
+ * repeat their titles.
+ */
+void output_page(void);
+
 /* A table for standard output: fitted to the width of a terminal, whole elsewhere. NULL: out of memory. */
 struct table;
 struct table *table_new(const struct column *columns, size_t count);
@@ -31,6 +37,9 @@ KW_MUST_USE kw_status table_print(struct table *table, kw_error *error);
 struct table *details_new(void);
 /* Left out when `value` is NULL. An empty label continues the value above. */
 KW_MUST_USE kw_status details_add(struct table *details, const char *label, const char *value, kw_error *error);
+/* The same, with the value coloured. */
+KW_MUST_USE kw_status details_add_tinted(struct table *details, const char *label, const char *value, enum tint tint,
+                                         kw_error *error);
 KW_MUST_USE kw_status details_format(struct table *details, kw_error *error, const char *label, const char *format, ...)
     CLI_PRINTF(4, 5);
 

@@ -1,4 +1,5 @@
 #include "certificate.h"
+#include "pager.h"
 #include "verb.h"
 
 static kw_status print_json(const kw_certificate_list *list, kw_error *error)
@@ -30,7 +31,9 @@ static kw_status list_run(struct session *session, kw_error *error)
     status = kw_certificates(session->context, &filter, &list, error);
     if (status != KW_OK)
         return status;
+    pager_begin(session);
     status = session->json ? print_json(list, error) : certificate_print_list(list, filter.all, error);
+    status = pager_end(status, error);
     for (size_t i = 0; status == KW_OK && i < list->count; i++)
         if (list->certificates[i].export_due)
             session_note(
@@ -52,18 +55,22 @@ static kw_status list_run(struct session *session, kw_error *error)
 
 static const struct verb_option list_options[] = {
     {OPTION_ALL, NULL, "also those that are no longer required", false, false},
+    {OPTION_NO_PAGER, NULL, "print to the terminal directly", false, false},
     {OPTION_DATABASE, "DB", "only those of a database", false, false},
     {OPTION_STORE, "S", "only those whose key is in a store", false, false},
 };
 
 const struct verb verb_list = {
     .name = "list",
-    .synopsis = "[--all] [--database DB] [--store S]",
+    .synopsis = "[--all] [--database DB] [--store S] [--no-pager]",
     .summary = "lists certificates, one line each",
-    .description = "Lists the certificates that are required: their entry is in use and they are its current one.\n"
-                   "With --all also those that were replaced or retired and are kept for old data. Opens no store.\n"
-                   "A note says which certificate is to be exported separately and was not yet.\n"
-                   "Rows are cut to a terminal's width, and whole elsewhere.",
+    .description =
+        "Lists the certificates that are required: their entry is in use and they are its current one.\n"
+        "With --all also those that were replaced or retired and are kept for old data. Opens no store.\n"
+        "NOTE says in a word what is wrong: expired, not yet valid, expires soon, host missing, misplaced,\n"
+        "store unknown; `keywright show CERT` explains it. What is to be exported separately and was not\n"
+        "yet, is said below. Rows are cut to a terminal's width, and whole elsewhere; what is longer than a\n"
+        "terminal goes through $KEYWRIGHT_PAGER, $PAGER or less.",
     VERB_OPTIONS(list_options),
     .examples = {"keywright list", "keywright list --all --database sales", "keywright list --json"},
     .run = list_run,

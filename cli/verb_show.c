@@ -1,4 +1,5 @@
 #include "certificate.h"
+#include "pager.h"
 #include "verb.h"
 
 /* What --pem, --text and --reference print. */
@@ -59,21 +60,25 @@ static kw_status show_run(struct session *session, kw_error *error)
     status = session_open(session, error);
     if (status != KW_OK)
         return status;
-    return form != NULL ? print_form(session, form, error) : print_whole(session, error);
+    pager_begin(session);
+    status = form != NULL ? print_form(session, form, error) : print_whole(session, error);
+    return pager_end(status, error);
 }
 
 static const struct verb_option show_options[] = {
     {OPTION_PEM, NULL, "the certificate and its chain as PEM", false, false},
     {OPTION_TEXT, NULL, "the certificate as text, as openssl shows it", false, false},
     {OPTION_REFERENCE, NULL, "the PEM file that stands for the key, for other programs", false, false},
+    {OPTION_NO_PAGER, NULL, "print to the terminal directly", false, false},
 };
 
 const struct verb verb_show = {
     .name = "show",
-    .synopsis = "CERT [--pem | --text | --reference]",
+    .synopsis = "CERT [--pem | --text | --reference] [--no-pager]",
     .summary = "shows everything about one certificate",
     .description = "Shows everything about one certificate: subject, names, validity, fingerprints, key, store,\n"
-                   "uses and chain. CERT@N shows certificate number N of an entry, also one that was replaced.",
+                   "uses and chain. CERT@N shows certificate number N of an entry, also one that was replaced.\n"
+                   "What is wrong with it stands first. Times are in the local zone; with --json in UTC.",
     VERB_OPTIONS(show_options),
     .words = "CERT",
     .words_minimum = 1,

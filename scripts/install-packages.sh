@@ -16,7 +16,9 @@ test=(
     cppcheck shellcheck valgrind
     gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
     sqlite3 jq python3 python3-jsonschema python3-yaml git
-    util-linux # setarch, script
+    util-linux # setarch, script, unshare, setpriv
+    less       # the pager
+    iproute2   # interfaces in a network namespace
     ccache     # the same file is compiled once for several steps and runs
 )
 

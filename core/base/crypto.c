@@ -51,6 +51,12 @@ kw_status crypto_open(struct crypto **crypto, kw_error *error)
         status = crypto_error(error, KW_FAILED, "libcrypto's default provider cannot be loaded");
         goto out;
     }
+    made->bare = OSSL_LIB_CTX_new();
+    made->null_provider = made->bare != NULL ? OSSL_PROVIDER_load(made->bare, "null") : NULL;
+    if (made->null_provider == NULL) {
+        status = crypto_error(error, KW_FAILED, "libcrypto gives no second library context");
+        goto out;
+    }
     for (size_t hash = KW_HASH_SHA1; hash < hash_count; hash++) {
         made->digests[hash] = EVP_MD_fetch(made->library, hashes[hash].name, NULL);
         if (made->digests[hash] == NULL) {
@@ -83,6 +89,9 @@ void crypto_close(struct crypto *crypto)
         OSSL_PROVIDER_unload(crypto->key_provider);
     if (crypto->default_provider != NULL)
         OSSL_PROVIDER_unload(crypto->default_provider);
+    if (crypto->null_provider != NULL)
+        OSSL_PROVIDER_unload(crypto->null_provider);
+    OSSL_LIB_CTX_free(crypto->bare);
     OSSL_LIB_CTX_free(crypto->library);
     free(crypto);
 }

@@ -13,6 +13,9 @@
 struct crypto {
     OSSL_LIB_CTX *library;
     OSSL_PROVIDER *default_provider;
+    OSSL_LIB_CTX *
+        bare; /* without algorithms: what is read in it decodes no public key, which is most of reading a certificate */
+    OSSL_PROVIDER *null_provider;
     OSSL_PROVIDER *key_provider;         /* of openssl/pkey.h, which loads it; NULL: not attached */
     EVP_MD *digests[KW_HASH_SHA512 + 1]; /* by kw_hash; fetched once, since a fetch costs more than a short digest */
     EVP_MAC *hmac;

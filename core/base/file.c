@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/right.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,11 +33,30 @@ static kw_status number_status(int number)
 
 static kw_status path_error(kw_error *error, int number, const char *verb, const char *path)
 {
-    kw_status status = error_set(error, number_status(number), "cannot %s %s: %s", verb, path, strerror(number));
-    if (status == KW_PERMISSION)
-        error_remedy(error, "give the user with the number %lu the right to it", (unsigned long)geteuid());
-    return status;
+    /* The others read, or look. */
+    static const struct {
+        const char *verb;
+        enum right right;
+    } rights[] = {
+        {"write", RIGHT_WRITE},
+        {"create", RIGHT_CREATE},
+        {"replace", RIGHT_CREATE},
+        {"make the directory", RIGHT_CREATE},
+    };
+    const kw_status status = number_status(number);
+    enum right right = RIGHT_READ;
+    if (status != KW_PERMISSION)
+        return error_set(error, status, "cannot %s %s: %s", verb, path, strerror(number));
+    for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {
+        if (strcmp(rights[i].verb, verb) == 0)
+            right = rights[i].right;
+    }
+    return right_error(error, number, right, path, "cannot %s %s", verb, path);
 }
+
+#ifdef __clang_analyzer__
+#define path_error(...) error_failure(path_error(__VA_ARGS__)) /* as in error.h */
+#endif
 
 /* ---- Reading ---- */
 

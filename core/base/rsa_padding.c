@@ -212,8 +212,9 @@ static uint32_t rejection_length(const unsigned char candidates[2 * LENGTH_CANDI
     return length;
 }
 
-kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, kw_output *message,
-                          kw_error *error)
+/* `wanted` 0: any length. It is no secret. */
+static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, size_t wanted,
+                             kw_output *message, kw_error *error)
 {
     if (block.length < PADDING_MINIMUM + 3 || block.length > BLOCK_MAXIMUM || ciphertext.length != block.length)
         return error_set(error, KW_INVALID_ARGUMENT,
@@ -250,6 +251,10 @@ kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphert
         seen |= ends;
     }
     good &= seen & ~mask_less(zero, 2 + PADDING_MINIMUM);
+    if (wanted > 0) {
+        good &= mask_equal(length - zero - 1, (uint32_t)wanted);
+        rejected_length = (uint32_t)wanted;
+    }
     start = select_value(good, zero + 1, length - rejected_length);
     for (uint32_t i = 0; i < length; i++)
         rejected[i] = select_byte(good, block.data[i], rejected[i]);
@@ -259,4 +264,19 @@ kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphert
 out:
     secret_free(rejected, size);
     return status;
+}
+
+kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, kw_output *message,
+                          kw_error *error)
+{
+    return pkcs1_unpad(crypto, seed, ciphertext, block, 0, message, error);
+}
+
+kw_status rsa_pkcs1_unpad_exactly(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                                  size_t wanted, kw_output *message, kw_error *error)
+{
+    if (wanted == 0 || block.length < PADDING_MINIMUM + 3 || wanted > block.length - PADDING_MINIMUM - 3)
+        return error_set(error, KW_INVALID_ARGUMENT, "a message of %zu bytes does not fit a block of %zu", wanted,
+                         block.length);
+    return pkcs1_unpad(crypto, seed, ciphertext, block, wanted, message, error);
 }

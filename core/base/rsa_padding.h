@@ -30,4 +30,11 @@ KW_MUST_USE kw_status rsa_oaep_decode(struct crypto *crypto, kw_hash hash, kw_ha
 KW_MUST_USE kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
                                       kw_output *message, kw_error *error);
 
+/*
+ * The same where every right message has this length (a content key; at most the block's less 11): one of another length is rejected
+ * too, and what is rejected gives a message of this length.
+ */
+KW_MUST_USE kw_status rsa_pkcs1_unpad_exactly(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                                              size_t wanted, kw_output *message, kw_error *error);
+
 #endif

@@ -1,5 +1,7 @@
 #include "base/run_lock.h"
 
+#include "base/right.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -85,10 +87,8 @@ static void forget(struct run_lock *forgotten)
 static kw_status lock_error(kw_error *error, int number, const char *path)
 {
     if (number == EACCES || number == EPERM || number == EROFS) {
-        error_set(error, KW_PERMISSION, "cannot open the lock file %s: %s", path, strerror(number));
-        error_remedy(error, "give the user with the number %lu the right to write it and its directory",
-                     (unsigned long)geteuid());
-        return KW_PERMISSION;
+        const enum right right = faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0 ? RIGHT_WRITE : RIGHT_CREATE;
+        return right_error(error, number, right, path, "cannot open the lock file %s", path);
     }
     return error_set(error, number == ENOENT ? KW_NOT_FOUND : KW_FAILED, "cannot lock %s: %s", path, strerror(number));
 }

@@ -1,22 +1,24 @@
 #include "catalogue/place.h"
 
+#include "base/right.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct right {
+struct wanted {
     int mode;
     const char *verb;
     const char *letter; /* for chmod */
 };
 
 /* The first that is missing comes first: without search, nothing else can be told. */
-static const struct right directory_rights[] = {{X_OK, "search", "x"}, {W_OK, "write to", "w"}, {R_OK, "list", "r"}};
-static const struct right file_rights[] = {{W_OK, "write", "w"}, {R_OK, "read", "r"}};
+static const struct wanted directory_rights[] = {{X_OK, "search", "x"}, {W_OK, "write to", "w"}, {R_OK, "list", "r"}};
+static const struct wanted file_rights[] = {{W_OK, "write", "w"}, {R_OK, "read", "r"}};
 
-static kw_status check(const char *path, const char *kind, const struct stat *facts, const struct right *rights,
+static kw_status check(const char *path, const char *kind, const struct stat *facts, const struct wanted *rights,
                        size_t count, kw_error *error)
 {
     for (size_t i = 0; i < count; i++) {
@@ -28,13 +30,17 @@ static kw_status check(const char *path, const char *kind, const struct stat *fa
             error_remedy(error,
                          "mount it writable, or set `state` in the configuration to a directory that can be written");
         } else if (number == EACCES || number == EPERM) {
+            char user[RIGHT_USER_SIZE], owner[RIGHT_USER_SIZE];
+            right_user(geteuid(), user);
+            right_user(facts->st_uid, owner);
             error_set(error, KW_PERMISSION,
-                      "the right to %s the %s %s is missing: it belongs to user %lu and group %lu with mode "
-                      "%04o, and this process runs as user %lu",
-                      rights[i].verb, kind, path, (unsigned long)facts->st_uid, (unsigned long)facts->st_gid,
-                      (unsigned)facts->st_mode & 07777u, (unsigned long)geteuid());
-            error_remedy(error, "run it as user %lu, or give it the right: chown %lu %s && chmod u+%s %s",
-                         (unsigned long)facts->st_uid, (unsigned long)geteuid(), path, rights[i].letter, path);
+                      "user %s needs the right to %s the %s %s, which belongs to user %s and has mode %04o", user,
+                      rights[i].verb, kind, path, owner, (unsigned)facts->st_mode & 07777u);
+            if (facts->st_uid == geteuid())
+                error_remedy(error, "chmod u+%s %s", rights[i].letter, path);
+            else
+                error_remedy(error, "run it as user %s, or give the state directory and all in it to user %s: chown -R",
+                             owner, user);
         } else {
             return error_set(error, number == ENOENT ? KW_NOT_FOUND : KW_UNAVAILABLE, "the %s %s cannot be used: %s",
                              kind, path, strerror(number));
@@ -50,16 +56,14 @@ static kw_status examine(const char *path, const char *kind, struct stat *facts,
     if (stat(path, facts) == 0)
         return KW_OK;
     int number = errno;
-    kw_status status = KW_UNAVAILABLE;
-    if (number == ENOENT || number == ENOTDIR)
-        status = KW_NOT_FOUND;
-    else if (number == EACCES)
-        status = KW_PERMISSION;
+    if (number == EACCES) {
+        right_error(error, number, RIGHT_READ, path, "the %s %s cannot be reached", kind, path);
+        error_where(error, "%s", path);
+        return KW_PERMISSION;
+    }
+    const kw_status status = number == ENOENT || number == ENOTDIR ? KW_NOT_FOUND : KW_UNAVAILABLE;
     error_set(error, status, "the %s %s cannot be reached: %s", kind, path, strerror(number));
     error_where(error, "%s", path);
-    if (status == KW_PERMISSION)
-        error_remedy(error, "give the user with the number %lu the right to search the directories above it (chmod +x)",
-                     (unsigned long)geteuid());
     return status;
 }
 

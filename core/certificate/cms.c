@@ -221,6 +221,24 @@ static kw_status not_opened(kw_error *error)
 }
 
 /*
+ * How long the key of the content's cipher is; 0 where it is not known. libcrypto tells it of a cipher that it has begun to decrypt
+ * with, which it does with a random key where it has none yet.
+ */
+static size_t content_key_length(CMS_ContentInfo *message)
+{
+    EVP_CIPHER_CTX *context = NULL;
+    int length = 0;
+    ERR_set_mark();
+    BIO *content = CMS_dataInit(message, NULL);
+    BIO *cipher = content != NULL ? BIO_find_type(content, BIO_TYPE_CIPHER) : NULL;
+    if (cipher != NULL && BIO_get_cipher_ctx(cipher, &context) > 0)
+        length = EVP_CIPHER_CTX_get_key_length(context);
+    BIO_free_all(content);
+    ERR_pop_to_mark();
+    return length > 0 ? (size_t)length : 0;
+}
+
+/*
  * libcrypto hides how the decryption of the content key went and goes on with a random one. Whether the store could work at all must not
  * be hidden; whether the block was well formed must.
  */
@@ -228,7 +246,9 @@ static kw_status open_content_key(CMS_ContentInfo *message, X509 *certificate, E
 {
     kw_error store_error = {0};
     pkey_take_error(NULL);
+    pkey_expect_length(EVP_PKEY_is_a(key, "RSA") ? content_key_length(message) : 0);
     const int opened = CMS_decrypt_set1_pkey(message, key, certificate);
+    pkey_expect_length(0);
     if (pkey_take_error(&store_error) && store_error.status != KW_CIPHERTEXT_INVALID &&
         store_error.status != KW_INVALID_ARGUMENT) {
         ERR_clear_error();

@@ -110,6 +110,13 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
         status = collect_hosts(wanted, creation, error);
     if (status != KW_OK)
         return status;
+    if (creation->settings.usage_count > 0 && creation->kind->usage != USAGE_GENERAL) {
+        status = settings_error(context->settings, creation->settings.usages_place, error,
+                                "'extended_key_usage' goes with general certificates alone, not with %s",
+                                creation->address.text);
+        error_remedy(error, "take it out: what %s certificates are for is fixed", creation->kind->name);
+        return status;
+    }
     manager_common_name(context, creation->kind, &creation->address, creation->common_name);
     creation->x509 = (struct x509_wanted){
         .kind = creation->kind,
@@ -120,6 +127,8 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
                                                                     : NULL,
         .hosts = creation->hosts,
         .host_count = creation->host_count,
+        .usages = (const char *const *)creation->settings.usages,
+        .usage_count = creation->settings.usage_count,
     };
     return KW_OK;
 }

@@ -55,6 +55,36 @@ static kw_status digest_of(struct crypto *crypto, kw_hash hash, kw_input input, 
     return status;
 }
 
+/*
+ * Where both key identifiers are there, they tell whether a certificate names itself as its issuer, and no signature is verified: a list
+ * has thousands. Otherwise another of the same name may have issued it, so the signature tells.
+ */
+static kw_status self_signed_of(struct crypto *crypto, X509 *certificate, kw_input der, bool *self_signed,
+                                kw_error *error)
+{
+    X509 *whole = NULL;
+    *self_signed = false;
+    if (X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) != 0)
+        return KW_OK;
+    ASN1_OCTET_STRING *subject = X509_get_ext_d2i(certificate, NID_subject_key_identifier, NULL, NULL);
+    AUTHORITY_KEYID *issuer = X509_get_ext_d2i(certificate, NID_authority_key_identifier, NULL, NULL);
+    const bool told = subject != NULL && issuer != NULL && issuer->keyid != NULL;
+    if (told)
+        *self_signed = ASN1_OCTET_STRING_cmp(subject, issuer->keyid) == 0;
+    ASN1_OCTET_STRING_free(subject);
+    AUTHORITY_KEYID_free(issuer);
+    if (told)
+        return KW_OK;
+    kw_status status = x509_read(crypto, &der, &whole, error);
+    if (status != KW_OK)
+        return status;
+    ERR_set_mark();
+    *self_signed = X509_self_signed(whole, 1) == 1;
+    ERR_pop_to_mark();
+    X509_free(whole);
+    return KW_OK;
+}
+
 static kw_status digests(struct crypto *crypto, X509 *certificate, struct arena *arena, kw_certificate_info *info,
                          kw_error *error)
 {
@@ -72,6 +102,8 @@ static kw_status digests(struct crypto *crypto, X509 *certificate, struct arena 
         status = digest_of(crypto, KW_HASH_SHA1, whole, arena, &info->sha1, error);
     if (status == KW_OK)
         status = digest_of(crypto, KW_HASH_SHA256, (kw_input){spki, (size_t)length}, arena, &info->spki_sha256, error);
+    if (status == KW_OK)
+        status = self_signed_of(crypto, certificate, whole, &info->self_signed, error);
     OPENSSL_free(spki);
     kw_bytes_free(&der);
     return status;
@@ -218,9 +250,6 @@ kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *
     info->serial = serial_of(arena, certificate);
     X509_ALGOR_get0(&algorithm, NULL, NULL, X509_get0_tbs_sigalg(certificate));
     info->signature_algorithm = object_name(arena, algorithm, false);
-    ERR_set_mark();
-    info->self_signed = X509_self_signed(certificate, 1) == 1;
-    ERR_pop_to_mark();
     info->san_count = info->key_usage_count = info->extended_key_usage_count = 0;
     kw_status status =
         time_of(X509_get0_notBefore(certificate), arena, &info->not_before, &info->not_before_text, error);

@@ -2,7 +2,9 @@
 #include "base/buffer.h"
 #include <string.h>
 
-/* The default first. Keys that protect secrets must be able to decrypt or to agree on a key, which Ed25519 cannot. */
+/*
+ * The default first. X25519, which stores may have, is in no list: it cannot sign the certificate that a new key gets. Keys that protect secrets must be able to decrypt or to agree on a key, which Ed25519 cannot.
+ */
 static const char *const signing_keys[] = {"rsa-3072", "rsa-2048", "rsa-4096", "ec-p256",
                                            "ec-p384",  "ec-p521",  "ed25519",  NULL};
 static const char *const secrets_keys[] = {"rsa-3072", "rsa-2048", "rsa-4096", "ec-p256", "ec-p384", "ec-p521", NULL};
@@ -157,7 +159,13 @@ kw_status kind_check_key(const struct kind *kind, const char *key, kw_error *err
     for (const char *const *name = kind->keys; *name != NULL; name++)
         buffer_format(&all, "%s%s", name == kind->keys ? "" : ", ", *name);
     kw_status status;
-    if (list_has(signing_keys, key))
+    if (strcmp(key, "x25519") == 0)
+        status =
+            error_set(error, KW_REFUSED,
+                      "a %s certificate cannot have the key x25519, which agrees on secrets but cannot sign: its own "
+                      "certificate is what a new key signs first",
+                      kind->name);
+    else if (list_has(signing_keys, key))
         status = error_set(error, KW_REFUSED, "a %s certificate cannot have the key %s, which can sign but not decrypt",
                            kind->name, key);
     else

@@ -1,9 +1,10 @@
 /* What there is: lists and details. */
-#include "certificate/manager.h"
+#include "certificate/findings.h"
 
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/options.h"
+#include "certificate/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,30 +66,45 @@ static const char *id_in(struct arena *arena, const struct id *id)
     return arena_text(arena, text);
 }
 
-static kw_status describe_chain(kw_context *context, const struct certificate_row *row, struct arena *arena,
-                                kw_certificate_info *info, kw_error *error)
+static const char *subject_of(const X509 *certificate, struct arena *arena)
+{
+    char *text = name_text(X509_get_subject_name(certificate));
+    const char *kept = arena_text(arena, text != NULL ? text : "");
+    free(text);
+    return kept;
+}
+
+static kw_status describe_chain(kw_context *context, const struct entry_row *entry, const struct certificate_row *row,
+                                struct arena *arena, kw_certificate_info *info, kw_error *error)
 {
     kw_input rest = {row->chain.data, row->chain.length};
     size_t room = 0;
     kw_input *chain = NULL;
+    const char **subjects = NULL;
     X509 *first = NULL;
     kw_status status = KW_OK;
     while (status == KW_OK && rest.length > 0) {
         const unsigned char *begin = rest.data;
         X509 *certificate = NULL;
-        status = x509_read(context->crypto, &rest, &certificate, error);
+        status = x509_read_bare(context->crypto, &rest, &certificate, error);
         if (status != KW_OK)
             break;
         if (info->chain_count == room) {
             kw_input *grown = arena_allocate(arena, (room * 2 + 4) * sizeof(*grown));
-            if (grown != NULL && room > 0)
+            const char **more = arena_allocate(arena, (room * 2 + 4) * sizeof(*more));
+            if (grown != NULL && more != NULL && room > 0) {
                 memcpy(grown, chain, room * sizeof(*grown));
-            chain = grown;
+                memcpy(more, subjects, room * sizeof(*more));
+            }
+            chain = more != NULL ? grown : NULL;
+            subjects = more;
             room = room * 2 + 4;
         }
         const size_t length = (size_t)(rest.data - begin);
-        if (chain != NULL)
+        if (chain != NULL) {
             chain[info->chain_count] = (kw_input){arena_copy(arena, begin, length), length};
+            subjects[info->chain_count] = subject_of(certificate, arena);
+        }
         info->chain_count++;
         if (first == NULL)
             first = certificate;
@@ -96,10 +112,13 @@ static kw_status describe_chain(kw_context *context, const struct certificate_ro
             X509_free(certificate);
     }
     info->chain = chain;
+    info->chain_subjects = subjects;
     if (status == KW_OK && first == NULL)
         status = error_set(error, KW_CORRUPT, "the catalogue holds no certificate for it");
     if (status == KW_OK)
         status = x509_describe(context->crypto, first, arena, info, error);
+    if (status == KW_OK)
+        certificate_findings(context, entry, row, first, arena, info);
     X509_free(first);
     if (status == KW_OK && arena->failed)
         status = error_memory(error);
@@ -143,7 +162,7 @@ static kw_status describe(kw_context *context, const struct entry_row *entry, co
         .locator = printable_locator(arena, row),
         .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
-    return describe_chain(context, row, arena, info, error);
+    return describe_chain(context, entry, row, arena, info, error);
 }
 
 static bool wanted(const struct gathering *gathering, const struct entry_row *entry, const struct certificate_row *row)

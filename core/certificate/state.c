@@ -1,5 +1,5 @@
 /* Facts about stores and catalogue. */
-#include "certificate/manager.h"
+#include "certificate/findings.h"
 
 #include "base/arena.h"
 
@@ -52,45 +52,45 @@ static void describe_store(kw_context *context, const struct store_settings *set
     info->operations = arena_copy(arena, counts, info->operation_count * sizeof(*counts));
 }
 
-/* Why a certificate's key is not where the configuration wants new ones, or NULL. */
-static const char *misplacement(kw_context *context, const struct entry_row *entry, const struct certificate_row *row,
-                                struct arena *arena)
+static int compare_certificate_ids(const void *left, const void *right)
 {
-    struct address address;
-    const struct kind *kind = NULL;
-    const char *chosen = NULL;
-    const struct store_settings *here = settings_store_by_id(context->settings, row->store_id);
-    if (here == NULL)
-        return arena_format(arena, "the key of %s is in a store with id %s that is not configured", entry->address,
-                            row->store_id);
-    if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
-        return NULL;
-    if (manager_choose_store(context, kind, &address, NULL, (const char *const *)entry->databases,
-                             entry->database_count, &chosen, NULL) != KW_OK ||
-        strcmp(chosen, here->name) == 0)
-        return NULL;
-    return arena_format(arena, "the key of %s is in store %s, and the configuration wants it in %s", entry->address,
-                        here->name, chosen);
+    const struct certificate_row *const *a = left, *const *b = right;
+    return memcmp((*a)->id.bytes, (*b)->id.bytes, sizeof((*a)->id.bytes));
+}
+
+/* The certificates by id; NULL: out of memory. */
+static const struct certificate_row **index_certificates(const struct catalogue_snapshot *snapshot)
+{
+    const struct certificate_row **rows =
+        calloc(snapshot->certificate_count + 1, sizeof(const struct certificate_row *));
+    for (size_t i = 0; rows != NULL && i < snapshot->certificate_count; i++)
+        rows[i] = &snapshot->certificates[i];
+    if (rows != NULL)
+        qsort(rows, snapshot->certificate_count, sizeof(const struct certificate_row *), compare_certificate_ids);
+    return rows;
 }
 
 static kw_status find_misplaced(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
                                 kw_error *error)
 {
+    const struct certificate_row **rows = index_certificates(snapshot);
     const char **sentences = arena_allocate(&report->arena, (snapshot->entry_count + 1) * sizeof(*sentences));
-    if (sentences == NULL)
+    if (sentences == NULL || rows == NULL) {
+        free(rows);
         return error_memory(error);
+    }
     for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
-        for (size_t j = 0; j < snapshot->certificate_count; j++) {
-            const struct certificate_row *row = &snapshot->certificates[j];
-            if (!id_equal(&row->id, &entry->certificate) || entry->state != ENTRY_IN_USE)
-                continue;
-            const char *sentence = misplacement(context, entry, row, &report->arena);
-            if (sentence != NULL)
-                sentences[report->state.misplaced_count++] = sentence;
-            break;
-        }
+        const struct certificate_row wanted = {.id = entry->certificate}, *key = &wanted;
+        const struct certificate_row *const *row = bsearch(
+            &key, rows, snapshot->certificate_count, sizeof(const struct certificate_row *), compare_certificate_ids);
+        const char *sentence = row != NULL && entry->state == ENTRY_IN_USE
+                                   ? certificate_misplacement(context, entry, *row, &report->arena)
+                                   : NULL;
+        if (sentence != NULL)
+            sentences[report->state.misplaced_count++] = sentence;
     }
+    free(rows);
     report->state.misplaced = sentences;
     return KW_OK;
 }

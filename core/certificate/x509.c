@@ -67,10 +67,41 @@ static kw_status add_basic_constraints(X509 *certificate, kw_error *error)
 /* Bits of KeyUsage, RFC 5280 section 4.2.1.3. */
 enum { DIGITAL_SIGNATURE = 0, KEY_ENCIPHERMENT = 2, DATA_ENCIPHERMENT = 3, KEY_AGREEMENT = 4 };
 
-static kw_status add_key_usage(X509 *certificate, enum kind_usage usage, kw_key_type type, kw_error *error)
+/* Which extended usages have keys enciphered to the certificate, or agreed on with it; the others sign alone (RFC 5280 section 4.2.1.12). */
+static const struct {
+    const char *name;
+    bool enciphers, agrees;
+} usage_effects[] = {
+    {"serverAuth", true, false},   {"emailProtection", true, true}, {"clientAuth", false, false},
+    {"codeSigning", false, false}, {"timeStamping", false, false},  {"OCSPSigning", false, false},
+};
+
+/* What is not known may need anything. */
+static void usage_needs(const struct x509_wanted *wanted, bool *enciphers, bool *agrees)
 {
+    *enciphers = *agrees = wanted->usage_count == 0;
+    for (size_t i = 0; i < wanted->usage_count; i++) {
+        bool known = false;
+        for (size_t j = 0; j < sizeof(usage_effects) / sizeof(usage_effects[0]); j++) {
+            if (strcmp(usage_effects[j].name, wanted->usages[i]) != 0)
+                continue;
+            known = true;
+            *enciphers = *enciphers || usage_effects[j].enciphers;
+            *agrees = *agrees || usage_effects[j].agrees;
+        }
+        *enciphers = *enciphers || !known;
+        *agrees = *agrees || !known;
+    }
+}
+
+static kw_status add_key_usage(X509 *certificate, const struct x509_wanted *wanted, kw_key_type type, kw_error *error)
+{
+    const enum kind_usage usage = wanted->kind->usage;
     ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
-    const bool encrypts = type == KW_KEY_RSA, agrees = type == KW_KEY_EC && usage != USAGE_TLS_SERVER;
+    bool encrypts = false, agrees = false;
+    usage_needs(wanted, &encrypts, &agrees);
+    encrypts = encrypts && type == KW_KEY_RSA;
+    agrees = agrees && type == KW_KEY_EC && usage != USAGE_TLS_SERVER;
     if (bits == NULL || ASN1_BIT_STRING_set_bit(bits, DIGITAL_SIGNATURE, 1) != 1 ||
         (encrypts && ASN1_BIT_STRING_set_bit(bits, KEY_ENCIPHERMENT, 1) != 1) ||
         (encrypts && usage == USAGE_SECRETS && ASN1_BIT_STRING_set_bit(bits, DATA_ENCIPHERMENT, 1) != 1) ||
@@ -83,15 +114,52 @@ static kw_status add_key_usage(X509 *certificate, enum kind_usage usage, kw_key_
     return status;
 }
 
-static kw_status add_server_authentication(X509 *certificate, kw_error *error)
+static kw_status make_usages(const struct x509_wanted *wanted, EXTENDED_KEY_USAGE **usages, kw_error *error)
 {
-    EXTENDED_KEY_USAGE *usage = sk_ASN1_OBJECT_new_null();
-    kw_status status = KW_OK;
-    if (usage == NULL || sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_server_auth)) <= 0)
-        status = error_memory(error);
-    else
-        status = add_extension(certificate, NID_ext_key_usage, usage, false, error);
-    sk_ASN1_OBJECT_pop_free(usage, ASN1_OBJECT_free);
+    static const char *const server[] = {"serverAuth"};
+    const bool tls = wanted->kind->usage == USAGE_TLS_SERVER;
+    const char *const *names = tls ? server : wanted->usages;
+    const size_t count = tls ? 1 : wanted->usage_count;
+    EXTENDED_KEY_USAGE *made = sk_ASN1_OBJECT_new_null();
+    kw_status status = made == NULL ? error_memory(error) : KW_OK;
+    for (size_t i = 0; status == KW_OK && i < count; i++) {
+        bool again = false;
+        for (size_t j = 0; j < i; j++)
+            again = again || strcmp(names[j], names[i]) == 0;
+        if (again)
+            continue;
+        ERR_set_mark();
+        ASN1_OBJECT *object = OBJ_txt2obj(names[i], 0);
+        ERR_pop_to_mark();
+        if (object == NULL)
+            status = error_set(error, KW_INVALID_ARGUMENT, "'%s' is no extended key usage", names[i]);
+        else if (strcmp(names[i], "timeStamping") == 0 && count > 1)
+            status = error_set(error, KW_INVALID_ARGUMENT,
+                               "timeStamping is an extended key usage that stands alone (RFC 3161 section 2.3)");
+        else if (sk_ASN1_OBJECT_push(made, object) > 0)
+            object = NULL;
+        else
+            status = error_memory(error);
+        ASN1_OBJECT_free(object);
+    }
+    if (status != KW_OK) {
+        sk_ASN1_OBJECT_pop_free(made, ASN1_OBJECT_free);
+        return status;
+    }
+    *usages = made;
+    return KW_OK;
+}
+
+static kw_status add_extended_usages(X509 *certificate, const struct x509_wanted *wanted, kw_error *error)
+{
+    EXTENDED_KEY_USAGE *usages = NULL;
+    kw_status status = make_usages(wanted, &usages, error);
+    if (status == KW_OK && sk_ASN1_OBJECT_num(usages) > 0) {
+        /* RFC 3161 section 2.3 asks for a critical one. */
+        const bool critical = OBJ_obj2nid(sk_ASN1_OBJECT_value(usages, 0)) == NID_time_stamp;
+        status = add_extension(certificate, NID_ext_key_usage, usages, critical, error);
+    }
+    sk_ASN1_OBJECT_pop_free(usages, ASN1_OBJECT_free);
     return status;
 }
 
@@ -227,9 +295,9 @@ static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_want
     if (status == KW_OK)
         status = add_basic_constraints(certificate, error);
     if (status == KW_OK)
-        status = add_key_usage(certificate, wanted->kind->usage, about->type, error);
-    if (status == KW_OK && wanted->kind->usage == USAGE_TLS_SERVER)
-        status = add_server_authentication(certificate, error);
+        status = add_key_usage(certificate, wanted, about->type, error);
+    if (status == KW_OK)
+        status = add_extended_usages(certificate, wanted, error);
     if (status == KW_OK)
         status = add_key_identifiers(crypto, certificate, error);
     if (status == KW_OK && wanted->host_count > 0)
@@ -241,9 +309,13 @@ kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error)
 {
     X509_NAME *subject = NULL;
     GENERAL_NAMES *hosts = NULL;
+    EXTENDED_KEY_USAGE *usages = NULL;
     kw_status status = make_subject(&wanted->subject, &subject, error);
     if (status == KW_OK)
         status = make_hosts(wanted, &hosts, error);
+    if (status == KW_OK)
+        status = make_usages(wanted, &usages, error);
+    sk_ASN1_OBJECT_pop_free(usages, ASN1_OBJECT_free);
     X509_NAME_free(subject);
     GENERAL_NAMES_free(hosts);
     return status;
@@ -270,17 +342,21 @@ out:
     return status;
 }
 
-static kw_status copy_names(X509 *certificate, X509_REQ *request, kw_error *error)
+/* What a CA is asked to put into the certificate. */
+static const int requested_extensions[] = {NID_subject_alt_name, NID_key_usage, NID_ext_key_usage};
+
+static kw_status copy_extensions(X509 *certificate, X509_REQ *request, kw_error *error)
 {
-    const int index = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
-    if (index < 0)
-        return KW_OK;
     STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
-    kw_status status = KW_OK;
-    if (extensions == NULL || sk_X509_EXTENSION_push(extensions, X509_get_ext(certificate, index)) <= 0 ||
-        !X509_REQ_add_extensions(request, extensions))
+    kw_status status = extensions == NULL ? error_memory(error) : KW_OK;
+    for (size_t i = 0; status == KW_OK && i < sizeof(requested_extensions) / sizeof(requested_extensions[0]); i++) {
+        const int index = X509_get_ext_by_NID(certificate, requested_extensions[i], -1);
+        if (index >= 0 && sk_X509_EXTENSION_push(extensions, X509_get_ext(certificate, index)) <= 0)
+            status = error_memory(error);
+    }
+    if (status == KW_OK && sk_X509_EXTENSION_num(extensions) > 0 && !X509_REQ_add_extensions(request, extensions))
         status = error_memory(error);
-    sk_X509_EXTENSION_free(extensions); /* its item is the certificate's */
+    sk_X509_EXTENSION_free(extensions); /* its items are the certificate's */
     return status;
 }
 
@@ -297,7 +373,7 @@ kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw
         status = crypto_error(error, KW_FAILED, "the request cannot be put together");
         goto out;
     }
-    status = copy_names(certificate, request, error);
+    status = copy_extensions(certificate, request, error);
     if (status == KW_OK)
         status = pkey_from_key(crypto, key, &signer, error);
     if (status != KW_OK)
@@ -314,10 +390,10 @@ out:
     return status;
 }
 
-kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+static kw_status read_in(OSSL_LIB_CTX *library, kw_input *der, X509 **certificate, kw_error *error)
 {
     const unsigned char *at = der->data;
-    X509 *made = X509_new_ex(crypto->library, NULL);
+    X509 *made = X509_new_ex(library, NULL);
     if (made == NULL)
         return error_memory(error);
     if (der->length == 0 || d2i_X509(&made, &at, (long)der->length) == NULL) {
@@ -328,6 +404,16 @@ kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw
     der->data = at;
     *certificate = made;
     return KW_OK;
+}
+
+kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+{
+    return read_in(crypto->library, der, certificate, error);
+}
+
+kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
+{
+    return read_in(crypto->bare, der, certificate, error);
 }
 
 kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error)

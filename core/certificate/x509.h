@@ -18,23 +18,27 @@ struct x509_wanted {
     struct x509_subject subject;
     const char *const *hosts; /* each a name (dNSName) or an IP address (dNSName and iPAddress, S2) */
     size_t host_count;
+    const char *const *usages; /* extended key usages of a general certificate: names or dotted; none: any use */
+    size_t usage_count;
 };
 
-/* What x509_make would refuse of the subject and the hosts, before there is a key. KW_INVALID_ARGUMENT. */
+/* What x509_make would refuse of the subject, the hosts and the usages, before there is a key. KW_INVALID_ARGUMENT. */
 KW_MUST_USE kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error);
 /* Self-signed by the key, CA:FALSE, from now to 9999-12-31T23:59:59Z. Errors: KW_INVALID_ARGUMENT (a part of the subject or a host cannot be
  * written; says which and why), and what the store answers. */
 KW_MUST_USE kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
                                 kw_error *error);
-/* A request with the certificate's subject and SAN. */
+/* A request with the certificate's subject, SAN, key usage and extended key usage. */
 KW_MUST_USE kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der,
                                    kw_error *error);
 
 /* One certificate off the front of `der`. KW_CORRUPT when it is none. */
 KW_MUST_USE kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
+/* The same for what is described alone: its public key cannot be used, and reading it costs a fraction. */
+KW_MUST_USE kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
 KW_MUST_USE kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error);
 
-/* Fills what kw_certificate_info tells of the certificate itself; strings belong to `arena`. */
+/* Fills what kw_certificate_info tells of the certificate itself, which may be read bare; strings belong to `arena`. */
 struct arena;
 KW_MUST_USE kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *arena,
                                     kw_certificate_info *info, kw_error *error);

@@ -125,11 +125,12 @@ static json_t *options_schema(const struct setting *setting)
 }
 
 static json_t *(*const schemas[SETTING_TYPE_COUNT])(const struct setting *setting) = {
-    [SETTING_VERSION] = version_schema,   [SETTING_TEXT] = text_schema,       [SETTING_CHOICE] = choice_schema,
-    [SETTING_PATH] = any_text_schema,     [SETTING_SOURCE] = source_schema,   [SETTING_STORE] = store_schema,
-    [SETTING_STORE_ID] = store_id_schema, [SETTING_PLUGIN] = plugin_schema,   [SETTING_BOOLEAN] = boolean_schema,
-    [SETTING_FLAG] = boolean_schema,      [SETTING_PATHS] = texts_schema,     [SETTING_HOSTS] = texts_schema,
-    [SETTING_TABLE] = inner_table_schema, [SETTING_ENTRIES] = entries_schema, [SETTING_OPTIONS] = options_schema,
+    [SETTING_VERSION] = version_schema,   [SETTING_TEXT] = text_schema,         [SETTING_CHOICE] = choice_schema,
+    [SETTING_PATH] = any_text_schema,     [SETTING_SOURCE] = source_schema,     [SETTING_STORE] = store_schema,
+    [SETTING_STORE_ID] = store_id_schema, [SETTING_PLUGIN] = plugin_schema,     [SETTING_BOOLEAN] = boolean_schema,
+    [SETTING_FLAG] = boolean_schema,      [SETTING_PATHS] = texts_schema,       [SETTING_HOSTS] = texts_schema,
+    [SETTING_USAGES] = texts_schema,      [SETTING_TABLE] = inner_table_schema, [SETTING_ENTRIES] = entries_schema,
+    [SETTING_OPTIONS] = options_schema,
 };
 
 static json_t *table_schema(const struct setting_table *table)

@@ -154,6 +154,11 @@ struct certificate_settings settings_certificate(const struct settings *settings
         result.subject = kind->subject;
         result.subject_place = kind->subject_place;
     }
+    if (result.usage_count == 0) {
+        result.usages = kind->usages;
+        result.usage_count = kind->usage_count;
+        result.usages_place = kind->usages_place;
+    }
     if (result.local_addresses < 0)
         result.local_addresses = kind->local_addresses;
     if (result.pkcs1_decrypt < 0)

@@ -46,7 +46,9 @@ struct certificate_settings {
     char *subject;       /* NULL; general alone */
     int local_addresses; /* -1 not set, else 0 or 1: also loopback and link-local addresses in the SAN */
     int pkcs1_decrypt;   /* -1 not set, else 0 or 1: raw PKCS#1 v1.5 decryption is allowed */
-    struct place place;
+    char **usages;       /* extended key usages: names or dotted identifiers; general alone */
+    size_t usage_count;
+    struct place place, usages_place;
     struct place hosts_place, key_place, common_name_place, subject_place; /* line 0 where it is not set */
 };
 

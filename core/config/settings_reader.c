@@ -347,6 +347,33 @@ static kw_status read_hosts(struct settings_reader *reader, const struct setting
     return read_list(reader, setting, node, target, check_host);
 }
 
+static kw_status check_usage(struct settings_reader *reader, const char *name, const struct yaml_node *node,
+                             const char **usage)
+{
+    char hint[HINT_SIZE];
+    size_t count = 0;
+    kw_status status = check_string(reader, name, node);
+    if (status != KW_OK)
+        return status;
+    while (usage_names[count] != NULL)
+        count++;
+    if (!usage_is_valid(node->text)) {
+        node_error(reader, node, "'%s' is no extended key usage%s", node->text,
+                   nearest_hint(hint, node->text, usage_names, count));
+        error_remedy(reader->error, "one of serverAuth, clientAuth, codeSigning, emailProtection, timeStamping, "
+                                    "OCSPSigning, or an object identifier such as 1.3.6.1.4.1.311.20.2.2");
+        return KW_CONFIGURATION;
+    }
+    *usage = arena_text(&reader->settings->memory, node->text);
+    return *usage == NULL ? error_memory(reader->error) : KW_OK;
+}
+
+static kw_status read_usages(struct settings_reader *reader, const struct setting *setting,
+                             const struct yaml_node *node, void *target)
+{
+    return read_list(reader, setting, node, target, check_usage);
+}
+
 /* ---- Mappings ---- */
 
 static kw_status read_table(struct settings_reader *reader, const struct setting_table *table, const char *name,
@@ -428,11 +455,12 @@ static kw_status read_options(struct settings_reader *reader, const struct setti
 
 static kw_status (*const readers[SETTING_TYPE_COUNT])(struct settings_reader *reader, const struct setting *setting,
                                                       const struct yaml_node *node, void *target) = {
-    [SETTING_VERSION] = read_version,   [SETTING_TEXT] = read_text,       [SETTING_CHOICE] = read_choice,
-    [SETTING_PATH] = read_path,         [SETTING_SOURCE] = read_source,   [SETTING_STORE] = read_store,
-    [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,   [SETTING_BOOLEAN] = read_boolean,
-    [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,     [SETTING_HOSTS] = read_hosts,
-    [SETTING_TABLE] = read_inner_table, [SETTING_ENTRIES] = read_entries, [SETTING_OPTIONS] = read_options,
+    [SETTING_VERSION] = read_version,   [SETTING_TEXT] = read_text,         [SETTING_CHOICE] = read_choice,
+    [SETTING_PATH] = read_path,         [SETTING_SOURCE] = read_source,     [SETTING_STORE] = read_store,
+    [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,     [SETTING_BOOLEAN] = read_boolean,
+    [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,       [SETTING_HOSTS] = read_hosts,
+    [SETTING_USAGES] = read_usages,     [SETTING_TABLE] = read_inner_table, [SETTING_ENTRIES] = read_entries,
+    [SETTING_OPTIONS] = read_options,
 };
 
 enum { TABLE_MAXIMUM = 32 };

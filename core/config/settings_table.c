@@ -103,6 +103,15 @@ static const struct setting certificate_rows[] = {
         .help = "The whole subject of a general certificate, such as CN=www.example,O=Example",
     },
     {
+        .name = "extended_key_usage",
+        .type = SETTING_USAGES,
+        .offset = offsetof(struct certificate_settings, usages),
+        .count_offset = offsetof(struct certificate_settings, usage_count),
+        .place_offset = offsetof(struct certificate_settings, usages_place),
+        .help = "What a general certificate may be used for: serverAuth, clientAuth, codeSigning, emailProtection, "
+                "timeStamping, OCSPSigning, or object identifiers; without it, for anything",
+    },
+    {
         .name = "local_addresses",
         .type = SETTING_FLAG,
         .offset = offsetof(struct certificate_settings, local_addresses),

@@ -19,6 +19,7 @@ enum setting_type {
     SETTING_FLAG,     /* int: -1 where it is not set, else 0 or 1 */
     SETTING_PATHS,    /* char ** and a count */
     SETTING_HOSTS,    /* char ** and a count */
+    SETTING_USAGES,   /* char ** and a count: extended key usages */
     SETTING_TABLE,    /* a mapping whose members are in the same struct */
     SETTING_ENTRIES,  /* an array of structs and a count: a mapping from names to tables */
     SETTING_OPTIONS,  /* struct option_setting * and a count: a mapping from names to scalars */

@@ -214,6 +214,42 @@ enum host_kind host_kind(const char *text)
 
 /* ---- Names ---- */
 
+const char *const usage_names[] = {"serverAuth",   "clientAuth",  "codeSigning", "emailProtection",
+                                   "timeStamping", "OCSPSigning", NULL};
+
+/* Arcs: digits without a leading zero; the first at most 2, the second below 40 under 0 and 1 (X.660). */
+static bool dotted_is_valid(const char *text)
+{
+    unsigned long first = 0;
+    size_t arcs = 0;
+    for (;; arcs++) {
+        const size_t length = strspn(text, "0123456789");
+        unsigned long arc = 0;
+        if (length == 0 || length > 9 || (length > 1 && text[0] == '0'))
+            return false;
+        for (size_t i = 0; i < length; i++)
+            arc = arc * 10 + (unsigned long)(text[i] - '0');
+        if (arcs == 0)
+            first = arc;
+        if (first > 2 || (arcs == 1 && first < 2 && arc >= 40))
+            return false;
+        text += length;
+        if (*text == '\0')
+            return arcs > 0;
+        if (*text++ != '.')
+            return false;
+    }
+}
+
+bool usage_is_valid(const char *text)
+{
+    for (const char *const *name = usage_names; *name != NULL; name++) {
+        if (strcmp(*name, text) == 0)
+            return true;
+    }
+    return strlen(text) < 128 && dotted_is_valid(text);
+}
+
 bool store_name_is_valid(const char *text)
 {
     size_t length = strlen(text);

@@ -24,6 +24,10 @@ enum host_kind {
 /* No port, no brackets, no zone. */
 enum host_kind host_kind(const char *text);
 
+/* Extended key usages: these names (RFC 5280 section 4.2.1.12), ends with NULL; or an object identifier with dots. */
+extern const char *const usage_names[];
+bool usage_is_valid(const char *text);
+
 /* The syntax of names of stores, of stores' ids, and of plugins. The patterns are the same rules for the JSON schema. */
 #define STORE_NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 bool store_name_is_valid(const char *text);

@@ -118,7 +118,9 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
     kw_output plaintext = {out, capacity, 0};
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
     if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
-        status = key_decrypt_pkcs1(cipher->held.key, ciphertext, &plaintext, &error);
+        const size_t wanted = pkey_expected_length();
+        status = wanted > 0 ? key_decrypt_pkcs1_exactly(cipher->held.key, ciphertext, wanted, &plaintext, &error)
+                            : key_decrypt_pkcs1(cipher->held.key, ciphertext, &plaintext, &error);
     } else {
         kw_algorithm algorithm = {.size = sizeof(algorithm), .scheme = KW_SCHEME_RSA_PKCS1};
         if (cipher->padding == RSA_PKCS1_OAEP_PADDING)

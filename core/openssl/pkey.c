@@ -14,6 +14,17 @@
 /* libcrypto's functions have no room for a kw_error, and some hide what went wrong; so it waits here. */
 static _Thread_local kw_error last_failure;
 static _Thread_local bool failed;
+static _Thread_local size_t expected_length;
+
+void pkey_expect_length(size_t length)
+{
+    expected_length = length;
+}
+
+size_t pkey_expected_length(void)
+{
+    return expected_length;
+}
 
 void failure_forget(void)
 {

@@ -90,4 +90,7 @@ bool parameter_number(const OSSL_PARAM *parameter, const struct numbered_name *n
 /* Answers with the name, or the number, whichever the parameter's type asks for. */
 int parameter_answer(OSSL_PARAM *parameter, const struct numbered_name *names, size_t count, int number);
 
+/* What pkey_expect_length of this thread said; 0: any. */
+size_t pkey_expected_length(void);
+
 #endif

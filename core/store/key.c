@@ -355,7 +355,8 @@ kw_status kw_key_decrypt(kw_key *key, const kw_algorithm *algorithm, kw_input ci
     return decrypt_oaep(key, algorithm, ciphertext, plaintext, error);
 }
 
-kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plaintext, kw_error *error)
+/* `wanted` 0: of any length. */
+static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext, kw_error *error)
 {
     /* A block that is not well formed, in place of one that a ciphertext out of range does not have. */
     static const unsigned char malformed[RSA_BYTES_MAXIMUM];
@@ -390,13 +391,28 @@ kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plainte
     if (status != KW_OK)
         goto out;
     made = (kw_output){.data = plaintext->data, .capacity = plaintext->capacity};
-    status = rsa_pkcs1_unpad(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, &made, error);
+    if (wanted > 0)
+        status =
+            rsa_pkcs1_unpad_exactly(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, wanted, &made, error);
+    else
+        status = rsa_pkcs1_unpad(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, &made, error);
     if (status == KW_OK)
         plaintext->length = made.length;
 out:
     secret_wipe(seed, sizeof(seed));
     secret_clear(&block);
     return status;
+}
+
+kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plaintext, kw_error *error)
+{
+    return decrypt_pkcs1(key, ciphertext, 0, plaintext, error);
+}
+
+kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext,
+                                    kw_error *error)
+{
+    return decrypt_pkcs1(key, ciphertext, wanted, plaintext, error);
 }
 
 kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)

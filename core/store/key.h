@@ -29,6 +29,9 @@ KW_MUST_USE kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *er
  * `plaintext->capacity` must be the modulus' length.
  */
 KW_MUST_USE kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plaintext, kw_error *error);
+/* The same where every right plaintext has this length, as a content key's: any other is an invalid one, whose message has it. */
+KW_MUST_USE kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext,
+                                                kw_error *error);
 
 /* Lets kw_key_decrypt take KW_SCHEME_RSA_PKCS1 on this handle; otherwise it is refused. Before the handle is shared. */
 void key_allow_pkcs1_decrypt(kw_key *key);

@@ -1,6 +1,7 @@
 #include "store/loader.h"
 
 #include "base/file.h"
+#include "base/right.h"
 #include "store/description.h"
 
 #include <dirent.h>
@@ -176,9 +177,13 @@ static kw_status listing_read(struct listing *listing, const char *directory, kw
     DIR *stream = opendir(directory);
 
     if (stream == NULL) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            status = error_set(error, errno == EACCES ? KW_PERMISSION : KW_FAILED,
-                               "the plugin directory '%s' cannot be read: %s", directory, strerror(errno));
+        const int number = errno;
+        if (number == EACCES)
+            status = right_error(error, number, RIGHT_READ, directory, "the plugin directory '%s' cannot be read",
+                                 directory);
+        else if (number != ENOENT && number != ENOTDIR)
+            status = error_set(error, KW_FAILED, "the plugin directory '%s' cannot be read: %s", directory,
+                               strerror(number));
         return status;
     }
     for (const struct dirent *entry = readdir(stream); entry != NULL && status == KW_OK; entry = readdir(stream)) {

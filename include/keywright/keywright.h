@@ -231,6 +231,15 @@ typedef struct kw_certificate_template {
 KW_MUST_USE KW_API kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted,
                                                    kw_event_callback event, void *user, kw_error *error);
 
+/* What is wrong with a certificate, or soon will be. */
+typedef struct kw_certificate_finding {
+    bool severe; /* it does not do its work; else a warning */
+    const char *
+        word; /* for a table: "expired", "not yet valid", "expires soon", "host missing", "misplaced", "store unknown" */
+    const char *sentence; /* what is wrong; "it" is the certificate */
+    const char *remedy;   /* what to do */
+} kw_certificate_finding;
+
 /* Everything about one certificate. Strings are never NULL unless it says so. */
 typedef struct kw_certificate_info {
     const char *address; /* of the entry's current certificate plain, of others with @N */
@@ -269,6 +278,10 @@ typedef struct kw_certificate_info {
     size_t chain_count;
     bool
         export_due; /* the user should export it separately (`keywright export ADDRESS -o FILE`), and has not yet (S12) */
+    const char *const *chain_subjects; /* RFC 4514, as many as the chain has */
+    const kw_certificate_finding
+        *findings; /* the worst first; by catalogue, configuration and clock: no store is asked */
+    size_t finding_count;
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
@@ -291,7 +304,7 @@ KW_MUST_USE KW_API kw_status kw_certificates(kw_context *context, const kw_certi
                                              kw_certificate_list **list, kw_error *error);
 KW_API void kw_certificate_list_free(kw_certificate_list *list);
 
-/* A PKCS#10 request (RFC 2986, DER) for the certificate's subject and SAN, signed by its key. */
+/* A PKCS#10 request (RFC 2986, DER) for the certificate's subject, SAN, key usage and extended key usage, signed by its key. */
 KW_MUST_USE KW_API kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request,
                                                     kw_error *error);
 

@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/keywright-test.XXXXXX")
 mkdir "$work/bin"
 ln -s "$(readlink -f "$KEYWRIGHT")" "$work/bin/keywright"
 PATH=$work/bin:$PATH
-export PATH LC_ALL=C.UTF-8 TERM=xterm
+export PATH LC_ALL=C.UTF-8 TERM=xterm KEYWRIGHT_PAGER= TZ=UTC
 unset KEYWRIGHT_CONFIG NO_COLOR COLUMNS
 trap 'chmod -R u+rwX "$work"; rm -rf "$work"' EXIT
 
@@ -90,6 +90,25 @@ use() {
     state=$case_dir/$1/state
     # Found by what it is, not by its name.
     catalogue=$(find "$state" -maxdepth 1 -name '*.db' | head -n 1)
+}
+
+# as_nobody ARGUMENT...: keywright without any right that root has, from a copy that nobody can reach wherever the build is. Who is not root
+# has no such right as it is.
+as_nobody() {
+    local built
+    if [[ $(id -u) -ne 0 ]]; then
+        keywright "$@"
+        return
+    fi
+    if [[ ! -d $work/nobody ]]; then
+        built=$(dirname "$(dirname "$(readlink -f "$KEYWRIGHT")")")
+        mkdir "$work/nobody"
+        cp -a "$built/bin" "$built/lib" "$work/nobody"
+        chmod -R a+rX,go-w "$work/nobody"
+    fi
+    chmod 755 "$work" "$case_dir"
+    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all -- \
+        env "LD_LIBRARY_PATH=$work/nobody/lib" "$work/nobody/bin/keywright" "$@"
 }
 
 run_cases() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a command on a terminal of its own, answers its questions, and prints what the terminal showed.
 
-terminal.py [--columns N] [--wait TEXT ANSWER]... [--stdin FILE] [--stdout FILE] -- COMMAND...
+terminal.py [--columns N] [--rows N] [--wait TEXT ANSWER]... [--stdin FILE] [--stdout FILE] -- COMMAND...
 
 Each ANSWER is typed, with a return, once the TEXT has appeared behind what was answered before. The exit status is the command's, 128
 and the number of the signal that ended it, or 99 when an awaited text did not come within 60 seconds. An ANSWER of ^C, ^D, ^Z is that key.
@@ -21,6 +21,7 @@ import time
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--columns", type=int, default=80)
+    parser.add_argument("--rows", type=int, default=50)
     parser.add_argument("--wait", nargs=2, action="append", default=[])
     parser.add_argument("--stdin", help="standard input is this file instead")
     parser.add_argument("--stdout", help="standard output is this file instead")
@@ -29,7 +30,7 @@ def main():
 
     child, terminal = pty.fork()
     if child == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, arguments.columns, 0, 0))
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", arguments.rows, arguments.columns, 0, 0))
         if arguments.stdin:
             os.dup2(os.open(arguments.stdin, os.O_RDONLY), 0)
         if arguments.stdout:

@@ -237,10 +237,16 @@ show_tells_what_openssl_tells() {
     jq -e '.san == ["DNS:shop.example"] and .self_signed and .store_id != "" and .plugin == "softstore" and .chain_length == 1' \
         shown.json >/dev/null || fail "details"
     expect 0 keywright show general/shop
-    for name in Subject SAN Valid SHA-256 SHA-1 Key Store Chain 'Key usage' Locator; do
+    for name in Subject SAN 'Valid from' 'Valid until' SHA-256 SHA-1 Key Store Chain 'Key usage' Locator; do
         expect_out "^$name +[^ ]"
     done
-    expect_out "$(jq -r .sha256 shown.json)"
+    expect_out "^SHA-256 +$(openssl x509 -in a.pem -noout -fingerprint -sha256 | sed 's/.*=//')"
+    expect_out "^SHA-1 +$(openssl x509 -in a.pem -noout -fingerprint -sha1 | sed 's/.*=//')"
+    TZ=Asia/Kolkata expect 0 keywright show general/shop
+    expect_out "^Valid from +$(TZ=Asia/Kolkata date -d "$(jq -r .not_before shown.json)" '+%Y-%m-%d %H:%M:%S') IST \\(UTC\\+05:30\\)"
+    expect_out '^Valid until +without end'
+    TZ='<-03>3' expect 0 keywright show general/shop
+    expect_out "^Valid from +.* UTC-03:00\$"
     expect 0 keywright show general/shop --text
     openssl x509 -in a.pem -noout -text | grep -A3 'Serial Number' >wanted
     grep -q 'Serial Number' out || fail "--text"

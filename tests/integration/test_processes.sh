@@ -112,25 +112,6 @@ killed_creations_leave_nothing_behind() {
     done
 }
 
-# as_nobody ARGUMENT...: keywright without any right that root has, from a copy that nobody can reach wherever the build is. Who is not root
-# has no such right as it is.
-as_nobody() {
-    local built
-    if [[ $(id -u) -ne 0 ]]; then
-        keywright "$@"
-        return
-    fi
-    if [[ ! -d nobody ]]; then
-        built=$(dirname "$(dirname "$(readlink -f "$KEYWRIGHT")")")
-        mkdir nobody
-        cp -a "$built/bin" "$built/lib" nobody
-        chmod 755 "$work" "$case_dir"
-        chmod -R a+rX,go-w nobody
-    fi
-    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all -- \
-        env "LD_LIBRARY_PATH=$PWD/nobody/lib" "$PWD/nobody/bin/keywright" "$@"
-}
-
 reader_without_write_access_fails_at_once_and_leaves_nothing() {
     local began
     server a

@@ -59,7 +59,7 @@ tables_fit_the_terminal_and_are_whole_elsewhere() {
     expect 0 keywright list
     expect_out 'discovery-service/sales/a-name-that-is-rather-long-as-names-go .*CN=Discovery Service: a-name-that-is-rather-long-as-names-go'
     expect 0 keywright show database/sales
-    expect_out 'SHA-256 +[0-9a-f]{64}$'
+    expect_out 'SHA-256 +([0-9A-F]{2}:){31}[0-9A-F]{2}$'
 }
 
 export_asks_twice_without_echo() {

@@ -313,6 +313,43 @@ static void rsa_pkcs1_unpad_malformed_is_rejected_as_this_libcrypto_does(void **
 }
 #endif
 
+static void rsa_pkcs1_unpad_exactly_gives_messages_of_this_length_alone(void **state)
+{
+    (void)state;
+    unsigned char ciphertext[MODULUS] = {1}, block[MODULUS], room[MODULUS], again[MODULUS], rejected[MODULUS];
+    for (size_t length = 0; length <= MODULUS - 11; length += length < 40 ? 1 : 31) {
+        kw_output message = {.data = room, .capacity = sizeof(room)};
+        memset(block, 0x77, sizeof(block));
+        block[0] = 0;
+        block[1] = 2;
+        block[MODULUS - length - 1] = 0;
+        assert_int_equal(rsa_pkcs1_unpad_exactly(fixture.crypto, seed, (kw_input){ciphertext, MODULUS},
+                                                 (kw_input){block, MODULUS}, 32, &message, NULL),
+                         KW_OK);
+        assert_int_equal(message.length, 32);
+        if (length == 32) {
+            assert_memory_equal(room, block + MODULUS - 32, 32);
+            continue;
+        }
+        assert_memory_not_equal(room, block + MODULUS - 32, 32);
+        if (length == 0)
+            memcpy(rejected, room, 32);
+        assert_memory_equal(room, rejected, 32); /* whatever the block */
+    }
+    /* Of the pseudo-random message, the same bytes as OpenSSL's are the last ones. */
+    memset(block, 1, sizeof(block));
+    const size_t length = unpad_pkcs1(seed, ciphertext, block, MODULUS, again);
+    if (length >= 32)
+        assert_memory_equal(again + length - 32, rejected, 32);
+    static const size_t wrong[] = {0, MODULUS - 10, MODULUS, SIZE_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        kw_output message = {.data = room, .capacity = sizeof(room)};
+        assert_int_equal(rsa_pkcs1_unpad_exactly(fixture.crypto, seed, (kw_input){ciphertext, MODULUS},
+                                                 (kw_input){block, MODULUS}, wrong[i], &message, NULL),
+                         KW_INVALID_ARGUMENT);
+    }
+}
+
 static void rsa_pkcs1_unpad_rejection_is_a_function_of_seed_and_ciphertext_alone(void **state)
 {
     (void)state;
@@ -367,6 +404,7 @@ int main(void)
 #if OPENSSL_VERSION_NUMBER >= 0x30200000L
         cmocka_unit_test(rsa_pkcs1_unpad_malformed_is_rejected_as_this_libcrypto_does),
 #endif
+        cmocka_unit_test(rsa_pkcs1_unpad_exactly_gives_messages_of_this_length_alone),
         cmocka_unit_test(rsa_pkcs1_unpad_rejection_is_a_function_of_seed_and_ciphertext_alone),
         cmocka_unit_test(rsa_pkcs1_unpad_little_room_or_a_wrong_call_is_told),
     };

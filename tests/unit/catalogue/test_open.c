@@ -326,7 +326,7 @@ static int expect_no_file_write(struct fixture *fixture, int number)
 static int expect_no_directory_made(struct fixture *fixture, int number)
 {
     (void)number;
-    return expect_permission(fixture, fixture->state, "ermission");
+    return expect_permission(fixture, fixture->state, "right to write to the directory");
 }
 
 static void give_to_nobody(const char *path, mode_t mode)

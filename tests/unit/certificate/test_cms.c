@@ -462,6 +462,42 @@ static void bad_rsa_block_looks_like_a_wrong_content_key(void **state)
     kw_bytes_free(&message);
 }
 
+/* What a message opens to with content that any key opens (OFB has no padding and no tag). */
+static struct secret opened(const kw_bytes *message)
+{
+    struct secret content = {0};
+    assert_ok(&scene, open_as(RSA2048, view(message), &content));
+    return content;
+}
+
+/* Were the key that stands in for an invalid one a new one each time, sending the same again would tell. */
+static void bad_rsa_block_opens_to_the_same_each_time(void **state)
+{
+    (void)state;
+    unsigned char block[256];
+    kw_bytes message = encrypt("-outform DER -aes-256-ofb rsa.crt");
+    unsigned char *key = encrypted_key(&message);
+    for (int kind = 0; kind < 5; kind++) {
+        memset(block, 0x77, sizeof(block));
+        block[0] = 0;
+        block[1] = kind == 1 ? 1 : 2;   /* the wrong type */
+        block[223] = kind == 2 ? 7 : 0; /* no end of the padding */
+        if (kind == 3)
+            block[200] = 0; /* a key that is too long */
+        encrypt_block(key, block, sizeof(block), RSA_NO_PADDING);
+        if (kind == 4)
+            memset(key, 0xff, sizeof(block)); /* not below the modulus */
+        struct secret one = opened(&message), two = opened(&message);
+        assert_int_equal(one.length, plaintext.length);
+        assert_int_equal(two.length, plaintext.length);
+        assert_memory_equal(one.data, two.data, one.length);
+        assert_memory_not_equal(one.data, plaintext.data, one.length);
+        secret_clear(&one);
+        secret_clear(&two);
+    }
+    kw_bytes_free(&message);
+}
+
 static void bad_oaep_block_looks_like_a_wrong_content_key(void **state)
 {
     (void)state;
@@ -527,6 +563,7 @@ int main(void)
         cmocka_unit_test(open_of_changed_authenticated_content_is_invalid),
         cmocka_unit_test(open_of_a_cipher_that_is_unknown_is_unsupported),
         cmocka_unit_test(bad_rsa_block_looks_like_a_wrong_content_key),
+        cmocka_unit_test(bad_rsa_block_opens_to_the_same_each_time),
         cmocka_unit_test(bad_oaep_block_looks_like_a_wrong_content_key),
         cmocka_unit_test(failing_store_is_told_and_not_hidden),
     };

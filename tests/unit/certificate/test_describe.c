@@ -128,6 +128,25 @@ static void x509_describe_issued_certificate_is_not_self_signed(void **state)
     assert_false(info.self_signed);
     assert_ok(&scene, x509_describe(scene.crypto, root, &arena, &info, &scene.error));
     assert_true(info.self_signed);
+    /* The same of certificates that are read without their public keys. */
+    X509 *const three[] = {certificate, namesake, root};
+    for (size_t i = 0; i < sizeof(three) / sizeof(three[0]); i++) {
+        kw_bytes der = {0};
+        X509 *bare = NULL;
+        kw_certificate_info again = {0};
+        assert_ok(&scene, x509_to_der(three[i], &der, &scene.error));
+        kw_input input = {der.data, der.length};
+        assert_ok(&scene, x509_read_bare(scene.crypto, &input, &bare, &scene.error));
+        assert_ok(&scene, x509_describe(scene.crypto, three[i], &arena, &info, &scene.error));
+        assert_ok(&scene, x509_describe(scene.crypto, bare, &arena, &again, &scene.error));
+        assert_int_equal(again.self_signed, i == 2);
+        assert_string_equal(again.sha256, info.sha256);
+        assert_string_equal(again.spki_sha256, info.spki_sha256);
+        assert_string_equal(again.subject, info.subject);
+        assert_int_equal(again.key_usage_count, info.key_usage_count);
+        X509_free(bare);
+        kw_bytes_free(&der);
+    }
     X509_free(namesake);
     X509_free(certificate);
     X509_free(root);

@@ -102,6 +102,12 @@ static void kind_check_key_not_allowed_names_those_that_are(void **state)
     assert_string_equal(scene.error.remedy, "one of rsa-3072, rsa-2048, rsa-4096, ec-p256, ec-p384, ec-p521");
     assert_status(&scene, KW_INVALID_ARGUMENT, kind_check_key(find("general/d"), "rsa-1024", &scene.error));
     assert_message(&scene, "rsa-1024");
+    /* A store may have such keys; no certificate can. */
+    for (size_t i = 0; i < kind_count; i++) {
+        assert_status(&scene, KW_REFUSED, kind_check_key(&kinds[i], "x25519", &scene.error));
+        assert_message(&scene, "agrees on secrets but cannot sign");
+        assert_int_equal(strncmp(scene.error.remedy, "one of rsa-3072, ", 17), 0);
+    }
 }
 
 static void kind_database_is_the_first_name_where_there_is_one(void **state)

@@ -137,6 +137,62 @@ static void x509_make_every_key_has_its_usage_and_verifies(void **state)
     }
 }
 
+/* RFC 5280 section 4.2.1.12: the key usage fits the extended one. */
+static void x509_make_general_has_the_extended_usages_asked_for(void **state)
+{
+    static const struct {
+        const char *key, *usages[3], *extended, *usage;
+    } rows[] = {
+        {"rsa-2048",
+         {"serverAuth", "clientAuth"},
+         "Extended Key Usage: \n                TLS Web Server Authentication, TLS Web Client Authentication\n",
+         "Digital Signature, Key Encipherment\n"},
+        {"rsa-2048", {"clientAuth"}, "TLS Web Client Authentication\n", "Digital Signature\n"},
+        {"rsa-2048", {"codeSigning", "codeSigning"}, " Code Signing\n", "Digital Signature\n"},
+        {"rsa-2048", {"emailProtection"}, "E-mail Protection\n", "Digital Signature, Key Encipherment\n"},
+        {"ec-p256", {"emailProtection"}, "E-mail Protection\n", "Digital Signature, Key Agreement\n"},
+        {"ec-p256", {"serverAuth"}, "TLS Web Server Authentication\n", "Digital Signature\n"},
+        {"ec-p256",
+         {"timeStamping"},
+         "Extended Key Usage: critical\n                Time Stamping\n",
+         "Digital Signature\n"},
+        {"ed25519", {"OCSPSigning"}, "OCSP Signing\n", "Digital Signature\n"},
+        {"rsa-2048",
+         {"1.3.6.1.4.1.311.20.2.2"},
+         "Microsoft Smartcard Login\n",
+         "Digital Signature, Key Encipherment\n"},
+        {"ec-p256", {"2.999.1.2"}, "2.999.1.2\n", "Digital Signature, Key Agreement\n"},
+    };
+    const char *text = "openssl x509 -inform DER -in c.der -noout -text";
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char expected[128];
+        struct x509_wanted wanted = {
+            .kind = kind_named("general"), .subject = {.common_name = "x"}, .usages = rows[i].usages};
+        while (wanted.usage_count < 3 && rows[i].usages[wanted.usage_count] != NULL)
+            wanted.usage_count++;
+        assert_ok(&scene, x509_check_wanted(&wanted, &scene.error));
+        make(rows[i].key, &wanted, "c.der");
+        snprintf(expected, sizeof(expected), "X509v3 Key Usage: critical\n                %s", rows[i].usage);
+        scene_says(&scene, text, expected);
+        scene_says(&scene, text, rows[i].extended);
+    }
+}
+
+static void x509_check_wanted_refuses_usages_that_cannot_be(void **state)
+{
+    static const char *const two[] = {"serverAuth", "timeStamping"}, *const none[] = {"nonsense"};
+    struct x509_wanted wanted = {
+        .kind = kind_named("general"), .subject = {.common_name = "x"}, .usages = two, .usage_count = 2};
+    (void)state;
+    assert_status(&scene, KW_INVALID_ARGUMENT, x509_check_wanted(&wanted, &scene.error));
+    assert_message(&scene, "stands alone");
+    wanted.usages = none;
+    wanted.usage_count = 1;
+    assert_status(&scene, KW_INVALID_ARGUMENT, x509_check_wanted(&wanted, &scene.error));
+    assert_message(&scene, "'nonsense'");
+}
+
 static void x509_make_serials_are_long_positive_and_new(void **state)
 {
     const struct x509_wanted wanted = {.kind = kind_named("general"), .subject = {.common_name = "x"}};
@@ -269,6 +325,8 @@ int main(void)
         cmocka_unit_test(x509_make_ssl_connection_is_what_clients_expect),
         cmocka_unit_test(x509_make_begins_now),
         cmocka_unit_test(x509_make_every_key_has_its_usage_and_verifies),
+        cmocka_unit_test(x509_make_general_has_the_extended_usages_asked_for),
+        cmocka_unit_test(x509_check_wanted_refuses_usages_that_cannot_be),
         cmocka_unit_test(x509_make_serials_are_long_positive_and_new),
         cmocka_unit_test(x509_make_general_takes_an_rfc4514_subject),
         cmocka_unit_test(x509_make_invalid_is_refused),

@@ -125,6 +125,10 @@ static const struct wrong_case wrong_cases[] = {
     {GOOD "certificates:\n  ssl-connection:\n    common_name: "
           "a123456789b123456789c123456789d123456789e123456789f123456789g1234\n",
      9, 18, "longer than 64 bytes", true},
+    {GOOD "certificates:\n  general: {extended_key_usage: serverAuth}\n", 8, 33, "must be a list", true},
+    {GOOD "certificates:\n  general: {extended_key_usage: [serverauth]}\n", 8, 34,
+     "'serverauth' is no extended key usage (did you mean 'serverAuth'?)", false},
+    {GOOD "certificates:\n  general: {extended_key_usage: [1.3.6.1.]}\n", 8, 34, "no extended key usage", false},
     /* YAML; test_yaml.c has the rest */
     {GOOD "export:\n\tdirectory: x\n", 8, 1, "tab", false},
     {GOOD "export: &x {directory: y}\n", 7, 9, "anchors", false},

@@ -275,6 +275,21 @@ static void word_kind_is_that_of_yaml_1_2(void **state)
     }
 }
 
+static void usage_is_a_name_or_a_dotted_identifier(void **state)
+{
+    static const char *const good[] = {"serverAuth", "OCSPSigning", "1.3.6.1.4.1.311.20.2.2",
+                                       "2.999.1",    "0.39",        "2.25.999999999"};
+    static const char *const bad[] = {"",     "serverauth", "server", "1",     "1.",   ".1",   "1..2",
+                                      "1.02", "3.1",        "1.40",   "1.3.x", "-1.2", "1.2 ", "1.3.6.1234567890"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        if (!usage_is_valid(good[i]))
+            fail_msg("'%s' is refused", good[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (usage_is_valid(bad[i]))
+            fail_msg("'%s' is taken", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +302,7 @@ int main(void)
         cmocka_unit_test(host_kind_name_of_254_bytes_is_too_long),
         cmocka_unit_test(store_name_and_id_and_plugin_follow_their_rules),
         cmocka_unit_test(word_kind_is_that_of_yaml_1_2),
+        cmocka_unit_test(usage_is_a_name_or_a_dotted_identifier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,19 @@
+/* Times, fingerprints and uses in the forms that people read. */
+#ifndef KEYWRIGHT_CLI_TEXT_H
+#define KEYWRIGHT_CLI_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TEXT_TIME_SIZE 80
+
+/* "2026-11-21 14:05:00 CET (UTC+01:00)", in the local zone; RFC 5280's end of time is "without end". */
+void text_time(char text[TEXT_TIME_SIZE], int64_t wall);
+/* The day of it alone. */
+void text_date(char text[TEXT_TIME_SIZE], int64_t wall);
+/* "AB:CD:..." of hex digits; cut where it does not fit. */
+void text_fingerprint(char *text, size_t size, const char *hex);
+/* "digital signature" of "digitalSignature", "TLS server" of "serverAuth"; an unknown one as it is. */
+const char *text_usage(const char *name);
+
+#endif

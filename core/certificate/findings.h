@@ -1,0 +1,17 @@
+/* What is wrong with a certificate, or soon will be, as far as catalogue, settings and clock tell: no store is asked. */
+#ifndef KEYWRIGHT_CERTIFICATE_FINDINGS_H
+#define KEYWRIGHT_CERTIFICATE_FINDINGS_H
+
+#include "certificate/manager.h"
+
+struct arena;
+
+/* A sentence on why a certificate's key is not where the configuration wants new ones, or NULL. */
+const char *certificate_misplacement(kw_context *context, const struct entry_row *entry,
+                                     const struct certificate_row *row, struct arena *arena);
+
+/* Adds the findings to what `info` tells already, the worst first. The certificate may be read bare. `arena` may fail. */
+void certificate_findings(kw_context *context, const struct entry_row *entry, const struct certificate_row *row,
+                          X509 *certificate, struct arena *arena, kw_certificate_info *info);
+
+#endif
