@@ -270,17 +270,20 @@ out:
     return status;
 }
 
-static kw_status copy_names(X509 *certificate, X509_REQ *request, kw_error *error)
+/* What the CA is asked for besides subject and key: the names, and what the key is for. */
+static kw_status copy_wishes(X509 *certificate, X509_REQ *request, kw_error *error)
 {
-    const int index = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
-    if (index < 0)
-        return KW_OK;
+    static const int wishes[] = {NID_subject_alt_name, NID_key_usage, NID_ext_key_usage};
     STACK_OF(X509_EXTENSION) *extensions = sk_X509_EXTENSION_new_null();
-    kw_status status = KW_OK;
-    if (extensions == NULL || sk_X509_EXTENSION_push(extensions, X509_get_ext(certificate, index)) <= 0 ||
-        !X509_REQ_add_extensions(request, extensions))
+    kw_status status = extensions == NULL ? error_memory(error) : KW_OK;
+    for (size_t i = 0; status == KW_OK && i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        const int index = X509_get_ext_by_NID(certificate, wishes[i], -1);
+        if (index >= 0 && sk_X509_EXTENSION_push(extensions, X509_get_ext(certificate, index)) <= 0)
+            status = error_memory(error);
+    }
+    if (status == KW_OK && sk_X509_EXTENSION_num(extensions) > 0 && !X509_REQ_add_extensions(request, extensions))
         status = error_memory(error);
-    sk_X509_EXTENSION_free(extensions); /* its item is the certificate's */
+    sk_X509_EXTENSION_free(extensions); /* its items are the certificate's */
     return status;
 }
 
@@ -297,7 +300,7 @@ kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw
         status = crypto_error(error, KW_FAILED, "the request cannot be put together");
         goto out;
     }
-    status = copy_names(certificate, request, error);
+    status = copy_wishes(certificate, request, error);
     if (status == KW_OK)
         status = pkey_from_key(crypto, key, &signer, error);
     if (status != KW_OK)

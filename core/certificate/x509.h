@@ -26,7 +26,7 @@ KW_MUST_USE kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_err
  * written; says which and why), and what the store answers. */
 KW_MUST_USE kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
                                 kw_error *error);
-/* A request with the certificate's subject and SAN. */
+/* A request with the certificate's subject, SAN, key usage and extended key usage. */
 KW_MUST_USE kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der,
                                    kw_error *error);
 

@@ -1,1 +1,2 @@
 #include <jansson.h> /* BAD */
+#include <curl/curl.h> /* BAD */
