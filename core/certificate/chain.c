@@ -134,12 +134,17 @@ static kw_status pass_verdict(int code, const X509 *certificate, kw_error *error
 }
 
 /* When and why a list says that it is revoked goes behind the verdict. */
-static void tell_revocation(X509_STORE_CTX *context, X509 *certificate, kw_error *error)
+static void tell_revocation(const struct search *search, X509 *certificate, kw_error *error)
 {
-    X509_CRL *crl = X509_STORE_CTX_get0_current_crl(context);
     X509_REVOKED *revoked = NULL;
     char *subject = NULL, when[TIME_TEXT_SIZE];
-    if (crl == NULL || X509_CRL_get0_by_cert(crl, &revoked, certificate) == 0 || revoked == NULL)
+    for (int i = 0; revoked == NULL && i < sk_X509_CRL_num(search->crls); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(search->crls, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(certificate)) != 0 ||
+            X509_CRL_get0_by_cert(crl, &revoked, certificate) == 0)
+            revoked = NULL;
+    }
+    if (revoked == NULL)
         return;
     ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(revoked, NID_crl_reason, NULL, NULL);
     const long number = reason != NULL ? ASN1_ENUMERATED_get(reason) : -1;
@@ -204,7 +209,7 @@ static kw_status verify(const struct search *search, STACK_OF(X509) **path, kw_e
         }
         status = pass_verdict(code, current != NULL ? current : search->certificate, error);
         if (code == X509_V_ERR_CERT_REVOKED && current != NULL)
-            tell_revocation(context, current, error);
+            tell_revocation(search, current, error);
         goto out;
     }
     if (path != NULL) {

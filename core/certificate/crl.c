@@ -114,12 +114,17 @@ out:
 
 /* ---- From a file -------------------------------------------------------------------------------------------------- */
 
+static kw_status another_host(const char *url, kw_error *error)
+{
+    return error_set(error, KW_UNSUPPORTED, "the revocation list %s is not a file of this host", url);
+}
+
 /* Without libcurl, which would wait for a pipe's writer and read a device. */
 static kw_status fetch_file(const char *url, const char *host, const char *path, const struct crl_limits *limits,
                             kw_bytes *content, kw_error *error)
 {
     if (host != NULL && host[0] != '\0' && strcmp(host, "localhost") != 0)
-        return error_set(error, KW_UNSUPPORTED, "the revocation list %s is a file of another host", url);
+        return another_host(url, error);
     kw_status status = file_read(path, limits->maximum, content, error);
     if (status == KW_INVALID_ARGUMENT)
         status = KW_REFUSED;
@@ -137,14 +142,19 @@ static kw_status fetch_file(const char *url, const char *host, const char *path,
 static kw_status fetch(const char *url, const struct crl_limits *limits, kw_bytes *content, kw_error *error)
 {
     CURLU *parsed = curl_url();
+    CURLUcode code = CURLUE_OK;
     char *scheme = NULL, *host = NULL, *path = NULL;
     kw_status status = KW_OK;
     if (parsed == NULL) {
         status = error_memory(error);
         goto out;
     }
-    if (curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
-        curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+    code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
+    if (code == CURLUE_BAD_FILE_URL) {
+        status = another_host(url, error);
+        goto out;
+    }
+    if (code != CURLUE_OK || curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
         curl_url_get(parsed, CURLUPART_PATH, &path, CURLU_URLDECODE) != CURLUE_OK) {
         status = error_set(error, KW_INVALID_ARGUMENT, "the place of a revocation list is no URL: '%s'", url);
         goto out;
