@@ -405,5 +405,6 @@ out:
     sk_X509_CRL_pop_free(search.crls, X509_CRL_free);
     sk_X509_free(search.others);
     X509_STORE_free(search.store);
+    ERR_clear_error();
     return status;
 }

@@ -7,8 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #define REDIRECTS   3L
@@ -139,42 +139,49 @@ static kw_status fetch_file(const char *url, const char *host, const char *path,
 
 /* ---- All together ------------------------------------------------------------------------------------------------- */
 
-static kw_status fetch(const char *url, const struct crl_limits *limits, kw_bytes *content, kw_error *error)
+static kw_status no_url(const char *url, kw_error *error)
+{
+    return error_set(error, KW_INVALID_ARGUMENT, "the place of a revocation list is no URL: '%s'", url);
+}
+
+static kw_status fetch_by_path(const char *url, const struct crl_limits *limits, kw_bytes *content, kw_error *error)
 {
     CURLU *parsed = curl_url();
-    CURLUcode code = CURLUE_OK;
-    char *scheme = NULL, *host = NULL, *path = NULL;
+    char *host = NULL, *path = NULL;
+    CURLUcode code = parsed == NULL ? CURLUE_OUT_OF_MEMORY : curl_url_set(parsed, CURLUPART_URL, url, 0);
     kw_status status = KW_OK;
-    if (parsed == NULL) {
-        status = error_memory(error);
-        goto out;
-    }
-    code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
-    if (code == CURLUE_BAD_FILE_URL) {
-        status = another_host(url, error);
-        goto out;
-    }
-    if (code != CURLUE_OK || curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(parsed, CURLUPART_PATH, &path, CURLU_URLDECODE) != CURLUE_OK) {
-        status = error_set(error, KW_INVALID_ARGUMENT, "the place of a revocation list is no URL: '%s'", url);
-        goto out;
-    }
-    (void)curl_url_get(parsed, CURLUPART_HOST, &host, 0); /* a file need not have one */
-    if (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0)
-        status = fetch_http(url, limits, content, error);
-    else if (strcmp(scheme, "file") == 0)
+    if (code == CURLUE_OK)
+        code = curl_url_get(parsed, CURLUPART_PATH, &path, CURLU_URLDECODE);
+    if (code == CURLUE_OK) {
+        (void)curl_url_get(parsed, CURLUPART_HOST, &host, 0); /* it need not have one */
         status = fetch_file(url, host, path, limits, content, error);
-    else
-        status = error_set(error, KW_UNSUPPORTED,
-                           "the revocation list %s is to be fetched by %s, which is not supported; http, https and "
-                           "file are",
-                           url, scheme);
-out:
+    } else {
+        status = code == CURLUE_OUT_OF_MEMORY  ? error_memory(error)
+                 : code == CURLUE_BAD_FILE_URL ? another_host(url, error)
+                                               : no_url(url, error);
+    }
     curl_free(path);
     curl_free(host);
-    curl_free(scheme);
     curl_url_cleanup(parsed);
     return status;
+}
+
+/* By hand, since libcurl parses only what it could fetch: ldap:///CN=..., as Active Directory writes it, is to be named too. */
+static kw_status fetch(const char *url, const struct crl_limits *limits, kw_bytes *content, kw_error *error)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
+    const size_t length = strspn(url, letters);
+    const int shown = (int)length;
+    if (length == 0 || url[length] != ':')
+        return no_url(url, error);
+    if ((length == 4 && strncasecmp(url, "http", 4) == 0) || (length == 5 && strncasecmp(url, "https", 5) == 0))
+        return fetch_http(url, limits, content, error);
+    if (length == 4 && strncasecmp(url, "file", 4) == 0)
+        return fetch_by_path(url, limits, content, error);
+    return error_set(
+        error, KW_UNSUPPORTED,
+        "the revocation list %s is to be fetched by %.*s, which is not supported; http, https and file are", url, shown,
+        url);
 }
 
 static kw_status parse_der(struct crypto *crypto, kw_input der, X509_CRL **crl)

@@ -47,7 +47,9 @@ kw_status leaf_check_validity(X509 *certificate, kw_error *error)
 {
     char when[TIME_TEXT_SIZE];
     kw_status status = KW_OK;
+    ERR_set_mark();
     X509_check_ca(certificate); /* which parses the extensions */
+    ERR_pop_to_mark();
     if ((X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0) {
         status = error_set(error, KW_REFUSED, "one of its extensions is malformed");
     } else if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {

@@ -372,7 +372,7 @@ path_that_does_not_hold_is_refused() {
     leaf by-clients clients DNS:pw.example
     issuer=$ca/clients/cert.pem refuses by-clients "'CN=Test clients' may not be part of a TLS server's path"
     authority short
-    sed 's/CA:TRUE/CA:TRUE, pathlen:0/' <<<"$authority_extensions" | sign root "$ca/short/request.csr" "$ca/short/cert.pem"
+    sign root "$ca/short/request.csr" "$ca/short/cert.pem" <<<"${authority_extensions/CA:TRUE/CA:TRUE, pathlen:0}"
     intermediate below short
     leaf deep below DNS:pw.example
     cat "$ca/below/cert.pem" "$ca/short/cert.pem" >two.pem
