@@ -560,11 +560,14 @@ general_certificate_may_be_a_cas_or_ones_own() {
     expect 0 keywright show general/shop
     expect_out 'Subject +CN=The Shop'
     expect_out 'DNS:shop.example'
-    # A former certificate need not hold: an export with it goes in elsewhere.
+    # What Keywright exported was judged before: it goes in also where nobody knows the CA.
     echo geheim >password
     expect 0 keywright export general/shop -o shop.pfx --password-from file:password
     trusting b
+    sed -i '/authorities:/d' "$KEYWRIGHT_CONFIG"
     expect 0 keywright import shop.pfx --password-from file:password
+    expect 5 keywright import shop.pfx --password-from file:password --as general/elsewhere
+    expect_err "no complete path to a trusted CA: of the certificate 'CN=Test issuing'"
 }
 
 trust_settings_that_are_wrong_are_told() {
