@@ -149,7 +149,9 @@ static kw_status read_der(struct pem_reading *reading, kw_input der, kw_error *e
     kw_status status = pkcs7_read(reading->crypto, der, reading->certificates, error);
     if (status != KW_INVALID_ARGUMENT)
         return status;
-    status = take_key(reading, der, &known, error);
+    status = error_tolerate(status, KW_INVALID_ARGUMENT, error); /* something else */
+    if (status == KW_OK)
+        status = take_key(reading, der, &known, error);
     if (!known)
         return error_set(error, KW_CORRUPT, "the file is neither a certificate nor a private key, or it is damaged");
     return status;

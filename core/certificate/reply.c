@@ -63,21 +63,20 @@ static kw_status search_entry(kw_context *context, const struct entry_row *entry
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
     if (status != KW_OK)
         return status;
-    for (unsigned number = row.number; number > 0; number--) {
+    for (unsigned number = row.number; status == KW_OK && number > 0; number--) {
         certificate_row_clear(&row);
         status = catalogue_certificate_get_number(context->catalogue, &entry->id, number, &row, error);
-        if (status == KW_NOT_FOUND || status == KW_CORRUPT)
-            continue;
-        if (status != KW_OK)
-            break;
-        *match = find_match(context, &row, all);
+        if (status == KW_OK)
+            *match = find_match(context, &row, all);
         if (*match >= 0) {
             *reply = row;
             return KW_OK;
         }
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        status = error_tolerate(status, KW_CORRUPT, error); /* not this one */
     }
     certificate_row_clear(&row);
-    return status == KW_NOT_FOUND || status == KW_CORRUPT ? KW_OK : status;
+    return status;
 }
 
 static kw_status no_match(const struct importing *importing, int count, const char *address, kw_error *error)
