@@ -83,13 +83,53 @@ static kw_status add_key_usage(X509 *certificate, enum kind_usage usage, kw_key_
     return status;
 }
 
-static kw_status add_server_authentication(X509 *certificate, kw_error *error)
+/* RFC 5280 section 4.2.1.12 and what is in use besides; anything else by its OID, so that a slip is no usage of its own. */
+static const char *const use_names[] = {"serverAuth",   "clientAuth",  "codeSigning",      "emailProtection",
+                                        "timeStamping", "OCSPSigning", "msSmartcardLogin", "anyExtendedKeyUsage"};
+
+static kw_status push_use(EXTENDED_KEY_USAGE *usage, const char *name, kw_error *error)
 {
-    EXTENDED_KEY_USAGE *usage = sk_ASN1_OBJECT_new_null();
-    kw_status status = KW_OK;
-    if (usage == NULL || sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_server_auth)) <= 0)
-        status = error_memory(error);
+    const size_t count = sizeof(use_names) / sizeof(use_names[0]);
+    bool known = name[strspn(name, "0123456789.")] == '\0';
+    for (size_t i = 0; i < count; i++)
+        known = known || strcmp(use_names[i], name) == 0;
+    ERR_set_mark();
+    ASN1_OBJECT *object = known ? OBJ_txt2obj(name, 0) : NULL;
+    ERR_pop_to_mark();
+    if (object == NULL) {
+        const char *nearest = nearest_name(name, use_names, count);
+        kw_status status = error_set(error, KW_INVALID_ARGUMENT, "there is no extended key usage '%s'", name);
+        error_remedy(error, "%s%s%sname one such as serverAuth or clientAuth, or its OID in dotted form",
+                     nearest != NULL ? "did you mean '" : "", nearest != NULL ? nearest : "",
+                     nearest != NULL ? "'? Else " : "");
+        return status;
+    }
+    if (sk_ASN1_OBJECT_push(usage, object) > 0)
+        return KW_OK;
+    ASN1_OBJECT_free(object);
+    return error_memory(error);
+}
+
+static kw_status make_uses(const struct x509_wanted *wanted, EXTENDED_KEY_USAGE **usage, kw_error *error)
+{
+    EXTENDED_KEY_USAGE *made = sk_ASN1_OBJECT_new_null();
+    kw_status status = made == NULL ? error_memory(error) : KW_OK;
+    if (status == KW_OK && wanted->kind->usage == USAGE_TLS_SERVER)
+        status = push_use(made, "serverAuth", error);
+    for (size_t i = 0; status == KW_OK && i < wanted->extended_key_usage_count; i++)
+        status = push_use(made, wanted->extended_key_usages[i], error);
+    if (status == KW_OK)
+        *usage = made;
     else
+        sk_ASN1_OBJECT_pop_free(made, ASN1_OBJECT_free);
+    return status;
+}
+
+static kw_status add_uses(X509 *certificate, const struct x509_wanted *wanted, kw_error *error)
+{
+    EXTENDED_KEY_USAGE *usage = NULL;
+    kw_status status = make_uses(wanted, &usage, error);
+    if (status == KW_OK && sk_ASN1_OBJECT_num(usage) > 0)
         status = add_extension(certificate, NID_ext_key_usage, usage, false, error);
     sk_ASN1_OBJECT_pop_free(usage, ASN1_OBJECT_free);
     return status;
@@ -228,8 +268,8 @@ static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_want
         status = add_basic_constraints(certificate, error);
     if (status == KW_OK)
         status = add_key_usage(certificate, wanted->kind->usage, about->type, error);
-    if (status == KW_OK && wanted->kind->usage == USAGE_TLS_SERVER)
-        status = add_server_authentication(certificate, error);
+    if (status == KW_OK)
+        status = add_uses(certificate, wanted, error);
     if (status == KW_OK)
         status = add_key_identifiers(crypto, certificate, error);
     if (status == KW_OK && wanted->host_count > 0)
@@ -241,11 +281,15 @@ kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error)
 {
     X509_NAME *subject = NULL;
     GENERAL_NAMES *hosts = NULL;
+    EXTENDED_KEY_USAGE *uses = NULL;
     kw_status status = make_subject(&wanted->subject, &subject, error);
     if (status == KW_OK)
         status = make_hosts(wanted, &hosts, error);
+    if (status == KW_OK)
+        status = make_uses(wanted, &uses, error);
     X509_NAME_free(subject);
     GENERAL_NAMES_free(hosts);
+    sk_ASN1_OBJECT_pop_free(uses, ASN1_OBJECT_free);
     return status;
 }
 

@@ -18,9 +18,11 @@ struct x509_wanted {
     struct x509_subject subject;
     const char *const *hosts; /* each a name (dNSName) or an IP address (dNSName and iPAddress, S2) */
     size_t host_count;
+    const char *const *extended_key_usages; /* names of libcrypto's such as serverAuth, or dotted OIDs */
+    size_t extended_key_usage_count;
 };
 
-/* What x509_make would refuse of the subject and the hosts, before there is a key. KW_INVALID_ARGUMENT. */
+/* What x509_make would refuse of the subject, the hosts and the uses, before there is a key. KW_INVALID_ARGUMENT. */
 KW_MUST_USE kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error);
 /* Self-signed by the key, CA:FALSE, from now to 9999-12-31T23:59:59Z. Errors: KW_INVALID_ARGUMENT (a part of the subject or a host cannot be
  * written; says which and why), and what the store answers. */

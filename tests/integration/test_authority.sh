@@ -551,9 +551,17 @@ general_certificate_may_be_a_cas_or_ones_own() {
     expect 5 keywright import file.pem --key "$ca/leaf.key" --as general/other
     expect_err 'it has expired'
     unchanged
-    # A request of one's own subject, and its reply.
-    expect 0 keywright create general/shop --host shop.example --subject 'CN=The Shop,O=Example'
+    # A request of one's own subject and uses, and its reply.
+    expect 0 keywright create general/shop --host shop.example --subject 'CN=The Shop,O=Example' --eku clientAuth --eku 1.2.3.4.5
     keywright request general/shop -o shop.csr
+    openssl req -in shop.csr -noout -text | grep -q 'TLS Web Client Authentication, 1.2.3.4.5' || fail "extended key usage"
+    expect 2 keywright create general/other --eku clientAuht
+    expect_err "no extended key usage 'clientAuht'"
+    expect_err "did you mean 'clientAuth'"
+    expect 2 keywright create general/other --eku 1.2.x
+    expect 2 keywright create general/other --eku ''
+    expect 2 keywright create ssl-connection --eku clientAuth
+    expect_err 'for general certificates alone'
     sign issuing shop.csr shop.pem -preserveDN <<<"$server_extensions"
     cat shop.pem "$ca/issuing/cert.pem" >file.pem
     expect 0 keywright import file.pem --as general/shop
