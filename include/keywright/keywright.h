@@ -215,7 +215,8 @@ typedef struct kw_certificate_template {
         *hosts; /* SAN of ssl-connection and general: names and addresses; none: the configured, else this host's */
     size_t host_count;
     const char *subject; /* general: an RFC 4514 string, such as "CN=x,O=y"; NULL: CN=NAME */
-    const char *const *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
+    const char *const
+        *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
     size_t extended_key_usage_count;
 } kw_certificate_template;
 
