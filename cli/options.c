@@ -17,6 +17,7 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_AS] = {"as", 0},
     [OPTION_CONNECT] = {"connect", 0},
     [OPTION_DATABASE] = {"database", 0},
+    [OPTION_EXTENDED_KEY_USAGE] = {"eku", 0},
     [OPTION_EVERYTHING] = {"everything", 0},
     [OPTION_FORCE] = {"force", 0},
     [OPTION_FORMAT] = {"format", 0},

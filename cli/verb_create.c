@@ -16,6 +16,7 @@ static kw_status create_run(struct session *session, kw_error *error)
 
     wanted.databases = argument_list(arguments, OPTION_DATABASE, &wanted.database_count);
     wanted.hosts = argument_list(arguments, OPTION_HOST, &wanted.host_count);
+    wanted.extended_key_usages = argument_list(arguments, OPTION_EXTENDED_KEY_USAGE, &wanted.extended_key_usage_count);
     status = session_open(session, error);
     if (status != KW_OK)
         return status;
@@ -36,11 +37,13 @@ static const struct verb_option create_options[] = {
     {OPTION_STORE, "S", "the store for the key, not the configured one", false, false},
     {OPTION_HOST, "H", "ssl-connection, general: a name or address; may be repeated", false, true},
     {OPTION_SUBJECT, "DN", "general: the subject, such as CN=shop,O=Example", false, false},
+    {OPTION_EXTENDED_KEY_USAGE, "USE", "general: an extended key usage, such as serverAuth; may be repeated", false,
+     true},
 };
 
 const struct verb verb_create = {
     .name = "create",
-    .synopsis = "CERT [--database DB]... [--key ALG] [--store S] [--host H]... [--subject DN]",
+    .synopsis = "CERT [--database DB]... [--key ALG] [--store S] [--host H]... [--subject DN] [--eku USE]...",
     .summary = "creates a key and its certificate",
     .description = "Creates a key in a store and a certificate for it. database/DB makes the database's entry,\n"
                    "which a master key, a discovery service or a password reset of that database needs first.\n"

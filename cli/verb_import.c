@@ -53,15 +53,20 @@ static const struct verb_option import_options[] = {
 const struct verb verb_import = {
     .name = "import",
     .synopsis = "FILE [--as CERT] [--store S] [--key FILE] [--password-from SOURCE] [--allow-no-mac]",
-    .summary = "imports certificates and keys: .pfx, or .pem/.crt/.cer with a key",
-    .description = "Imports certificates and keys from a .pfx of Keywright or of another program, or from a\n"
-                   ".pem, .crt or .cer with its key. All of the file or nothing. What is there already stays as it is.",
+    .summary = "imports certificates and keys: .pfx, or .pem/.crt/.cer/.p7b",
+    .description =
+        "Imports certificates and keys from a .pfx of Keywright or of another program, or from a\n"
+        ".pem, .crt or .cer with its key. All of the file or nothing. What is there already stays as it is.\n"
+        "With --as ssl-connection or --as general/NAME the certificate takes the place of the present one,\n"
+        "which is kept. Without a private key the file (also .p7b) is the reply to `keywright request`.\n"
+        "A CA's certificate is checked, and its revocation lists are fetched.",
     VERB_OPTIONS(import_options),
     .words = "FILE",
     .words_minimum = 1,
     .words_maximum = 1,
     .opens_as_is = true,
     .examples = {"keywright import sales.pfx --password-from file:export-password",
-                 "keywright import shop.crt --key shop.key --as general/web"},
+                 "keywright import shop.crt --key shop.key --as general/web",
+                 "keywright import reply.p7b --as ssl-connection"},
     .run = import_run,
 };

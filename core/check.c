@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "base/options.h"
+#include "certificate/trust.h"
 
 struct warnings {
     kw_event_callback event;
@@ -27,6 +28,19 @@ static kw_status tell_misplaced(kw_context *context, const struct warnings *warn
     return KW_OK;
 }
 
+/* The CAs' files: who finds a mistake when a certificate must be replaced finds it too late. */
+static kw_status check_trust(const struct settings *settings, kw_error *error)
+{
+    struct crypto *crypto = NULL;
+    struct trust trust = {0};
+    kw_status status = crypto_open(&crypto, error);
+    if (status == KW_OK)
+        status = trust_read(crypto, settings, &trust, error);
+    trust_clear(&trust);
+    crypto_close(crypto);
+    return status;
+}
+
 kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_event_callback event, void *user,
                                  kw_error *error)
 {
@@ -39,6 +53,8 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
         status = configuration_read(&options, tell_warning, &warnings, &settings, error);
     if (status == KW_OK)
         status = stores_check(settings, error);
+    if (status == KW_OK)
+        status = check_trust(settings, error);
     settings_free(settings);
     if (status != KW_OK || !connect)
         return status;

@@ -135,6 +135,7 @@ rule_libraries() {
             place["yaml.h"] = "^core/config/yaml\\.c$"
             place["ltdl.h"] = "^core/store/loader\\.c$"
             place["sqlite3.h"] = "^core/catalogue/"
+            place["curl/curl.h"] = "^core/certificate/crl\\.c$"
             place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
             place["openssl/ssl.h"] = "^core/tls/"
             place["libsmartcols.h"] = "^cli/"

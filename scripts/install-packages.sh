@@ -7,6 +7,7 @@ set -euo pipefail
 build=(
     gcc g++ libc6-dev cmake ninja-build pkgconf
     libssl-dev libyaml-dev libltdl-dev libsqlite3-dev libjansson-dev libsmartcols-dev
+    libcurl4-openssl-dev
     openssl ca-certificates # quickstart's client, and the judge in many tests
 )
 test=(

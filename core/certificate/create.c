@@ -99,6 +99,10 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
     if (wanted->subject != NULL && creation->kind->usage != USAGE_GENERAL)
         return error_set(error, KW_INVALID_ARGUMENT, "--subject goes with general certificates alone, not with %s",
                          creation->address.text);
+    if (wanted->extended_key_usage_count > 0 && creation->kind->usage != USAGE_GENERAL)
+        return error_set(error, KW_INVALID_ARGUMENT,
+                         "an extended key usage is chosen for general certificates alone, not for %s",
+                         creation->address.text);
     creation->settings = settings_certificate(context->settings, creation->address.text);
     creation->key = wanted->key != NULL              ? wanted->key
                     : creation->settings.key != NULL ? creation->settings.key
@@ -127,9 +131,13 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
                                                                     : NULL,
         .hosts = creation->hosts,
         .host_count = creation->host_count,
-        .usages = (const char *const *)creation->settings.usages,
-        .usage_count = creation->settings.usage_count,
+        .usages = wanted->extended_key_usages,
+        .usage_count = wanted->extended_key_usage_count,
     };
+    if (wanted->extended_key_usage_count == 0) {
+        creation->x509.usages = (const char *const *)creation->settings.usages;
+        creation->x509.usage_count = creation->settings.usage_count;
+    }
     return KW_OK;
 }
 

@@ -99,6 +99,18 @@ static bool has_key(const struct pfx_item *item)
     return item->pkcs8.length > 0 || item->reference.store_id != NULL;
 }
 
+/* Certificates alone, for one address that was given. */
+static bool is_reply(const struct importing *importing)
+{
+    bool certificates = false;
+    for (size_t i = 0; i < importing->count; i++) {
+        if (has_key(&importing->items[i]))
+            return false;
+        certificates = certificates || importing->items[i].certificate != NULL;
+    }
+    return certificates && importing->options->address != NULL;
+}
+
 /* Certificates without a key are issuers of the others at best; they have no place of their own. */
 static kw_status drop_bare_certificates(struct importing *importing, kw_error *error)
 {
@@ -118,7 +130,8 @@ static kw_status drop_bare_certificates(struct importing *importing, kw_error *e
         return KW_OK;
     kw_status status = error_set(error, KW_INVALID_ARGUMENT, "it holds no certificate together with its private key");
     error_where(error, "%s", importing->options->path);
-    error_remedy(error, "give the private key's file with --key");
+    error_remedy(error, "give the private key's file with --key; or, when it is the reply to a request, say whose with "
+                        "--as CERT");
     return status;
 }
 
@@ -159,6 +172,8 @@ static kw_status bring_key(struct importing *importing, struct arrival *arrival,
     const struct pfx_item *item = arrival->item;
     const char *chosen = NULL;
     struct store *store = NULL;
+    if (importing->reply.number > 0)
+        return reply_bring_key(importing, arrival, error);
     if (item->pkcs8.length == 0)
         return adopt_reference(importing, arrival, error);
     kw_status status = manager_choose_store(context, arrival->kind, &arrival->address, importing->options->store,
@@ -204,8 +219,12 @@ static kw_status place(struct importing *importing, struct arrival *arrival, kw_
             .number = arrival->exists || arrival->fresh ? 0 : item->number,
             .former = item->former && !arrival->fresh,
             .retired = item->retired && !arrival->fresh,
+            .replaces = arrival->replaces,
         };
-        status = manager_place(importing->context, &placement, &arrival->arrival, error);
+        if (importing->reply.number > 0)
+            status = reply_check_key(importing, error);
+        if (status == KW_OK)
+            status = manager_place(importing->context, &placement, &arrival->arrival, error);
     }
     buffer_free(&chain);
     return status;
@@ -218,16 +237,20 @@ static kw_status refresh(struct importing *importing, struct arrival *arrival, k
     const struct pfx_item *item = arrival->item;
     struct entry_row entry = {0};
     kw_status status = KW_OK;
-    if (arrival->fresh)
+    if (arrival->fresh && !arrival->again)
         return KW_OK;
     status = catalogue_entry_get(catalogue, arrival->address.text, &entry, error);
+    if (status == KW_OK && arrival->again) {
+        entry.certificate = arrival->certificate;
+        entry.state = ENTRY_IN_USE;
+    }
     if (status == KW_OK && arrival->kind->serves_databases)
         status = entry_add_databases(&entry, (const char *const *)item->databases, item->database_count,
                                      &arrival->added, error);
     arrival->revived = arrival->current && !item->former && !item->retired && entry.state == ENTRY_RETIRED;
     if (arrival->revived)
         entry.state = ENTRY_IN_USE;
-    if (status == KW_OK && (arrival->added > 0 || arrival->revived))
+    if (status == KW_OK && (arrival->added > 0 || arrival->revived || arrival->again))
         status = catalogue_entry_update(catalogue, &entry, error);
     entry_row_clear(&entry);
     return status;
@@ -278,6 +301,12 @@ static void tell_all(const struct importing *importing)
                        "left out: this server has its own, and keeps it; to take the other's place, "
                        "`keywright delete %s --force` and import again",
                        arrival->address.text);
+        else if (arrival->again)
+            event_tell(importing->event, importing->user, false, address,
+                       "is here already, and is the current certificate again");
+        else if (arrival->replaces)
+            event_tell(importing->event, importing->user, false, address,
+                       "imported in place of its former certificate, which stays as %s@%u", address, arrival->replaced);
         else if (arrival->revived)
             event_tell(importing->event, importing->user, false, address, "is here already, and in use again");
         else if (arrival->added > 0)
@@ -298,7 +327,9 @@ kw_status kw_import(kw_context *context, const kw_import_options *given, kw_even
     kw_status status = options_take(&options, sizeof(options), given, error);
     if (status == KW_OK)
         status = read_items(&importing, error);
-    if (status == KW_OK)
+    if (status == KW_OK && is_reply(&importing))
+        status = reply_find(&importing, error);
+    else if (status == KW_OK)
         status = drop_bare_certificates(&importing, error);
     if (status != KW_OK)
         goto out;
@@ -319,6 +350,8 @@ kw_status kw_import(kw_context *context, const kw_import_options *given, kw_even
             status = bring_key(&importing, &importing.arrivals[i], error);
     if (status == KW_OK)
         status = place_all(&importing, error);
+    if (status == KW_OK && importing.reply.number > 0 && !importing.arrivals[0].here)
+        reply_put_certificate(&importing, &importing.arrivals[0]);
     if (status == KW_OK)
         tell_all(&importing);
 out:
@@ -332,5 +365,6 @@ out:
     for (size_t i = 0; importing.items != NULL && i < importing.count; i++)
         pfx_item_clear(&importing.items[i]);
     free(importing.items);
+    certificate_row_clear(&importing.reply);
     return status;
 }

@@ -13,12 +13,16 @@ struct arrival {
     const char *key; /* rsa-3072, ... */
     bool
         fresh; /* comes in under another address than the file's, or the file has none: nothing of its old place holds */
-    bool here;     /* the catalogue has this certificate already */
-    bool current;  /* and it is its entry's current one */
-    size_t added;  /* databases that the entry did not name yet */
-    bool revived;  /* the entry was out of use */
-    bool left_out; /* this server keeps its own */
-    bool exists;   /* the entry */
+    bool here;             /* the catalogue has this certificate already */
+    bool current;          /* and it is its entry's current one */
+    size_t added;          /* databases that the entry did not name yet */
+    bool revived;          /* the entry was out of use */
+    bool again;            /* it is here as a former certificate, and becomes the current one again */
+    bool replaces;         /* the current certificate of an entry that is in use, which is kept as a former one */
+    unsigned replaced;     /* its number */
+    struct id certificate; /* the row's id, when it is here */
+    bool left_out;         /* this server keeps its own */
+    bool exists;           /* the entry */
     struct key_arrival arrival;
 };
 
@@ -30,7 +34,25 @@ struct importing {
     struct pfx_item *items;
     size_t count;
     struct arrival *arrivals;
+    struct certificate_row reply; /* number 0: no reply. Else of the entry's certificate whose key the file's has */
 };
+
+/*
+ * A file of certificates alone, imported under an address: the reply to a request. Finds the certificate whose key the entry has, makes it
+ * the one item, with the others as its chain, and fills `reply`. Errors: KW_REFUSED (none is of such a key; or the kind takes none
+ * from outside), KW_NOT_FOUND (no such entry), KW_INVALID_ARGUMENT (a store was asked for: the key stays where it is).
+ */
+KW_MUST_USE kw_status reply_find(struct importing *importing, kw_error *error);
+/* Its key, where it is: opened and held against the certificate. Nothing is journalled, since no key comes. */
+KW_MUST_USE kw_status reply_bring_key(struct importing *importing, struct arrival *arrival, kw_error *error);
+/* Within the transaction: KW_CONFLICT when the certificate that the key came with was deleted meanwhile, and the key with it. */
+KW_MUST_USE kw_status reply_check_key(struct importing *importing, kw_error *error);
+/* After it: gives the certificate to a store that keeps one with each key. Without it all works, so a failure is a warning. */
+void reply_put_certificate(struct importing *importing, struct arrival *arrival);
+
+/* S13, in words: the refusal of a certificate of one's own for a kind that takes none. */
+kw_status import_refuse_error(kw_context *context, const struct kind *kind, const struct address *address,
+                              kw_error *error);
 
 /*
  * Decides what becomes of `arrival->item`: its address, kind and key, and whether the catalogue has it already. Changes nothing. Errors:

@@ -1,6 +1,7 @@
 /* The rules of an import: what may come in, and where. */
 #include "certificate/import.h"
 
+#include "certificate/chain.h"
 #include "certificate/key_check.h"
 
 #include <openssl/x509v3.h>
@@ -27,6 +28,18 @@ static kw_status check_is_no_ca(const struct arrival *arrival, kw_error *error)
     return status;
 }
 
+kw_status import_refuse_error(kw_context *context, const struct kind *kind, const struct address *address,
+                              kw_error *error)
+{
+    char expected[COMMON_NAME_SIZE];
+    manager_common_name(context, kind, address, expected);
+    kw_status status = error_set(
+        error, KW_REFUSED, "no certificate of one's own takes the place of %s: Keywright makes it", address->text);
+    error_remedy(error, "run `keywright create %s`; only its own certificate, self-signed as '%s', can be imported",
+                 address->text, expected);
+    return status;
+}
+
 /* S13: what is not replaceable comes in only as what Keywright itself made under this very name. */
 static kw_status check_is_own_kind(struct importing *importing, const struct arrival *arrival, kw_error *error)
 {
@@ -42,25 +55,99 @@ static kw_status check_is_own_kind(struct importing *importing, const struct arr
         !arrival->kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
     if (named && placed && X509_self_signed(certificate, 1) == 1)
         return KW_OK;
-    kw_status status =
-        error_set(error, KW_REFUSED, "no certificate of one's own takes the place of %s: Keywright makes it",
-                  arrival->address.text);
-    error_remedy(error, "run `keywright create %s`; only its own certificate, self-signed as '%s', can be imported",
-                 arrival->address.text, expected);
+    return import_refuse_error(importing->context, arrival->kind, &arrival->address, error);
+}
+
+/* ---- A CA's certificates ------------------------------------------------------------------------------ */
+
+struct teller {
+    const struct importing *importing;
+    const struct arrival *arrival;
+};
+
+static void tell_warning(void *user, const char *sentence)
+{
+    const struct teller *teller = user;
+    event_tell(teller->importing->event, teller->importing->user, true, teller->arrival->address.text, "%s", sentence);
+}
+
+/* The names that clients know this server by: as configured, else, for its connections, those of this machine. */
+static kw_status tell_names(struct teller *teller, kw_error *error)
+{
+    const struct arrival *arrival = teller->arrival;
+    const struct certificate_settings settings =
+        settings_certificate(teller->importing->context->settings, arrival->address.text);
+    X509 *certificate = arrival->item->certificate;
+    char **own = NULL;
+    size_t count = 0;
+    if (settings.host_count > 0 || arrival->kind->usage != USAGE_TLS_SERVER) {
+        leaf_tell_names(certificate, (const char *const *)settings.hosts, settings.host_count, tell_warning, teller);
+        return KW_OK;
+    }
+    kw_status status = hosts_of_this_machine(settings.local_addresses == 1, &own, &count, error);
+    if (status == KW_OK)
+        leaf_tell_names(certificate, (const char *const *)own, count, tell_warning, teller);
+    hosts_free(own, count);
     return status;
 }
 
-static kw_status check_validity(const struct arrival *arrival, kw_error *error)
+/* The path that was found takes the place of what the file had beside the certificate. */
+static kw_status find_path(struct teller *teller, kw_error *error)
 {
-    const X509 *certificate = arrival->item->certificate;
-    if (!arrival->kind->expiry_checked)
-        return KW_OK;
-    if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-        return error_set(error, KW_REFUSED, "the certificate for %s has expired", arrival->address.text);
-    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
-        return error_set(error, KW_REFUSED, "the certificate for %s is not valid yet", arrival->address.text);
-    return KW_OK;
+    kw_context *context = teller->importing->context;
+    struct pfx_item *item = teller->arrival->item;
+    struct trust trust = {0};
+    STACK_OF(X509) *path = NULL;
+    kw_status status = trust_read(context->crypto, context->settings, &trust, error);
+    if (status != KW_OK)
+        return status;
+    const struct chain_wanted wanted = {
+        .trust = &trust,
+        .tls_server = teller->arrival->kind->usage == USAGE_TLS_SERVER,
+        .warning = tell_warning,
+        .user = teller,
+    };
+    status = chain_find(context->crypto, &wanted, item->certificate, item->chain, &path, error);
+    if (status != KW_OK) {
+        error_where(error, "%s", teller->importing->options->path);
+        goto out;
+    }
+    X509_free(sk_X509_shift(path)); /* the certificate itself */
+    sk_X509_pop_free(item->chain, X509_free);
+    item->chain = path;
+out:
+    trust_clear(&trust);
+    return status;
 }
+
+/* S5, S6. What is kept for old data alone need not hold today, and what is here and stays as it is was judged when it came. */
+static kw_status judge(struct importing *importing, struct arrival *arrival, kw_error *error)
+{
+    const struct pfx_item *item = arrival->item;
+    X509 *certificate = item->certificate;
+    const bool server = arrival->kind->usage == USAGE_TLS_SERVER;
+    struct teller teller = {importing, arrival};
+    if (!arrival->kind->expiry_checked || arrival->left_out || (arrival->here && !arrival->again) ||
+        ((item->former || item->retired) && !arrival->fresh))
+        return KW_OK;
+    /* Its own, or out of an export of Keywright's: a restore must not fail for a CA that is away today. */
+    const bool judged = !arrival->fresh || (X509_self_signed(certificate, 1) == 1 && (!server || arrival->here));
+    kw_status status = leaf_check_validity(certificate, error);
+    if (status == KW_OK && server)
+        status = leaf_check_server(certificate, error);
+    if (status != KW_OK) {
+        error_prefix(error, "the certificate for %s", arrival->address.text);
+        error_where(error, "%s", importing->options->path);
+        return status;
+    }
+    if (judged)
+        leaf_tell_expiry(certificate, "it", tell_warning, &teller);
+    else
+        status = find_path(&teller, error);
+    return status == KW_OK ? tell_names(&teller, error) : status;
+}
+
+/* ---- Where it goes ------------------------------------------------------------------------------------- */
 
 static kw_status choose_address(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
@@ -85,10 +172,6 @@ static kw_status choose_address(struct importing *importing, struct arrival *arr
                            arrival->address.number);
     if (status != KW_OK)
         return status;
-    if (arrival->kind->usage == USAGE_TLS_SERVER)
-        return error_set(error, KW_UNSUPPORTED,
-                         "this version cannot check a CA's certificate for %s yet, so it takes none",
-                         arrival->address.text);
     arrival->fresh = item->address == NULL || strcmp(item->address, address) != 0;
     status = check_is_no_ca(arrival, error);
     if (status == KW_OK && !arrival->kind->replaceable)
@@ -110,12 +193,12 @@ static kw_status certificate_matches(kw_context *context, const struct certifica
 
 /* Whether the entry holds this certificate under any of its numbers. */
 static kw_status find_certificate(kw_context *context, const struct entry_row *entry, const X509 *certificate,
-                                  bool *here, bool *current, kw_error *error)
+                                  bool *here, struct id *id, kw_error *error)
 {
     struct certificate_row row = {0};
     unsigned last = 0;
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
-    *here = *current = false;
+    *here = false;
     if (status == KW_NOT_FOUND)
         return error_tolerate(status, KW_NOT_FOUND, error);
     last = row.number;
@@ -125,9 +208,18 @@ static kw_status find_certificate(kw_context *context, const struct entry_row *e
         if (status == KW_OK)
             status = certificate_matches(context, &row, certificate, here, error);
         if (status == KW_OK && *here)
-            *current = id_equal(&entry->certificate, &row.id);
+            *id = row.id;
         status = error_tolerate(status, KW_NOT_FOUND, error);
     }
+    certificate_row_clear(&row);
+    return status;
+}
+
+static kw_status find_number(kw_context *context, const struct entry_row *entry, unsigned *number, kw_error *error)
+{
+    struct certificate_row row = {0};
+    kw_status status = catalogue_certificate_get(context->catalogue, &entry->certificate, &row, error);
+    *number = row.number;
     certificate_row_clear(&row);
     return status;
 }
@@ -141,10 +233,17 @@ static kw_status check_against_catalogue(struct importing *importing, struct arr
     if (status == KW_NOT_FOUND)
         return error_tolerate(status, KW_NOT_FOUND, error);
     if (status == KW_OK)
-        status =
-            find_certificate(importing->context, &entry, item->certificate, &arrival->here, &arrival->current, error);
-    if (status != KW_OK || arrival->here)
+        status = find_certificate(importing->context, &entry, item->certificate, &arrival->here, &arrival->certificate,
+                                  error);
+    if (status != KW_OK)
         goto out;
+    /* Somebody names the place, and its kind lets it be taken. */
+    const bool may_replace = arrival->kind->replaceable && arrival->fresh && importing->options->address != NULL;
+    if (arrival->here) {
+        arrival->current = id_equal(&arrival->certificate, &entry.certificate);
+        arrival->again = may_replace && (!arrival->current || entry.state == ENTRY_RETIRED);
+        goto out;
+    }
     if (arrival->kind->automatic && importing->count > 1) {
         arrival->left_out = true;
         goto out;
@@ -153,6 +252,9 @@ static kw_status check_against_catalogue(struct importing *importing, struct arr
         status = error_set(error, KW_EXISTS, "%s exists already, and is another one", arrival->address.text);
         error_remedy(error, "look at `keywright show %s`; when this one is to go, retire and delete it first",
                      arrival->address.text);
+    } else if (may_replace && entry.state == ENTRY_IN_USE) {
+        arrival->replaces = true;
+        status = find_number(importing->context, &entry, &arrival->replaced, error);
     } else if ((arrival->fresh || !item->former) && entry.state == ENTRY_IN_USE) {
         status = error_set(error, KW_EXISTS, "%s exists already, with another certificate", arrival->address.text);
         error_remedy(error, "`keywright show %s` shows it", arrival->address.text);
@@ -179,8 +281,8 @@ kw_status import_check(struct importing *importing, struct arrival *arrival, kw_
     }
     status = kind_check_key(arrival->kind, arrival->key, error);
     if (status == KW_OK)
-        status = check_validity(arrival, error);
-    if (status == KW_OK)
         status = check_against_catalogue(importing, arrival, error);
+    if (status == KW_OK)
+        status = judge(importing, arrival, error);
     return status;
 }

@@ -178,7 +178,11 @@ kw_status key_departure_finish(kw_context *context, struct key_arrival *departur
 {
     const struct journal_row *row = &departure->journal;
     const kw_input locator = {row->locator, row->locator_length};
-    kw_status status = store_certificate_delete(departure->store, locator, error);
+    bool in_use = false;
+    kw_status status = catalogue_key_in_use(context->catalogue, store_id(departure->store), locator, &in_use, error);
+    /* Two certificates may have one key: then what lies beside it in the store stays as well. */
+    if (status == KW_OK && !in_use)
+        status = store_certificate_delete(departure->store, locator, error);
     status = error_tolerate(status, KW_NOT_FOUND, error);
     status = error_tolerate(status, KW_UNSUPPORTED, error);
     if (status == KW_OK)

@@ -241,7 +241,7 @@ static kw_status prepare_entry(kw_context *context, const struct placement *plac
         *exists = true;
         if (placement->former)
             return KW_OK;
-        if (entry->state == ENTRY_IN_USE || placement->retired) {
+        if ((entry->state == ENTRY_IN_USE && !placement->replaces) || placement->retired) {
             status = error_set(error, KW_EXISTS, "%s exists already", placement->address->text);
             error_remedy(error, "`keywright show %s` shows it", placement->address->text);
         }

@@ -112,6 +112,7 @@ struct placement {
     unsigned number; /* 0: the next */
     bool former;     /* kept beside the current one, not in its place */
     bool retired;    /* the entry is out of use */
+    bool replaces;   /* takes the place of the current certificate of an entry in use */
 };
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);

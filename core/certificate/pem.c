@@ -3,6 +3,7 @@
 #include "certificate/key_check.h"
 #include "certificate/pbe.h"
 #include "certificate/pkcs12.h"
+#include "certificate/pkcs7.h"
 #include "certificate/x509.h"
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -145,7 +146,12 @@ static kw_status read_der(struct pem_reading *reading, kw_input der, kw_error *e
         X509_free(certificate);
         return error_set(error, KW_CORRUPT, "%zu bytes follow the certificate", rest.length);
     }
-    kw_status status = take_key(reading, der, &known, error);
+    kw_status status = pkcs7_read(reading->crypto, der, reading->certificates, error);
+    if (status != KW_INVALID_ARGUMENT)
+        return status;
+    status = error_tolerate(status, KW_INVALID_ARGUMENT, error); /* something else */
+    if (status == KW_OK)
+        status = take_key(reading, der, &known, error);
     if (!known)
         return error_set(error, KW_CORRUPT, "the file is neither a certificate nor a private key, or it is damaged");
     return status;
@@ -160,6 +166,7 @@ enum pem_form {
     PEM_FORM_SEALED,
     PEM_FORM_RSA,
     PEM_FORM_EC,
+    PEM_FORM_PKCS7,
     PEM_FORM_FOREIGN
 };
 
@@ -171,7 +178,8 @@ static const struct {
     {PEM_STRING_X509_TRUSTED, PEM_FORM_TRUSTED}, {PEM_STRING_PKCS8INF, PEM_FORM_PKCS8},
     {PEM_STRING_PKCS8, PEM_FORM_SEALED},         {PEM_STRING_RSA, PEM_FORM_RSA},
     {PEM_STRING_ECPRIVATEKEY, PEM_FORM_EC},      {PEM_STRING_DSA, PEM_FORM_FOREIGN},
-    {"OPENSSH PRIVATE KEY", PEM_FORM_FOREIGN},
+    {"OPENSSH PRIVATE KEY", PEM_FORM_FOREIGN},   {PEM_STRING_PKCS7, PEM_FORM_PKCS7},
+    {PEM_STRING_PKCS7_SIGNED, PEM_FORM_PKCS7},   {PEM_STRING_CMS, PEM_FORM_PKCS7},
 };
 
 struct pem_object {
@@ -264,6 +272,8 @@ static kw_status read_object(struct pem_reading *reading, struct pem_object *obj
             continue;
         if (form == PEM_FORM_CERTIFICATE || form == PEM_FORM_TRUSTED)
             return read_certificate(reading, der, form == PEM_FORM_TRUSTED, error);
+        if (form == PEM_FORM_PKCS7)
+            return pkcs7_read(reading->crypto, der, reading->certificates, error);
         return read_key(reading, object, form, error);
     }
     if (reading->unknown++ == 0) {

@@ -59,7 +59,7 @@ void pfx_items_free(struct pfx_item *items, size_t count);
 bool pfx_is(kw_input data);
 
 /*
- * A certificate or a key in PEM or DER: PKCS#8 plain and encrypted, traditional RSA and EC, plain and encrypted. The key becomes PKCS#8. Several PEM
+ * A certificate, PKCS#7 certificates (.p7b) or a key in PEM or DER: PKCS#8 plain and encrypted, traditional RSA and EC, plain and encrypted. The key becomes PKCS#8. Several PEM
  * objects: the first key, the certificate that is its own (else the first) and the rest as its chain. `password` is asked for
  * by `ask` only when one is needed. Errors: KW_SECRET_REFUSED, KW_CORRUPT (malformed), KW_UNSUPPORTED (named), KW_REFUSED (as
  * pfx_read), KW_INVALID_ARGUMENT (it is neither PEM nor DER, or has neither certificate nor key), and what `ask` answers.

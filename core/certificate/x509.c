@@ -114,6 +114,18 @@ static kw_status add_key_usage(X509 *certificate, const struct x509_wanted *want
     return status;
 }
 
+static kw_status no_such_usage(const char *name, kw_error *error)
+{
+    char hint[HINT_SIZE];
+    size_t count = 0;
+    while (usage_names[count] != NULL)
+        count++;
+    kw_status status = error_set(error, KW_INVALID_ARGUMENT, "there is no extended key usage '%s'%s", name,
+                                 nearest_hint(hint, name, usage_names, count));
+    error_remedy(error, "name one such as serverAuth or clientAuth, or its OID in dotted form");
+    return status;
+}
+
 static kw_status make_usages(const struct x509_wanted *wanted, EXTENDED_KEY_USAGE **usages, kw_error *error)
 {
     static const char *const server[] = {"serverAuth"};
@@ -129,10 +141,11 @@ static kw_status make_usages(const struct x509_wanted *wanted, EXTENDED_KEY_USAG
         if (again)
             continue;
         ERR_set_mark();
-        ASN1_OBJECT *object = OBJ_txt2obj(names[i], 0);
+        /* libcrypto knows names that are no usages at all. */
+        ASN1_OBJECT *object = usage_is_valid(names[i]) ? OBJ_txt2obj(names[i], 0) : NULL;
         ERR_pop_to_mark();
         if (object == NULL)
-            status = error_set(error, KW_INVALID_ARGUMENT, "'%s' is no extended key usage", names[i]);
+            status = no_such_usage(names[i], error);
         else if (strcmp(names[i], "timeStamping") == 0 && count > 1)
             status = error_set(error, KW_INVALID_ARGUMENT,
                                "timeStamping is an extended key usage that stands alone (RFC 3161 section 2.3)");

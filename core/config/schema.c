@@ -98,6 +98,17 @@ static json_t *texts_schema(const struct setting *setting)
     return list_schema(string_schema(NULL));
 }
 
+static json_t *duration_schema(const struct setting *setting)
+{
+    (void)setting;
+    return string_schema("^[0-9]+(ms|s|m|h|d)$");
+}
+
+static json_t *size_schema(const struct setting *setting)
+{
+    return json_pack("{s:s, s:i, s:I}", "type", "integer", "minimum", 1, "maximum", (json_int_t)setting->maximum);
+}
+
 static json_t *inner_table_schema(const struct setting *setting)
 {
     return table_schema(setting->table);
@@ -130,7 +141,7 @@ static json_t *(*const schemas[SETTING_TYPE_COUNT])(const struct setting *settin
     [SETTING_STORE_ID] = store_id_schema, [SETTING_PLUGIN] = plugin_schema,     [SETTING_BOOLEAN] = boolean_schema,
     [SETTING_FLAG] = boolean_schema,      [SETTING_PATHS] = texts_schema,       [SETTING_HOSTS] = texts_schema,
     [SETTING_USAGES] = texts_schema,      [SETTING_TABLE] = inner_table_schema, [SETTING_ENTRIES] = entries_schema,
-    [SETTING_OPTIONS] = options_schema,
+    [SETTING_OPTIONS] = options_schema,   [SETTING_DURATION] = duration_schema, [SETTING_SIZE] = size_schema,
 };
 
 static json_t *table_schema(const struct setting_table *table)

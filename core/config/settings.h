@@ -52,6 +52,18 @@ struct certificate_settings {
     struct place hosts_place, key_place, common_name_place, subject_place; /* line 0 where it is not set */
 };
 
+/* Of `trust:`: which CAs are believed, and how their revocation lists are fetched. */
+struct trust_settings {
+    char **authorities; /* files with roots; absolute */
+    size_t authority_count;
+    char **intermediates; /* files with what lies between them and certificates; absolute */
+    size_t intermediate_count;
+    int system_roots;          /* -1 not set (which means yes), else 0 or 1: the system's roots are believed too */
+    int64_t crl_timeout;       /* ms for one list; 0: not set */
+    int64_t crl_maximum_bytes; /* of one list; 0: not set */
+    struct place authorities_place, intermediates_place;
+};
+
 struct settings {
     struct arena memory;       /* of all that follows */
     char *path;                /* absolute, of the file */
@@ -67,6 +79,7 @@ struct settings {
     char *licence_issuer;  /* absolute, or NULL */
     char *machine_id_file; /* absolute, or NULL: the system's */
     struct place licence_issuer_place;
+    struct trust_settings trust;
     struct store_settings *stores;
     size_t store_count;
     struct database_settings *databases;

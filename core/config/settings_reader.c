@@ -294,6 +294,33 @@ static kw_status read_flag(struct settings_reader *reader, const struct setting 
     return status;
 }
 
+static kw_status store_number(struct settings_reader *reader, const struct setting *setting,
+                              const struct yaml_node *node, int64_t value, const char *unit, void *target)
+{
+    if (value < 1 || (uint64_t)value > setting->maximum)
+        return node_error(reader, node, "'%s' must be from 1 to %zu %s", setting->name, setting->maximum, unit);
+    memcpy(member(target, setting->offset), &value, sizeof(value));
+    return KW_OK;
+}
+
+static kw_status read_duration(struct settings_reader *reader, const struct setting *setting,
+                               const struct yaml_node *node, void *target)
+{
+    int64_t milliseconds = 0;
+    if (node->kind != YAML_SCALAR || !parse_duration(node->text, &milliseconds))
+        return type_error(reader, setting->name, "a duration such as 500ms, 10s or 2m", node);
+    return store_number(reader, setting, node, milliseconds, "ms", target);
+}
+
+static kw_status read_size(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
+                           void *target)
+{
+    int64_t bytes = 0;
+    if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &bytes))
+        return type_error(reader, setting->name, "a whole number of bytes in plain decimal digits", node);
+    return store_number(reader, setting, node, bytes, "bytes", target);
+}
+
 /* ---- Lists ---- */
 
 static kw_status check_host(struct settings_reader *reader, const char *name, const struct yaml_node *node,
@@ -460,7 +487,7 @@ static kw_status (*const readers[SETTING_TYPE_COUNT])(struct settings_reader *re
     [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,     [SETTING_BOOLEAN] = read_boolean,
     [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,       [SETTING_HOSTS] = read_hosts,
     [SETTING_USAGES] = read_usages,     [SETTING_TABLE] = read_inner_table, [SETTING_ENTRIES] = read_entries,
-    [SETTING_OPTIONS] = read_options,
+    [SETTING_OPTIONS] = read_options,   [SETTING_DURATION] = read_duration, [SETTING_SIZE] = read_size,
 };
 
 enum { TABLE_MAXIMUM = 32 };
@@ -484,17 +511,26 @@ static kw_status unknown_key(struct settings_reader *reader, const struct settin
     return KW_CONFIGURATION;
 }
 
+/* Also those of tables inside of it, which the file may leave out. */
+static void unset_flags(const struct setting_table *table, void *target)
+{
+    const int unset = -1;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->settings[i];
+        if (setting->type == SETTING_FLAG)
+            memcpy(member(target, setting->offset), &unset, sizeof(unset));
+        else if (setting->type == SETTING_TABLE)
+            unset_flags(setting->table, member(target, setting->offset));
+    }
+}
+
 /* `name` and `place`: what the table is of (NULL: the file), and where a missing key is missing. */
 static kw_status read_table(struct settings_reader *reader, const struct setting_table *table, const char *name,
                             const struct yaml_node *node, struct place place, void *target)
 {
     if (node->kind != YAML_MAPPING)
         return type_error(reader, name, "a mapping of settings", node);
-    for (size_t i = 0; i < table->count; i++) {
-        const int unset = -1;
-        if (table->settings[i].type == SETTING_FLAG)
-            memcpy(member(target, table->settings[i].offset), &unset, sizeof(unset));
-    }
+    unset_flags(table, target);
     for (size_t i = 0; i < node->count; i++) {
         const struct setting *setting = NULL;
         for (size_t j = 0; j < table->count && setting == NULL; j++) {

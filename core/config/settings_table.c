@@ -169,6 +169,49 @@ static const struct setting licence_rows[] = {
 };
 static const struct setting_table licence_table = {licence_rows, COUNT(licence_rows)};
 
+static const struct setting trust_rows[] = {
+    {
+        .name = "authorities",
+        .type = SETTING_PATHS,
+        .offset = offsetof(struct trust_settings, authorities),
+        .count_offset = offsetof(struct trust_settings, authority_count),
+        .place_offset = offsetof(struct trust_settings, authorities_place),
+        .help = "Files with root certificates of CAs that are trusted: PEM or DER, also several in one",
+    },
+    {
+        .name = "intermediates",
+        .type = SETTING_PATHS,
+        .offset = offsetof(struct trust_settings, intermediates),
+        .count_offset = offsetof(struct trust_settings, intermediate_count),
+        .place_offset = offsetof(struct trust_settings, intermediates_place),
+        .help = "Files with certificates of intermediate CAs, which complete a path but are not trusted by themselves",
+    },
+    {
+        .name = "system_roots",
+        .type = SETTING_FLAG,
+        .offset = offsetof(struct trust_settings, system_roots),
+        .place_offset = NO_OFFSET,
+        .help = "Whether the roots that the system trusts are trusted too; by default they are",
+    },
+    {
+        .name = "crl_timeout",
+        .type = SETTING_DURATION,
+        .offset = offsetof(struct trust_settings, crl_timeout),
+        .place_offset = NO_OFFSET,
+        .maximum = 600000,
+        .help = "How long fetching one certificate revocation list may take, such as 10s, the default",
+    },
+    {
+        .name = "crl_maximum_bytes",
+        .type = SETTING_SIZE,
+        .offset = offsetof(struct trust_settings, crl_maximum_bytes),
+        .place_offset = NO_OFFSET,
+        .maximum = 268435456,
+        .help = "How large a certificate revocation list may be; by default 16777216",
+    },
+};
+static const struct setting_table trust_table = {trust_rows, COUNT(trust_rows)};
+
 static const struct setting rows[] = {
     {
         .name = "version",
@@ -263,6 +306,14 @@ static const struct setting rows[] = {
         .place_offset = NO_OFFSET,
         .table = &licence_table,
         .help = "Offline licences",
+    },
+    {
+        .name = "trust",
+        .type = SETTING_TABLE,
+        .offset = offsetof(struct settings, trust),
+        .place_offset = NO_OFFSET,
+        .table = &trust_table,
+        .help = "The CAs whose certificates are accepted, and how it is checked that they are not revoked",
     },
 };
 const struct setting_table settings_table = {rows, COUNT(rows)};

@@ -17,6 +17,8 @@ enum setting_type {
     SETTING_PLUGIN,   /* char * */
     SETTING_BOOLEAN,  /* bool */
     SETTING_FLAG,     /* int: -1 where it is not set, else 0 or 1 */
+    SETTING_DURATION, /* int64_t, milliseconds, 1 to `maximum` */
+    SETTING_SIZE,     /* int64_t, bytes, 1 to `maximum` */
     SETTING_PATHS,    /* char ** and a count */
     SETTING_HOSTS,    /* char ** and a count */
     SETTING_USAGES,   /* char ** and a count: extended key usages */
@@ -46,7 +48,7 @@ struct setting {
     size_t offset;                         /* of the member; NO_OFFSET: there is none */
     size_t count_offset;                   /* of an array's count */
     size_t place_offset;                   /* of where the value is; NO_OFFSET: not kept */
-    size_t maximum;                        /* text: bytes; 0: any */
+    size_t maximum;                        /* text: bytes; 0: any. Numbers: the highest */
     const char *const *choices;            /* SETTING_CHOICE; ends with NULL */
     const struct setting_table *table;     /* SETTING_TABLE and SETTING_ENTRIES */
     const struct setting_entries *entries; /* SETTING_ENTRIES */

@@ -220,6 +220,9 @@ typedef struct kw_certificate_template {
         *hosts; /* SAN of ssl-connection and general: names and addresses; none: the configured, else this host's */
     size_t host_count;
     const char *subject; /* general: an RFC 4514 string, such as "CN=x,O=y"; NULL: CN=NAME */
+    const char *const
+        *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
+    size_t extended_key_usage_count;
 } kw_certificate_template;
 
 /*
@@ -353,7 +356,7 @@ KW_MUST_USE KW_API kw_status kw_export(kw_context *context, const kw_export_opti
 
 typedef struct kw_import_options {
     size_t size;
-    const char *path;            /* .pfx/.p12, .pem/.crt/.cer/.der; known by content */
+    const char *path;            /* .pfx/.p12, .pem/.crt/.cer/.der/.p7b; known by content */
     const char *key_path;        /* the private key when `path` holds only a certificate */
     const char *address;         /* --as; NULL: the addresses in the file */
     const char *store;           /* NULL: where the configuration says */
@@ -363,7 +366,14 @@ typedef struct kw_import_options {
 } kw_import_options;
 
 /*
- * All or nothing. An entry that exists with the same certificate is left as it is (told by `event`). Errors: KW_SECRET_REFUSED
+ * All or nothing. An entry that exists with the same certificate is left as it is (told by `event`).
+ *
+ * With `address`, of a kind that a certificate of one's own may replace (ssl-connection, general): the certificate becomes the
+ * current one, and the one before it stays as a former one. A file without a private key is then the reply to a request: its key is the
+ * one that the entry has. A CA's certificate is checked (docs/certificates.md has the list): path to a trusted CA, use, validity,
+ * names, revocation lists, which are fetched.
+ *
+ * Errors: KW_SECRET_REFUSED
  * (password), KW_CORRUPT, KW_EXISTS (another certificate is there), KW_REFUSED (a rule of the kind, named), KW_UNSUPPORTED,
  * KW_INVALID_ARGUMENT (no address).
  */

@@ -38,6 +38,10 @@ example_of_every_verb_runs() {
     openssl req -in server.csr -noout -verify 2>/dev/null || fail "request"
     expect_same report.txt report.out
     expect_file sales.pfx
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout ca.key -out ca.crt -subj /CN=CA -days 300 2>/dev/null
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -copy_extensions copy -days 200 -out reply.crt 2>/dev/null
+    openssl crl2pkcs7 -nocrl -certfile reply.crt -out reply.p7b
+    printf 'trust: {authorities: [%s]}\n' "$PWD/ca.crt" >>"$KEYWRIGHT_CONFIG"
     run_examples import
     # A licence, by an issuer; a server that shows its certificate; directories for trust that are not the machine's.
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout issuer.key -out issuer.pem -subj /CN=Issuer -days 30 2>/dev/null

@@ -129,6 +129,14 @@ static const struct wrong_case wrong_cases[] = {
     {GOOD "certificates:\n  general: {extended_key_usage: [serverauth]}\n", 8, 34,
      "'serverauth' is no extended key usage (did you mean 'serverAuth'?)", false},
     {GOOD "certificates:\n  general: {extended_key_usage: [1.3.6.1.]}\n", 8, 34, "no extended key usage", false},
+    {GOOD "trust: {crl_timeout: 10}\n", 7, 22, "'crl_timeout' must be a duration such as 500ms, 10s or 2m", true},
+    {GOOD "trust: {crl_timeout: 0s}\n", 7, 22, "'crl_timeout' must be from 1 to 600000 ms", false},
+    {GOOD "trust: {crl_timeout: 11m}\n", 7, 22, "'crl_timeout' must be from 1 to 600000 ms", false},
+    {GOOD "trust: {crl_maximum_bytes: 0}\n", 7, 28, "'crl_maximum_bytes' must be from 1 to 268435456 bytes", true},
+    {GOOD "trust: {crl_maximum_bytes: 16M}\n", 7, 28, "'crl_maximum_bytes' must be a whole number of bytes", true},
+    {GOOD "trust: {authorities: ca.pem}\n", 7, 22, "'authorities' must be a list, but here is a string", true},
+    {GOOD "trust: {system_roots: 1}\n", 7, 23, "'system_roots' must be true or false", true},
+    {GOOD "trust: {autorities: [a]}\n", 7, 9, "unknown key 'autorities' (did you mean 'authorities'?)", true},
     /* YAML; test_yaml.c has the rest */
     {GOOD "export:\n\tdirectory: x\n", 8, 1, "tab", false},
     {GOOD "export: &x {directory: y}\n", 7, 9, "anchors", false},
@@ -149,6 +157,9 @@ static const char *const right_cases[] = {
          "ed25519}\n",
     GOOD "allow_inline_secrets: true\nplugin_directories: [plugins, /usr/lib/keywright]\nexport: {directory: out, "
          "one_file_each: true}\n",
+    GOOD "trust: {}\n",
+    GOOD "trust: {authorities: [root.pem], intermediates: [a.pem, /b.der], system_roots: false, crl_timeout: 500ms, "
+         "crl_maximum_bytes: 1000}\n",
     HEAD "stores:\n  local:\n    id: 0123456789abcdef0123456789abcdef\n    plugin: p11\n    options:\n      number: "
          "5\n      flag: true\n"
          "      text: word\n      quoted: ''\n",

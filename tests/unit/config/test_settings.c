@@ -57,7 +57,9 @@ static void settings_read_everything_is_typed_and_absolute(void **state)
                                 "certificates:\n"
                                 "  ssl-connection: {hosts: [pw.example, 192.0.2.1], key: ec-p256}\n"
                                 "plugin_directories: [plugins, /usr/lib/keywright]\n"
-                                "export: {directory: out, one_file_each: true}\n");
+                                "export: {directory: out, one_file_each: true}\n"
+                                "trust: {authorities: [root.pem], system_roots: false, crl_timeout: 2s,\n"
+                                "  crl_maximum_bytes: 1000}\n");
     char *expected = folder_path(state, "keywright.yaml");
     assert_string_equal(settings->path, expected);
     free(expected);
@@ -78,6 +80,15 @@ static void settings_read_everything_is_typed_and_absolute(void **state)
     expected = folder_path(state, "out");
     assert_string_equal(settings->export_directory, expected);
     free(expected);
+    assert_int_equal(settings->trust.authority_count, 1);
+    expected = folder_path(state, "root.pem");
+    assert_string_equal(settings->trust.authorities[0], expected);
+    free(expected);
+    assert_int_equal(settings->trust.authorities_place.line, 17);
+    assert_int_equal(settings->trust.intermediate_count, 0);
+    assert_int_equal(settings->trust.system_roots, 0);
+    assert_int_equal(settings->trust.crl_timeout, 2000);
+    assert_int_equal(settings->trust.crl_maximum_bytes, 1000);
     assert_true(settings->export_one_file_each);
 
     assert_int_equal(settings->store_count, 2);
@@ -397,11 +408,25 @@ static void settings_error_has_file_and_place(void **state)
     settings_free(settings);
 }
 
+/* Whether the file says nothing of trust, or something else of it: what it leaves out is told from what it sets. */
+static void settings_read_trust_left_out_is_not_set(void **state)
+{
+    static const char *const texts[] = {GOOD, GOOD "trust: {crl_timeout: 1s}\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct settings *settings = assert_read(state, texts[i]);
+        assert_int_equal(settings->trust.system_roots, -1);
+        assert_int_equal(settings->trust.crl_timeout, i * 1000);
+        assert_int_equal(settings->trust.crl_maximum_bytes, 0);
+        settings_free(settings);
+    }
+}
+
 #define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FOLDER_TEST(settings_read_trust_left_out_is_not_set),
         FOLDER_TEST(settings_read_everything_is_typed_and_absolute),
         FOLDER_TEST(settings_read_defaults_are_those_of_the_header),
         FOLDER_TEST(settings_read_right_ones_are_ok),

@@ -213,8 +213,7 @@ static void import_as_another_kind_is_refused(void **state)
     assert_ok(&pair->from, export_to(pair, "one.pfx", &(kw_export_options){.addresses = &address, .address_count = 1}));
     /* S13: the name in the certificate is another kind's. */
     assert_status(&pair->to, KW_REFUSED, import_from(pair, &pair->to, "one.pfx", "master-key/x", "export-password"));
-    assert_status(&pair->to, KW_UNSUPPORTED,
-                  import_from(pair, &pair->to, "one.pfx", "ssl-connection", "export-password"));
+    assert_status(&pair->to, KW_REFUSED, import_from(pair, &pair->to, "one.pfx", "ssl-connection", "export-password"));
     assert_int_equal(server_count(&pair->to, true, NULL, NULL), 2);
     assert_ok(&pair->to, import_from(pair, &pair->to, "one.pfx", "general/sales", "export-password"));
 }

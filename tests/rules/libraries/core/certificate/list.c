@@ -1,2 +1,3 @@
 #include <jansson.h> /* BAD */
 #include <openssl/ssl.h> /* BAD */
+#include <curl/curl.h> /* BAD */
