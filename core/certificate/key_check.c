@@ -167,7 +167,9 @@ kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, co
         status = check_parts(crypto, key, error);
     if (status == KW_OK && certificate != NULL) {
         const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
-        if (public_key == NULL || EVP_PKEY_eq(public_key, key) != 1) {
+        if (public_key == NULL) {
+            status = crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
+        } else if (EVP_PKEY_eq(public_key, key) != 1) {
             ERR_clear_error();
             status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
         }

@@ -52,7 +52,7 @@ static kw_status take_encrypted_pkcs8(const struct pem_reading *reading, const X
         status = ask_password(reading, &password, error);
     if (status != KW_OK)
         goto out;
-    info = PKCS8_decrypt_ex(sealed, (const char *)password.data, (int)password.length, reading->crypto->library, NULL);
+    info = der_decrypt_pkcs8(reading->crypto, sealed, secret_view(&password));
     status = info == NULL ? wrong_password(error) : take_pkcs8(reading, info, error);
 out:
     PKCS8_PRIV_KEY_INFO_free(info);
@@ -111,9 +111,9 @@ static kw_status take_key(const struct pem_reading *reading, kw_input der, bool 
     X509_SIG *sealed = NULL;
     ERR_set_mark();
     *known = true;
-    if ((info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.length)) != NULL && at == end) {
+    if ((info = der_read_pkcs8(reading->crypto, der)) != NULL) {
         status = take_pkcs8(reading, info, error);
-    } else if ((at = der.data, sealed = d2i_X509_SIG(NULL, &at, (long)der.length)) != NULL && at == end) {
+    } else if ((sealed = d2i_X509_SIG(NULL, &at, (long)der.length)) != NULL && at == end) {
         status = take_encrypted_pkcs8(reading, sealed, error);
     } else if (take_traditional(reading, der, EVP_PKEY_RSA, NULL) != KW_OK) {
         status = take_traditional(reading, der, EVP_PKEY_EC, error);
