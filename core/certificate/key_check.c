@@ -4,6 +4,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ecerr.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
@@ -20,6 +21,18 @@ static const struct {
     {"prime256v1", KW_CURVE_P256}, {"P-256", KW_CURVE_P256},     {"secp384r1", KW_CURVE_P384},
     {"P-384", KW_CURVE_P384},      {"secp521r1", KW_CURVE_P521}, {"P-521", KW_CURVE_P521},
 };
+
+/* libcrypto's newest reason is that its decoder failed; the true one lies deeper. */
+static kw_status malformed_key(kw_error *error)
+{
+    for (unsigned long reason = ERR_get_error(); reason != 0; reason = ERR_get_error()) {
+        if (ERR_GET_LIB(reason) != ERR_LIB_EC || ERR_GET_REASON(reason) != EC_R_POINT_IS_NOT_ON_CURVE)
+            continue;
+        ERR_clear_error();
+        return error_set(error, KW_CORRUPT, "the private key is malformed: its point is not on the curve");
+    }
+    return error_set(error, KW_CORRUPT, "the private key is malformed");
+}
 
 kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
 {
@@ -46,7 +59,7 @@ kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key
     case NID_X9_62_id_ecPublicKey:
     case NID_ED25519:
     case NID_X25519:
-        status = crypto_error(error, KW_CORRUPT, "the private key is malformed");
+        status = malformed_key(error);
         break;
     default:
         ERR_clear_error();
@@ -90,10 +103,46 @@ static const char *name_of(kw_key_type type, uint32_t bits, kw_curve curve)
     return NULL;
 }
 
+/* What libcrypto's own check passes, or does not give as the reason. A certificate's key has no primes to look at. */
+static kw_status check_rsa_numbers(const EVP_PKEY *key, kw_error *error)
+{
+    BIGNUM *modulus = NULL, *exponent = NULL, *p = NULL, *q = NULL;
+    kw_status status = KW_OK;
+    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus) ||
+        !EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent)) {
+        status = crypto_error(error, KW_CORRUPT, "the RSA key has no modulus or no public exponent");
+        goto out;
+    }
+    if (BN_is_one(exponent) || !BN_is_odd(exponent) || !BN_is_odd(modulus)) {
+        status = error_set(error, KW_CORRUPT, "the RSA key is broken: its %s",
+                           BN_is_one(exponent)    ? "public exponent is 1, so that it encrypts nothing"
+                           : !BN_is_odd(exponent) ? "public exponent is even"
+                                                  : "modulus is even");
+        goto out;
+    }
+    ERR_set_mark();
+    const bool same = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) &&
+                      EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) && BN_cmp(p, q) == 0;
+    ERR_pop_to_mark();
+    if (same)
+        status = error_set(error, KW_CORRUPT,
+                           "the RSA key is broken: its two primes are the same, so that its modulus is a square");
+    else if (key_check_is_roca(modulus))
+        status = error_set(
+            error, KW_REFUSED,
+            "the RSA key was made by a chip with the ROCA defect (CVE-2017-15361): it can be computed from its "
+            "certificate");
+out:
+    BN_free(modulus);
+    BN_free(exponent);
+    BN_clear_free(p);
+    BN_clear_free(q);
+    return status;
+}
+
 static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *error)
 {
     const int bits = EVP_PKEY_get_bits(key);
-    BIGNUM *modulus = NULL;
     const char *found = name_of(KW_KEY_RSA, (uint32_t)bits, KW_CURVE_NONE);
     if (bits < RSA_MINIMUM)
         return error_set(error, KW_REFUSED, "an RSA key of %d bits is too weak; it needs at least %d", bits,
@@ -101,15 +150,9 @@ static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *err
     if (found == NULL)
         return error_set(error, KW_UNSUPPORTED, "an RSA key of %d bits is not supported; 2048, 3072 and 4096 are",
                          bits);
-    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus))
-        return crypto_error(error, KW_CORRUPT, "the RSA key has no modulus");
-    const bool weak = key_check_is_roca(modulus);
-    BN_free(modulus);
-    if (weak)
-        return error_set(
-            error, KW_REFUSED,
-            "the RSA key was made by a chip with the ROCA defect (CVE-2017-15361): it can be computed from its "
-            "certificate");
+    kw_status status = check_rsa_numbers(key, error);
+    if (status != KW_OK)
+        return status;
     *name = found;
     return KW_OK;
 }
