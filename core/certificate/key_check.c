@@ -22,16 +22,13 @@ static const struct {
     {"P-384", KW_CURVE_P384},      {"secp521r1", KW_CURVE_P521}, {"P-521", KW_CURVE_P521},
 };
 
-/* libcrypto's newest reason is that its decoder failed; the true one lies deeper. */
-static kw_status malformed_key(kw_error *error)
+/* The newest reason is that a decoder failed; the true one lies deeper. */
+bool key_is_off_curve(void)
 {
-    for (unsigned long reason = ERR_get_error(); reason != 0; reason = ERR_get_error()) {
-        if (ERR_GET_LIB(reason) != ERR_LIB_EC || ERR_GET_REASON(reason) != EC_R_POINT_IS_NOT_ON_CURVE)
-            continue;
-        ERR_clear_error();
-        return error_set(error, KW_CORRUPT, "the private key is malformed: its point is not on the curve");
-    }
-    return error_set(error, KW_CORRUPT, "the private key is malformed");
+    bool found = false;
+    for (unsigned long reason = ERR_get_error(); reason != 0; reason = ERR_get_error())
+        found = found || (ERR_GET_LIB(reason) == ERR_LIB_EC && ERR_GET_REASON(reason) == EC_R_POINT_IS_NOT_ON_CURVE);
+    return found;
 }
 
 kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
@@ -59,7 +56,8 @@ kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key
     case NID_X9_62_id_ecPublicKey:
     case NID_ED25519:
     case NID_X25519:
-        status = malformed_key(error);
+        status = error_set(error, KW_CORRUPT, "the private key is malformed%s",
+                           key_is_off_curve() ? ": its point is not on the curve" : "");
         break;
     default:
         ERR_clear_error();

@@ -5,6 +5,8 @@
 #include "base/crypto.h"
 #include <openssl/x509.h>
 
+/* Whether libcrypto refused the last key for a point that is not on its curve. Empties libcrypto's queue. */
+bool key_is_off_curve(void);
 /* PKCS#8 as an EVP_PKEY of the default provider. Errors: KW_UNSUPPORTED (a kind of key that libcrypto lacks: named), KW_CORRUPT. */
 KW_MUST_USE kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error);
 

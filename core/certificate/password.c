@@ -14,6 +14,7 @@ kw_status password_read(kw_context *context, const char *source, const char *wha
     const struct source_reader reader = {.prompt = context->prompt,
                                          .user = context->prompt_user,
                                          .allow_inline = context->settings->allow_inline_secrets,
+                                         .allow_empty = !confirm,
                                          .warning = log_warning,
                                          .warning_user = &context->log};
     kw_status status = source_check(source, reader.allow_inline, error);

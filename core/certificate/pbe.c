@@ -104,6 +104,15 @@ static kw_status require_cipher(struct pbe_limits *limits, const ASN1_OBJECT *na
     return status;
 }
 
+kw_status pbe_cipher(struct pbe_limits *limits, int nid, EVP_CIPHER **cipher, kw_error *error)
+{
+    kw_status status = require_cipher(limits, OBJ_nid2obj(nid), nid, error);
+    if (status != KW_OK)
+        return status;
+    *cipher = EVP_CIPHER_fetch(limits->crypto->library, OBJ_nid2sn(nid), NULL);
+    return *cipher != NULL ? KW_OK : error_memory(error);
+}
+
 static kw_status require_hash(struct pbe_limits *limits, const ASN1_OBJECT *named, int nid, const char *what,
                               kw_error *error)
 {

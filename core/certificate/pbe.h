@@ -21,6 +21,9 @@ struct pbe_limits {
 
 void pbe_close(struct pbe_limits *limits);
 
+/* A cipher by its NID, with the legacy provider when it takes that. Free it before pbe_close. KW_UNSUPPORTED. */
+KW_MUST_USE kw_status pbe_cipher(struct pbe_limits *limits, int nid, EVP_CIPHER **cipher, kw_error *error);
+
 /*
  * Errors: KW_UNSUPPORTED (an algorithm that libcrypto lacks: named), KW_REFUSED (more iterations than the limits above; the message
  * has both numbers), KW_CORRUPT (malformed parameters).

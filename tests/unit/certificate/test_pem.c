@@ -150,6 +150,8 @@ static void pem_read_key_with_its_public_key_becomes_pkcs8(void **state)
     assert_true(input_equal(secret_view(&item.pkcs8), secret_view(&pkcs8)));
     pfx_item_clear(&item);
     for (size_t at = 0; at < file.length; at++) {
+        if (at == file.length - length - 1)
+            continue; /* the number of unused bits: nothing when these are 0 */
         file.data[at] ^= 1;
         const kw_status status = pem_read(scene.crypto, buffer_view(&file), refuse, NULL, &item, &scene.error);
         if (status == KW_OK) /* an object that no longer says Ed25519 is left for key_check to refuse */
