@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 #define RSA_MINIMUM 2048
@@ -197,6 +198,32 @@ static kw_status check_parts(struct crypto *crypto, EVP_PKEY *key, kw_error *err
     return status;
 }
 
+/* Not X509_self_signed: that says no when the name of the signature's algorithm is damaged. */
+static bool signed_by_itself(const X509 *certificate)
+{
+    if (X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) != 0)
+        return false;
+    AUTHORITY_KEYID *issuer = X509_get_ext_d2i(certificate, NID_authority_key_identifier, NULL, NULL);
+    const bool itself = X509_check_akid(certificate, issuer) == X509_V_OK;
+    AUTHORITY_KEYID_free(issuer);
+    return itself;
+}
+
+/* Only the signature of its own key can be checked with the file alone; one that is wrong tells of damage. */
+static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error)
+{
+    kw_status status = KW_OK;
+    const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
+    if (public_key == NULL)
+        return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
+    if (EVP_PKEY_eq(public_key, key) != 1)
+        status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
+    else if (signed_by_itself(certificate) && X509_verify(certificate, key) != 1)
+        status = error_set(error, KW_CORRUPT, "the certificate is damaged: its signature, by its own key, is wrong");
+    ERR_clear_error();
+    return status;
+}
+
 kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name, kw_error *error)
 {
     EVP_PKEY *key = NULL;
@@ -206,15 +233,8 @@ kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, co
         status = check_kind(key, &found, error);
     if (status == KW_OK)
         status = check_parts(crypto, key, error);
-    if (status == KW_OK && certificate != NULL) {
-        const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
-        if (public_key == NULL) {
-            status = crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
-        } else if (EVP_PKEY_eq(public_key, key) != 1) {
-            ERR_clear_error();
-            status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
-        }
-    }
+    if (status == KW_OK && certificate != NULL)
+        status = check_belongs(key, certificate, error);
     if (status == KW_OK)
         *name = found;
     EVP_PKEY_free(key);
