@@ -96,24 +96,29 @@ static PKCS8_PRIV_KEY_INFO *first_version(struct crypto *crypto, const ONE_KEY *
     return NULL;
 }
 
+/* libcrypto of 3.5 reads both versions and keeps the second, which nothing older reads: so it never gets to see one. */
 PKCS8_PRIV_KEY_INFO *der_read_pkcs8(struct crypto *crypto, kw_input der)
 {
     const unsigned char *at = der.data, *end = der.data + der.length;
+    PKCS8_PRIV_KEY_INFO *info = NULL;
+    if (der.length == 0)
+        return NULL;
     ERR_set_mark();
-    PKCS8_PRIV_KEY_INFO *info = der.length > 0 ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.length) : NULL;
-    if (info != NULL && at != end) {
-        PKCS8_PRIV_KEY_INFO_free(info);
-        info = NULL;
-    } else if (info == NULL && der.length > 0) {
+    ONE_KEY *one = (ONE_KEY *)ASN1_item_d2i(NULL, &at, (long)der.length, ASN1_ITEM_rptr(ONE_KEY));
+    if (one != NULL && one->public_key != NULL) {
+        info = at == end ? first_version(crypto, one) : NULL;
+    } else {
         at = der.data;
-        ONE_KEY *one = (ONE_KEY *)ASN1_item_d2i(NULL, &at, (long)der.length, ASN1_ITEM_rptr(ONE_KEY));
-        if (one != NULL && at == end)
-            info = first_version(crypto, one);
-        if (one != NULL)
-            OPENSSL_cleanse((unsigned char *)ASN1_STRING_get0_data(one->private_key),
-                            (size_t)ASN1_STRING_length(one->private_key));
-        ASN1_item_free((ASN1_VALUE *)one, ASN1_ITEM_rptr(ONE_KEY));
+        info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.length);
+        if (info != NULL && at != end) {
+            PKCS8_PRIV_KEY_INFO_free(info);
+            info = NULL;
+        }
     }
+    if (one != NULL)
+        OPENSSL_cleanse((unsigned char *)ASN1_STRING_get0_data(one->private_key),
+                        (size_t)ASN1_STRING_length(one->private_key));
+    ASN1_item_free((ASN1_VALUE *)one, ASN1_ITEM_rptr(ONE_KEY));
     ERR_pop_to_mark();
     return info;
 }

@@ -135,6 +135,21 @@ static kw_status read_key(struct reading *reading, const PKCS12_SAFEBAG *from, c
     return KW_OK;
 }
 
+static kw_status read_plain_key(struct reading *reading, const PKCS12_SAFEBAG *from, kw_error *error)
+{
+    struct secret encoded = {0};
+    PKCS8_PRIV_KEY_INFO *key = NULL;
+    kw_status status = der_take_pkcs8(PKCS12_SAFEBAG_get0_p8inf(from), &encoded, error);
+    if (status == KW_OK) {
+        key = der_read_pkcs8(reading->crypto, secret_view(&encoded));
+        status = key != NULL ? read_key(reading, from, key, error)
+                             : error_set(error, KW_CORRUPT, "a key in the file is malformed");
+    }
+    PKCS8_PRIV_KEY_INFO_free(key);
+    secret_clear(&encoded);
+    return status;
+}
+
 static kw_status read_shrouded_key(struct reading *reading, const PKCS12_SAFEBAG *from, kw_error *error)
 {
     const X509_ALGOR *algorithm = NULL;
@@ -161,7 +176,7 @@ static kw_status read_bags(struct reading *reading, const STACK_OF(PKCS12_SAFEBA
         const PKCS12_SAFEBAG *bag = sk_PKCS12_SAFEBAG_value(bags, i);
         switch (PKCS12_SAFEBAG_get_nid(bag)) {
         case NID_keyBag:
-            status = read_key(reading, bag, PKCS12_SAFEBAG_get0_p8inf(bag), error);
+            status = read_plain_key(reading, bag, error);
             break;
         case NID_pkcs8ShroudedKeyBag:
             status = read_shrouded_key(reading, bag, error);
