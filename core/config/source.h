@@ -11,7 +11,7 @@ struct source_reader {
     kw_prompt_callback prompt; /* NULL: nobody to ask */
     void *user;
     bool allow_inline;
-    bool allow_empty; /* for what somebody else chose */
+    bool allow_empty;                                  /* for what somebody else chose */
     void (*warning)(void *user, const char *sentence); /* may be NULL */
     void *warning_user;
 };
