@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-packages.sh build
-cmake --preset release >/dev/null
+cmake --preset release -DBUILD_TESTING=OFF >/dev/null
 cmake --build build/release --target bench_key plugin-softstore >/dev/null
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT

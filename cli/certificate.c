@@ -6,13 +6,14 @@
 
 json_t *certificate_json(const kw_certificate_info *certificate)
 {
-    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b}", "certificate", certificate->address,
-                     "kind", certificate->kind, "name", certificate->name, "databases",
+    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b}", "certificate",
+                     certificate->address, "kind", certificate->kind, "name", certificate->name, "databases",
                      json_texts(certificate->databases, certificate->database_count), "store", certificate->store,
                      "required", certificate->required ? 1 : 0, "retired", certificate->retired ? 1 : 0, "subject",
                      certificate->subject, "key", certificate->key, "not_before", certificate->not_before_text,
                      "not_after", certificate->not_after_text, "sha256", certificate->sha256, "number",
-                     (json_int_t)certificate->number, "self_signed", certificate->self_signed ? 1 : 0);
+                     (json_int_t)certificate->number, "self_signed", certificate->self_signed ? 1 : 0, "export_due",
+                     certificate->export_due ? 1 : 0);
 }
 
 json_t *certificate_json_whole(const kw_certificate_info *certificate)

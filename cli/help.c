@@ -4,9 +4,11 @@
 #include <string.h>
 
 const struct verb *const verbs[] = {
-    &verb_init, &verb_apply,  &verb_config_check, &verb_config_schema, &verb_plugins,    &verb_status, &verb_create,
-    &verb_list, &verb_show,   &verb_request,      &verb_import,        &verb_export,     &verb_retire, &verb_delete,
-    &verb_sign, &verb_verify, &verb_encrypt,      &verb_decrypt,       &verb_passphrase,
+    &verb_init,           &verb_apply,        &verb_config_check,  &verb_config_schema, &verb_plugins,
+    &verb_status,         &verb_create,       &verb_list,          &verb_show,          &verb_request,
+    &verb_import,         &verb_export,       &verb_retire,        &verb_delete,        &verb_sign,
+    &verb_verify,         &verb_encrypt,      &verb_decrypt,       &verb_passphrase,    &verb_licence_request,
+    &verb_licence_verify, &verb_trust_export, &verb_trust_install, &verb_trust_check,
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
@@ -34,7 +36,7 @@ void help_all(void)
          "\n"
          "Verbs:");
     for (size_t i = 0; i < verb_count; i++)
-        printf("  %-14s  %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
     puts("\n"
          "'keywright help VERB' explains one, with examples.\n"
          "\n"
@@ -50,13 +52,14 @@ void help_all(void)
          "The configuration is -c FILE, else $KEYWRIGHT_CONFIG, else /etc/keywright/keywright.yaml.\n"
          "Colour shows on a terminal, unless NO_COLOR is set. Results go to standard output, all else\n"
          "to standard error. With --json standard output is one JSON document; when the verb fails, it is\n"
-         "empty (of list, what could be read), and the last line of standard error is\n"
+         "empty (of list, what could be read; of trust check, what was seen), and the last line\n"
+         "of standard error is\n"
          "{\"error\":{\"status\":...,\"exit_status\":...,\"where\":...,\"line\":...,\"column\":...,\n"
          "\"message\":...,\"remedy\":...}}.\n"
          "\n"
          "Exit status:\n"
          "  0  done\n"
-         "  1  failed; also: the signature is wrong\n"
+         "  1  failed; also: the signature is wrong, the connection is not trusted\n"
          "  2  usage\n"
          "  3  configuration\n"
          "  4  not found\n"
@@ -102,7 +105,7 @@ bool help_group(const char *word)
     printf("Usage: keywright %s VERB ...\n\nVerbs:\n", word);
     for (size_t i = 0; i < verb_count; i++) {
         if (first_word_is(verbs[i]->name, word))
-            printf("  %-14s  %s\n", verbs[i]->name, verbs[i]->summary);
+            printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
     }
     printf("\n'keywright help %s VERB' explains one, with examples.\n", word);
     return true;

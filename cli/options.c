@@ -36,6 +36,9 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_SUBJECT] = {"subject", 0},
     [OPTION_TEXT] = {"text", 0},
     [OPTION_TOGETHER] = {"together", 0},
+    [OPTION_CA] = {"ca", 0},
+    [OPTION_LOCAL_DIRECTORY] = {"local-directory", 0},
+    [OPTION_SYSTEM_DIRECTORY] = {"system-directory", 0},
 };
 
 const struct verb_option global_options[] = {

@@ -44,6 +44,7 @@ kw_status session_open(struct session *session, kw_error *error)
 {
     kw_open_options options = session_options(session);
 
+    options.as_is = session->verb->opens_as_is;
     return kw_open(&options, &session->context, error);
 }
 
@@ -53,7 +54,8 @@ void session_close(struct session *session)
         kw_close(session->context);
     session->context = NULL;
     json_decref(session->events);
-    session->events = NULL;
+    json_decref(session->reminders);
+    session->events = session->reminders = NULL;
     arguments_free(&session->arguments);
 }
 
@@ -62,6 +64,13 @@ void session_event(void *user, const kw_event *event)
     struct session *session = user;
     char sentence[1024];
 
+    if (session->json && event->reminder) {
+        snprintf(sentence, sizeof(sentence), "%s: %s", event->certificate, event->what);
+        if (session->reminders == NULL)
+            session->reminders = json_array();
+        json_array_append_new(session->reminders, json_string(sentence));
+        return;
+    }
     if (session->json) {
         if (session->events == NULL)
             session->events = json_array();
@@ -77,7 +86,9 @@ void session_event(void *user, const kw_event *event)
         snprintf(sentence, sizeof(sentence), "%s: %s", event->certificate, event->what);
     if (session->quiet)
         return;
-    if (event->warning)
+    if (event->reminder)
+        message_note(sentence);
+    else if (event->warning)
         message_warning(sentence);
     else
         message_result(sentence);
@@ -97,6 +108,10 @@ kw_status session_done(struct session *session, json_t *members, kw_error *error
         document = NULL;
     }
     session->events = NULL;
+    if (document != NULL && session->reminders != NULL) {
+        json_object_set_new(document, "reminders", session->reminders);
+        session->reminders = NULL;
+    }
     return json_print(document, error);
 }
 

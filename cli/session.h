@@ -14,12 +14,13 @@ struct session {
     kw_log_level verbosity;
     kw_context *context; /* by session_open */
     json_t *events;      /* what session_event was told, with --json */
+    json_t *reminders;   /* the sentences among it that are for the user to do */
     bool nobody_to_ask;  /* a secret was wanted from a person, and there was no terminal */
 };
 
 /* How a kw_open, kw_apply, ... of this run goes. */
 kw_open_options session_options(struct session *session);
-/* Opens the context. */
+/* Opens the context, as the verb wants it. */
 KW_MUST_USE kw_status session_open(struct session *session, kw_error *error);
 void session_close(struct session *session);
 
@@ -27,7 +28,7 @@ void session_close(struct session *session);
 void session_event(void *user, const kw_event *event);
 /*
  * The end of a verb whose result is what it did: with --json prints an object of `members` (released; NULL: none) and, where the verb
- * told any, "events"; otherwise nothing.
+ * told any, "events" and "reminders"; otherwise nothing.
  */
 KW_MUST_USE kw_status session_done(struct session *session, json_t *members, kw_error *error);
 /* A sentence for people: not with --quiet, not with --json. */

@@ -15,6 +15,7 @@ struct verb {
     size_t option_count;
     const char *words; /* what its words are called, for messages */
     size_t words_minimum, words_maximum;
+    bool opens_as_is; /* a missing server-encryption is not added: the verb takes certificates away or brings them */
     const char *examples[VERB_EXAMPLES_MAXIMUM]; /* commands that run as they are */
     kw_status (*run)(struct session *session, kw_error *error);
 };
@@ -23,6 +24,7 @@ struct verb {
 
 extern const struct verb verb_init, verb_apply, verb_config_check, verb_config_schema, verb_plugins, verb_status,
     verb_create, verb_list, verb_show, verb_request, verb_import, verb_export, verb_retire, verb_delete, verb_sign,
-    verb_verify, verb_encrypt, verb_decrypt, verb_passphrase;
+    verb_verify, verb_encrypt, verb_decrypt, verb_passphrase, verb_licence_request, verb_licence_verify,
+    verb_trust_export, verb_trust_install, verb_trust_check;
 
 #endif

@@ -16,7 +16,8 @@ const struct verb verb_apply = {
     .summary = "creates what the configuration calls for and is missing",
     .description = "Creates what the configuration calls for and is missing: the catalogue, ssl-connection and\n"
                    "server-encryption. Tells what it created, and nothing when all was there. Safe to repeat,\n"
-                   "and to run at every start of the server.",
+                   "and to run at every start of the server. Reminds of exporting server-encryption separately until\n"
+                   "'keywright export server-encryption -o FILE' was run.",
     .examples = {"keywright apply", "keywright apply --json"},
     .run = apply_run,
 };

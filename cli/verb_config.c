@@ -46,7 +46,8 @@ const struct verb verb_config_check = {
     .summary = "checks the configuration and says file, line and column",
     .description = "Checks FILE, or the configuration that would be used, and changes nothing. What is wrong is\n"
                    "said with file, line, column and remedy; what is doubtful, such as a secret that others may\n"
-                   "read, is a warning.",
+                   "read, is a warning. --connect opens every store too (a new one is set up) and tells of keys\n"
+                   "that are not where the configuration wants them.",
     VERB_OPTIONS(check_options),
     .words = "FILE",
     .words_maximum = 1,

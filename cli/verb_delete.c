@@ -2,6 +2,18 @@
 #include "terminal.h"
 #include "verb.h"
 
+/* So that nobody is asked about what is refused anyway. */
+static kw_status check_required(const kw_certificate_info *certificate, bool force, kw_error *error)
+{
+    kw_status status;
+
+    if (!certificate->required || force)
+        return KW_OK;
+    status = problem_set(error, KW_REFUSED, "%s is required", certificate->address);
+    problem_remedy(error, "retire it first ('keywright retire %s'), or give --force", certificate->address);
+    return status;
+}
+
 static kw_status delete_run(struct session *session, kw_error *error)
 {
     const char *address = session_certificate(session);
@@ -12,14 +24,12 @@ static kw_status delete_run(struct session *session, kw_error *error)
 
     if (status == KW_OK)
         status = certificate_find(session->context, address, &list, error);
+    if (status == KW_OK)
+        status = check_required(&list->certificates[0], force, error);
+    else if (status == KW_CORRUPT && force) /* then the library drops what is left of it */
+        status = KW_OK;
     if (status != KW_OK)
         goto out;
-    /* So that nobody is asked about what is refused anyway. */
-    if (list->certificates[0].required && !force) {
-        status = problem_set(error, KW_REFUSED, "%s is required", address);
-        problem_remedy(error, "retire it first ('keywright retire %s'), or give --force", address);
-        goto out;
-    }
     if (!session->yes) {
         snprintf(question, sizeof(question), "Delete %s and its key for good? What only this key opens is lost.",
                  address);
@@ -38,7 +48,7 @@ out:
 }
 
 static const struct verb_option delete_options[] = {
-    {OPTION_FORCE, NULL, "also one that is required", false, false},
+    {OPTION_FORCE, NULL, "also one that is required, or whose rows in the catalogue are damaged", false, false},
 };
 
 const struct verb verb_delete = {
@@ -46,11 +56,15 @@ const struct verb verb_delete = {
     .synopsis = "CERT [--force]",
     .summary = "removes a certificate and its key for good",
     .description = "Removes a certificate and its key for good. Asks first, at a terminal; elsewhere it needs --yes.\n"
-                   "One that is required is refused without --force: 'keywright retire' takes it out of use.",
+                   "One that is required is refused without --force: 'keywright retire' takes it out of use. A\n"
+                   "database that others depend on is refused always. Where there are several certificates, say\n"
+                   "which by its number (general/shop@2). Of one whose rows in the catalogue are damaged, --force\n"
+                   "drops the rows and leaves the key in its store.",
     VERB_OPTIONS(delete_options),
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
+    .opens_as_is = true,
     .examples = {"keywright delete password-reset/sales/web --yes"},
     .run = delete_run,
 };

@@ -60,6 +60,7 @@ const struct verb verb_import = {
     .words = "FILE",
     .words_minimum = 1,
     .words_maximum = 1,
+    .opens_as_is = true,
     .examples = {"keywright import sales.pfx --password-from file:export-password",
                  "keywright import shop.crt --key shop.key --as general/web"},
     .run = import_run,

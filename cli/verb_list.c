@@ -31,6 +31,12 @@ static kw_status list_run(struct session *session, kw_error *error)
     if (status != KW_OK)
         return status;
     status = session->json ? print_json(list, error) : certificate_print_list(list, filter.all, error);
+    for (size_t i = 0; status == KW_OK && i < list->count; i++)
+        if (list->certificates[i].export_due)
+            session_note(
+                session,
+                "%s: export it separately and keep the file apart from this server: `keywright export %s -o FILE`",
+                list->certificates[i].address, list->certificates[i].address);
     /* What is damaged is left out and told; the rest is shown. The first of them is the verb's error. */
     for (size_t i = list->problem_count; status == KW_OK && i-- > 0;) {
         if (i > 0)
@@ -56,6 +62,7 @@ const struct verb verb_list = {
     .summary = "lists certificates, one line each",
     .description = "Lists the certificates that are required: their entry is in use and they are its current one.\n"
                    "With --all also those that were replaced or retired and are kept for old data. Opens no store.\n"
+                   "A note says which certificate is to be exported separately and was not yet.\n"
                    "Rows are cut to a terminal's width, and whole elsewhere.",
     VERB_OPTIONS(list_options),
     .examples = {"keywright list", "keywright list --all --database sales", "keywright list --json"},

@@ -26,7 +26,7 @@ static kw_status passphrase_run(struct session *session, kw_error *error)
         place = (const char *)configured.data;
         length = configured.length;
     }
-    session_note(session, "The new secret of store '%s' is in force. Now see to it that %.*s gives it.", store,
+    session_note(session, "The new secret of store '%s' is in force: from now on %.*s must give it.", store,
                  (int)length, place);
     status = session_done(session, json_pack("{s:s,s:s%}", "store", store, "configured", place, length), error);
     kw_bytes_free(&configured);
@@ -42,8 +42,8 @@ const struct verb verb_passphrase = {
     .synopsis = "STORE --new SOURCE",
     .summary = "changes the passphrase or PIN of a store",
     .description = "Changes the passphrase or PIN of a store, at once for all servers. The present one is what the\n"
-                   "configuration gives. The configuration is not edited: afterwards it must give the new one, for\n"
-                   "a file: source by replacing the file.",
+                   "configuration gives. The configuration is not edited: afterwards it must give the new one. Where\n"
+                   "it names a file, replace that: 'mv new-passphrase passphrase'; until then the store does not open.",
     VERB_OPTIONS(passphrase_options),
     .words = "STORE",
     .words_minimum = 1,

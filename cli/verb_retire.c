@@ -17,10 +17,11 @@ const struct verb verb_retire = {
     .summary = "takes a certificate out of use, and keeps it for old data",
     .description = "Takes a certificate out of use. It is no longer required and leaves the list, but its key stays\n"
                    "and goes on opening old data, until 'keywright delete'. Retiring database/DB retires all that\n"
-                   "is the database's own.",
+                   "is the database's own: its services, and the master keys that serve no other database in use.",
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
+    .opens_as_is = true,
     .examples = {"keywright retire password-reset/sales/web"},
     .run = retire_run,
 };

@@ -118,21 +118,22 @@ static kw_status print_json(const kw_state *state, kw_error *error)
             return problem_memory(error);
         }
     }
-    return json_print(json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o}", "configuration",
+    return json_print(json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:o,s:{s:I,s:I,s:I},s:o,s:o}", "configuration",
                                 state->configuration, "state", state->directory, "catalogue", state->catalogue,
                                 "schema_version", (int)state->schema_version, "certificates",
                                 (json_int_t)state->certificates, "certificates_required",
                                 (json_int_t)state->certificates_required, "stores", stores, "subkeys", "hits",
                                 (json_int_t)state->subkey_hits, "misses", (json_int_t)state->subkey_misses,
                                 "calls_saved", (json_int_t)state->subkey_calls_saved, "misplaced",
-                                json_texts(state->misplaced, state->misplaced_count)),
+                                json_texts(state->misplaced, state->misplaced_count), "reminders",
+                                json_texts(state->reminders, state->reminder_count)),
                       error);
 }
 
 static kw_status add_store(struct table *details, const kw_store_info *store, kw_error *error)
 {
     const kw_capabilities *can = &store->capabilities;
-    char text[5][256];
+    char text[5][256], rsa[64] = "";
     kw_status status = details_add(details, "Store", store->name, error);
 
     if (status == KW_OK)
@@ -150,10 +151,11 @@ static kw_status add_store(struct table *details, const kw_store_info *store, kw
     if (status == KW_OK && store->available)
         status = details_add(details, "  Operations",
                              bits_text(text[0], sizeof(text[0]), can->operations, BITS(operation_bits)), error);
+    if ((can->key_types & KW_BIT(KW_KEY_RSA)) != 0)
+        snprintf(rsa, sizeof(rsa), "; RSA of %u to %u bits", can->rsa_bits_minimum, can->rsa_bits_maximum);
     if (status == KW_OK && store->available)
-        status = details_format(details, error, "  Keys", "%s; RSA of %u to %u bits; curves %s",
-                                bits_text(text[0], sizeof(text[0]), can->key_types, BITS(key_type_bits)),
-                                can->rsa_bits_minimum, can->rsa_bits_maximum,
+        status = details_format(details, error, "  Keys", "%s%s; curves %s",
+                                bits_text(text[0], sizeof(text[0]), can->key_types, BITS(key_type_bits)), rsa,
                                 bits_text(text[1], sizeof(text[1]), can->curves, BITS(curve_bits)));
     if (status == KW_OK && store->available)
         status = details_format(details, error, "  Schemes", "%s; hashes %s; OAEP with %s",
@@ -177,7 +179,7 @@ static kw_status print_text(const kw_state *state, kw_error *error)
     if (status == KW_OK)
         status = details_format(details, error, "Certificates", "%zu, of which %zu are required", state->certificates,
                                 state->certificates_required);
-    if (status == KW_OK)
+    if (status == KW_OK && state->subkey_hits + state->subkey_misses > 0)
         status = details_format(details, error, "Subkeys", "%llu hits, %llu misses, %llu calls saved",
                                 (unsigned long long)state->subkey_hits, (unsigned long long)state->subkey_misses,
                                 (unsigned long long)state->subkey_calls_saved);
@@ -202,6 +204,8 @@ static kw_status status_run(struct session *session, kw_error *error)
     if (status != KW_OK)
         return status;
     status = session->json ? print_json(state, error) : print_text(state, error);
+    for (size_t i = 0; status == KW_OK && i < state->reminder_count; i++)
+        session_note(session, "%s", state->reminders[i]);
     kw_state_free(state);
     return status;
 }

@@ -3,7 +3,13 @@
 install(FILES include/keywright/keywright.h include/keywright/plugin.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/keywright)
 
-# An absolute directory stays as it is.
+# Found from where the file lies, so that `cmake --install --prefix` is right too; an absolute directory stays as it is.
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+    set(KW_PC_PREFIX ${CMAKE_INSTALL_PREFIX})
+else()
+    file(RELATIVE_PATH KW_PC_UP ${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+    string(REGEX REPLACE "/$" "" KW_PC_PREFIX "\${pcfiledir}/${KW_PC_UP}")
+endif()
 cmake_path(APPEND KW_PC_INCLUDEDIR "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
 cmake_path(APPEND KW_PC_LIBDIR "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
 cmake_path(APPEND KW_PC_PLUGINDIR "\${prefix}" ${KW_PLUGIN_INSTALL_DIRECTORY})
@@ -12,9 +18,10 @@ install(FILES ${CMAKE_BINARY_DIR}/keywright.pc DESTINATION ${CMAKE_INSTALL_LIBDI
 
 include(CMakePackageConfigHelpers)
 set(KW_PACKAGE_DIRECTORY ${CMAKE_INSTALL_LIBDIR}/cmake/keywright)
-configure_package_config_file(cmake/keywright-config.cmake.in keywright-config.cmake
+# In a folder of its own: find_package looks beside the bin/ directories of PATH, and must not find this half.
+configure_package_config_file(cmake/keywright-config.cmake.in package/keywright-config.cmake
     INSTALL_DESTINATION ${KW_PACKAGE_DIRECTORY} PATH_VARS KW_PLUGIN_INSTALL_DIRECTORY)
-write_basic_package_version_file(keywright-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/keywright-config.cmake ${CMAKE_BINARY_DIR}/keywright-config-version.cmake
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/keywright-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/package/keywright-config.cmake ${CMAKE_BINARY_DIR}/package/keywright-config-version.cmake
         DESTINATION ${KW_PACKAGE_DIRECTORY})
 install(EXPORT keywright NAMESPACE keywright:: FILE keywright-targets.cmake DESTINATION ${KW_PACKAGE_DIRECTORY})

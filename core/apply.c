@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -12,39 +13,103 @@
 
 #define STORE_ID_DIGITS 8
 
-/* ---- apply ------------------------------------------------------------------------------------------ */
+/* ---- What is missing ---------------------------------------------------------------------------------- */
 
-static kw_status create_missing(kw_context *context, const struct kind *kind, kw_event_callback event, void *user,
-                                kw_error *error)
+/* `retired` tells whether one that was taken out of use counts as missing. */
+static kw_status create_missing(kw_context *context, const struct kind *kind, bool retired, kw_event_callback event,
+                                void *user, kw_error *error)
 {
     struct entry_row entry = {0};
     const kw_certificate_template wanted = {.size = sizeof(wanted), .address = kind->name};
     kw_status status = catalogue_entry_get(context->catalogue, kind->name, &entry, error);
-    const bool in_use = status == KW_OK && entry.state == ENTRY_IN_USE;
+    const bool present = status == KW_OK && (entry.state == ENTRY_IN_USE || !retired);
     entry_row_clear(&entry);
-    if (in_use)
+    if (present)
         return KW_OK;
-    if (status == KW_OK || status == KW_NOT_FOUND)
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    if (status == KW_OK)
         status = kw_certificate_create(context, &wanted, event, user, error);
     return status;
 }
 
-kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user, kw_error *error)
+/* One at a time, or two would both find the same certificate missing. */
+static kw_status take_apply_lock(kw_context *context, struct run_lock **lock, kw_error *error)
 {
+    char *path = text_format("%s/run/apply.lock", context->settings->state);
+    kw_status status = path != NULL ? run_lock_take(path, true, lock, error) : error_memory(error);
+    free(path);
+    return status;
+}
+
+static kw_status remind(kw_context *context, const struct kind *kind, kw_event_callback event, void *user,
+                        kw_error *error)
+{
+    struct entry_row entry = {0};
+    kw_status status = catalogue_entry_get(context->catalogue, kind->name, &entry, error);
+    if (status == KW_OK && event != NULL && reminder_is_due(context, kind, &entry, &entry.certificate)) {
+        char what[512];
+        snprintf(what, sizeof(what), REMINDER_SENTENCE, kind->name);
+        const kw_event told = {.certificate = kind->name, .what = what, .reminder = true};
+        event(user, &told);
+    }
+    entry_row_clear(&entry);
+    return status;
+}
+
+/* ---- What a start adds (S12) ---- */
+
+static void log_addition(void *user, const kw_event *event)
+{
+    const kw_context *context = user;
+    log_write(&context->log, KW_LOG_WARNING, "%s was missing, and was %s; " REMINDER_SENTENCE, event->certificate,
+              event->what, event->certificate);
+}
+
+static bool is_missing(kw_context *context, const struct kind *kind)
+{
+    struct entry_row entry = {0};
+    const kw_status status = catalogue_entry_get(context->catalogue, kind->name, &entry, NULL);
+    entry_row_clear(&entry);
+    return status == KW_NOT_FOUND;
+}
+
+void context_add_missing(kw_context *context)
+{
+    for (size_t i = 0; i < kind_count; i++) {
+        struct run_lock *lock = NULL;
+        kw_error why = {0};
+        if (!kinds[i].at_open || !is_missing(context, &kinds[i]))
+            continue;
+        kw_status status = take_apply_lock(context, &lock, &why);
+        if (status == KW_OK)
+            status = create_missing(context, &kinds[i], false, log_addition, context, &why);
+        run_lock_release(lock, false);
+        if (status != KW_OK)
+            log_write(&context->log, KW_LOG_WARNING, "%s is missing, and cannot be added: %s%s%s", kinds[i].name,
+                      why.message, why.remedy[0] != '\0' ? "; " : "", why.remedy);
+    }
+}
+
+/* ---- kw_apply ---- */
+
+kw_status kw_apply(const kw_open_options *given, kw_event_callback event, void *user, kw_error *error)
+{
+    kw_open_options options;
     kw_context *context = NULL;
     struct run_lock *lock = NULL;
-    char *path = NULL;
-    kw_status status = context_open(options, true, &context, error);
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = context_open(&options, true, &context, error);
     if (status != KW_OK)
         return status;
-    /* One at a time, or two would both find the same certificate missing. */
-    path = text_format("%s/run/apply.lock", context->settings->state);
-    status = path != NULL ? run_lock_take(path, true, &lock, error) : error_memory(error);
+    status = take_apply_lock(context, &lock, error);
     for (size_t i = 0; status == KW_OK && i < kind_count; i++)
         if (kinds[i].automatic)
-            status = create_missing(context, &kinds[i], event, user, error);
+            status = create_missing(context, &kinds[i], true, event, user, error);
     run_lock_release(lock, false);
-    free(path);
+    for (size_t i = 0; status == KW_OK && i < kind_count; i++)
+        if (kinds[i].automatic && kinds[i].exported_apart)
+            status = remind(context, &kinds[i], event, user, error);
     kw_close(context);
     return status;
 }
@@ -234,13 +299,16 @@ static kw_status apply_made(struct made *made, const char *directory, const kw_o
     return status;
 }
 
-kw_status kw_initialise(const char *directory, const kw_open_options *options, kw_event_callback event, void *user,
+kw_status kw_initialise(const char *directory, const kw_open_options *given, kw_event_callback event, void *user,
                         kw_error *error)
 {
+    kw_open_options options;
     struct made made = {0};
     struct crypto *crypto = NULL;
     bool is_new = false;
-    kw_status status = crypto_open(&crypto, error);
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = crypto_open(&crypto, error);
     if (status == KW_OK)
         status = make_made(&made, directory, MADE_DIRECTORY, &is_new, error);
     if (status == KW_OK)
@@ -252,7 +320,7 @@ kw_status kw_initialise(const char *directory, const kw_open_options *options, k
     if (status == KW_OK)
         status = write_configuration(crypto, &made, directory, error);
     if (status == KW_OK)
-        status = apply_made(&made, directory, options, event, user, error);
+        status = apply_made(&made, directory, &options, event, user, error);
     made_clear(&made, status != KW_OK);
     crypto_close(crypto);
     return status;

@@ -1,6 +1,8 @@
 /* `config check`: the configuration without changing anything. */
 #include "context.h"
 
+#include "base/options.h"
+
 struct warnings {
     kw_event_callback event;
     void *user;
@@ -12,21 +14,38 @@ static void tell_warning(void *user, const char *sentence)
     event_tell(warnings->event, warnings->user, true, NULL, "%s", sentence);
 }
 
-kw_status kw_configuration_check(const kw_open_options *options, bool connect, kw_event_callback event, void *user,
+/* A store under a new id opens well, and is empty: the keys that are missed are the sign that its id is wrong. */
+static kw_status tell_misplaced(kw_context *context, const struct warnings *warnings, kw_error *error)
+{
+    kw_state *state = NULL;
+    kw_status status = kw_state_get(context, &state, error);
+    if (status != KW_OK)
+        return status;
+    for (size_t i = 0; i < state->misplaced_count; i++)
+        event_tell(warnings->event, warnings->user, true, NULL, "%s", state->misplaced[i]);
+    kw_state_free(state);
+    return KW_OK;
+}
+
+kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_event_callback event, void *user,
                                  kw_error *error)
 {
     struct warnings warnings = {event, user};
     struct settings *settings = NULL;
     kw_context *context = NULL;
-    kw_status status = configuration_read(options, tell_warning, &warnings, &settings, error);
+    kw_open_options options;
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = configuration_read(&options, tell_warning, &warnings, &settings, error);
     if (status == KW_OK)
         status = stores_check(settings, error);
     settings_free(settings);
     if (status != KW_OK || !connect)
         return status;
-    kw_open_options with_stores = options != NULL ? *options : (kw_open_options){.size = sizeof(with_stores)};
-    with_stores.open_stores = true;
-    status = kw_open(&with_stores, &context, error);
+    options.open_stores = true;
+    status = context_open(&options, false, &context, error); /* adds nothing */
+    if (status == KW_OK)
+        status = tell_misplaced(context, &warnings, error);
     kw_close(context);
     return status;
 }

@@ -3,6 +3,8 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
+#include "certificate/name.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
 
@@ -33,34 +35,64 @@ char *configuration_path(const kw_open_options *options)
 /* ---- Settings that the config floor cannot judge ------------------------------------------------- */
 
 /* `certificates:` has kinds and addresses as keys; what may be set depends on the kind. */
+static kw_status check_subject(const struct certificate_settings *wanted, const struct kind *kind, kw_error *why)
+{
+    X509_NAME *name = NULL;
+    if (kind->usage != USAGE_GENERAL)
+        return error_set(why, KW_REFUSED, "subject can be set for general certificates alone");
+    kw_status status = name_parse(wanted->subject, &name, why);
+    X509_NAME_free(name);
+    return status;
+}
+
+/* Of one kind, or of one entry. */
+static kw_status kind_of_settings(const struct certificate_settings *wanted, const struct kind **kind, kw_error *why)
+{
+    struct address address = {0};
+    for (size_t i = 0; i < kind_count; i++) {
+        if (strcmp(kinds[i].name, wanted->address) == 0) {
+            *kind = &kinds[i];
+            return KW_OK;
+        }
+    }
+    kw_status status = address_parse(wanted->address, &address, why);
+    if (status == KW_OK)
+        status = kind_of(&address, kind, why);
+    if (status == KW_OK && address.number != 0)
+        status = error_set(why, KW_INVALID_ARGUMENT, "settings are of an entry, not of one of its certificates");
+    return status;
+}
+
 static kw_status check_certificate_settings(const struct settings *settings, const struct certificate_settings *wanted,
                                             kw_error *error)
 {
-    struct address address = {0};
     const struct kind *kind = NULL;
+    struct place place = wanted->place;
     kw_error why = {0};
-    kw_status status = KW_OK;
-    for (size_t i = 0; i < kind_count; i++)
-        if (strcmp(kinds[i].name, wanted->address) == 0)
-            kind = &kinds[i];
-    if (kind == NULL) {
-        status = address_parse(wanted->address, &address, &why);
-        if (status == KW_OK)
-            status = kind_of(&address, &kind, &why);
-        if (status == KW_OK && address.number != 0)
-            status = error_set(&why, KW_INVALID_ARGUMENT, "settings are of an entry, not of one of its certificates");
-    }
-    if (status == KW_OK && wanted->key != NULL)
+    kw_status status = kind_of_settings(wanted, &kind, &why);
+    if (status == KW_OK && wanted->key != NULL) {
         status = kind_check_key(kind, wanted->key, &why);
-    if (status == KW_OK && wanted->common_name != NULL && !kind->common_name_configurable)
+        place = wanted->key_place;
+    }
+    if (status == KW_OK && wanted->common_name != NULL && !kind->common_name_configurable) {
         status = error_set(&why, KW_REFUSED, "common_name cannot be set for %s", kind->name);
-    if (status == KW_OK && wanted->subject != NULL && kind->usage != USAGE_GENERAL)
-        status = error_set(&why, KW_REFUSED, "subject can be set for general certificates alone");
-    if (status == KW_OK && (wanted->host_count > 0 || wanted->local_addresses >= 0) && !kind->has_san)
+        place = wanted->common_name_place;
+    }
+    if (status == KW_OK && wanted->subject != NULL) {
+        status = check_subject(wanted, kind, &why);
+        place = wanted->subject_place;
+    }
+    if (status == KW_OK && wanted->host_count > 0 && !kind->has_san) {
         status = error_set(&why, KW_REFUSED, "%s certificates name no hosts", kind->name);
+        place = wanted->hosts_place;
+    }
+    if (status == KW_OK && wanted->local_addresses >= 0 && !kind->has_san) {
+        status = error_set(&why, KW_REFUSED, "%s certificates name no hosts", kind->name);
+        place = wanted->place;
+    }
     if (status == KW_OK)
         return KW_OK;
-    status = settings_error(settings, wanted->place, error, "certificates: %s: %s", wanted->address, why.message);
+    status = settings_error(settings, place, error, "certificates: %s: %s", wanted->address, why.message);
     if (why.remedy[0] != '\0')
         error_remedy(error, "%s", why.remedy);
     return status;
@@ -192,7 +224,8 @@ static kw_status open_catalogue(kw_context *context, bool create, kw_error *erro
         status = error_set(error, KW_CONFIGURATION, "the catalogue key is too short: %zu bytes, and it must have %d",
                            key.length, CATALOGUE_KEY_MINIMUM);
         error_where(error, "%s", settings->path);
-    }
+    } else if (status != KW_OK)
+        error_where(error, "%s", settings->path);
     if (status == KW_OK)
         status = catalogue_open(context->crypto, settings->state, secret_view(&key), create, &context->log,
                                 &context->catalogue, error);
@@ -266,9 +299,15 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     return status;
 }
 
-kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error)
+kw_status kw_open(const kw_open_options *given, kw_context **context, kw_error *error)
 {
-    return context_open(options, false, context, error);
+    kw_open_options options;
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = context_open(&options, false, context, error);
+    if (status == KW_OK && !options.as_is)
+        context_add_missing(*context);
+    return status;
 }
 
 void kw_close(kw_context *context)

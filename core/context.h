@@ -13,7 +13,10 @@ bool configuration_is_named(const kw_open_options *options);
 KW_MUST_USE kw_status configuration_read(const kw_open_options *options, settings_warning warning, void *user,
                                          struct settings **settings, kw_error *error);
 
-/* kw_open with a choice: `create` makes the state directory and the catalogue where they are missing. */
+/* kw_open that adds no certificates, with a choice: `create` makes the state directory and the catalogue where they are missing. */
 KW_MUST_USE kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error);
+
+/* Adds what a start finds missing, as the kinds say: server-encryption. What fails is told to the log. */
+void context_add_missing(kw_context *context);
 
 #endif

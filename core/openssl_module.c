@@ -91,7 +91,7 @@ static kw_status module_open(struct module_provider *module, kw_error *error)
     kw_status status = KW_OK;
     pthread_mutex_lock(&module->mutex);
     if (module->context == NULL)
-        status = kw_open(NULL, &module->context, error);
+        status = context_open(NULL, false, &module->context, error); /* a program that uses a key adds no others */
     pthread_mutex_unlock(&module->mutex);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "certificate/password.h"
+#include "config/source.h"
 
 static kw_status read_new(kw_context *context, const char *store, const char *source, struct secret *secret,
                           kw_error *error)
@@ -21,6 +22,8 @@ static kw_status tell_where(const kw_context *context, const struct option_setti
 {
     struct buffer text = {0};
     buffer_format(&text, "%s:%u: options.%s", context->settings->path, setting->text_place.line, setting->name);
+    if (source_path(setting->text) != NULL)
+        buffer_format(&text, " (%s)", setting->text);
     kw_status status = buffer_take(&text, configured);
     buffer_free(&text);
     return status == KW_OK ? KW_OK : error_memory(error);

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/options.h"
 
 #include <stdlib.h>
 
@@ -61,14 +62,20 @@ out:
     return status;
 }
 
-kw_status kw_plugins(const kw_open_options *options, kw_plugin_list **list, kw_error *error)
+kw_status kw_plugins(const kw_open_options *given, kw_plugin_list **list, kw_error *error)
 {
     struct settings *settings = NULL;
-    char *path = configuration_path(options);
-    char *fallback = loader_default_directory();
-    kw_status status = path != NULL && fallback != NULL ? KW_OK : error_memory(error);
-    if (status == KW_OK && (configuration_is_named(options) || file_exists(path)))
-        status = configuration_read(options, NULL, NULL, &settings, error);
+    char *path = NULL, *fallback = NULL;
+    kw_open_options options;
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status != KW_OK)
+        return status;
+    path = configuration_path(&options);
+    fallback = loader_default_directory();
+    if (path == NULL || fallback == NULL)
+        status = error_memory(error);
+    if (status == KW_OK && (configuration_is_named(&options) || file_exists(path)))
+        status = configuration_read(&options, NULL, NULL, &settings, error);
     if (status == KW_OK) {
         const char *const *directories = (const char *const *)&fallback;
         size_t count = 1;

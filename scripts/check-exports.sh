@@ -34,7 +34,7 @@ if [[ $(excess "$work/libbroken.so" 'kw_.*' none) != $'exports leaked\nneeds lib
     exit 1
 fi
 
-check "$build/lib/libkeywright.so" 'kw_[a-z0-9_]+' 'libcrypto|libyaml-0|libltdl|libsqlite3|libjansson'
+check "$build/lib/libkeywright.so" 'kw_[a-z0-9_]+' 'libcrypto|libssl|libyaml-0|libltdl|libsqlite3|libjansson'
 # The runtime of the command's start is its own.
 check "$build/bin/keywright" '_IO_stdin_used|__data_start|data_start|__bss_start|_edata|_end|_start|main|stdout|stderr|stdin|environ|opt(ind|arg|err|opt)' \
     'libkeywright|libjansson|libsmartcols'

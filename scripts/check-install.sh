@@ -28,13 +28,19 @@ grep -q passphrase "$work/plugins"
 "$root/bin/keywright" init "$work/state" >/dev/null
 "$root/bin/keywright" -c "$work/state/keywright.yaml" list --json | jq --exit-status 'map(.certificate) | index("ssl-connection") != null' >/dev/null
 
-# pkg-config, with the place where it was put before its paths.
-export PKG_CONFIG_SYSROOT_DIR=$work/root PKG_CONFIG_PATH=$root/$libdir/pkgconfig
-[[ $(pkg-config --modversion keywright) == "$version" ]]
-[[ -d $work/root$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --variable=plugindir keywright) ]]
-read -ra flags <<<"$(pkg-config --cflags --libs keywright)"
-cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
-"$work/embed" "$work/by-pkg-config"
+# pkg-config: put below another root, and put under another prefix than the configured one.
+embed_by_pkg_config() {
+    local flags
+    export PKG_CONFIG_PATH=$1/pkgconfig
+    [[ $(pkg-config --modversion keywright) == "$version" ]]
+    [[ -d $(pkg-config --variable=plugindir keywright) ]]
+    read -ra flags <<<"$(pkg-config --cflags --libs keywright)"
+    cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
+    LD_LIBRARY_PATH=$1 "$work/embed" "$2"
+}
+embed_by_pkg_config "$root/$libdir" "$work/by-pkg-config"
+cmake --install "$build" --prefix "$work/elsewhere" >/dev/null
+embed_by_pkg_config "$work/elsewhere/$libdir" "$work/by-pkg-config-elsewhere"
 
 cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$root"
 cmake --build "$work/cmake"

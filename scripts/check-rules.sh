@@ -135,7 +135,8 @@ rule_libraries() {
             place["yaml.h"] = "^core/config/yaml\\.c$"
             place["ltdl.h"] = "^core/store/loader\\.c$"
             place["sqlite3.h"] = "^core/catalogue/"
-            place["jansson.h"] = "^(core/config/|cli/)"
+            place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
+            place["openssl/ssl.h"] = "^core/tls/"
             place["libsmartcols.h"] = "^cli/"
             place["libsmartcols/libsmartcols.h"] = "^cli/"
         }

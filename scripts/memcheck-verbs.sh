@@ -55,6 +55,13 @@ expect 0 decrypt password-reset/sales/web -i cipher -o plain.again
 expect 0 export --database sales -o sales.pfx --password-from file:password
 printf 'another password' >wrong
 expect 7 import sales.pfx --password-from file:wrong
+printf 'a%.0s' {1..32} >state/machine-id
+printf 'licence: {machine_id_file: machine-id}\n' >>state/keywright.yaml
+expect 0 licence request -o request.json
+expect 3 licence verify request.json
+expect 0 trust export --format p7b -o server.p7b
+expect 2 trust check localhost
+expect 6 trust check localhost:1
 expect 0 retire password-reset/sales/web
 expect 5 delete password-reset/sales/web
 expect 0 delete password-reset/sales/web --yes

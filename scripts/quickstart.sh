@@ -6,8 +6,8 @@
 set -euo pipefail
 
 usage() {
-    echo "usage: scripts/quickstart.sh [DIRECTORY]" >&2
-    exit 2
+    echo "usage: scripts/quickstart.sh [DIRECTORY]    builds Keywright and shows it at work in a new directory" >&2
+    exit "$1"
 }
 
 fail() {
@@ -15,8 +15,9 @@ fail() {
     exit 1
 }
 
-[[ $# -le 1 ]] || usage
-[[ ${1:-} != -* ]] || usage
+[[ ${1:-} != --help && ${1:-} != -h ]] || usage 0 2>&1
+[[ $# -le 1 ]] || usage 2
+[[ ${1:-} != -* ]] || usage 2
 source_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 strong='' faint='' good='' plain=''
@@ -45,6 +46,7 @@ build() {
     cmake --preset release -DBUILD_TESTING=OFF
     cmake --build --preset release
 }
+echo "installing what is missing of the Debian packages that building needs (a minute or two on a bare system)"
 "$source_directory/scripts/install-packages.sh" build
 echo "building into $source_directory/build/release (log: $log)"
 if ! build >"$log" 2>&1; then
@@ -79,9 +81,14 @@ shown() {
         space=' '
     done
 }
+# The same for a line that needs a shell.
+line() {
+    printf '  %s$ %s%s\n' "$faint" "$1" "$plain"
+    eval "$1"
+}
 proves() { printf '  %s=> %s%s\n' "$good" "$1" "$plain"; }
 same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
-on() { export KEYWRIGHT_CONFIG=$directory/$1/keywright.yaml; }
+on() { line "export KEYWRIGHT_CONFIG=$(shown "$directory/$1/keywright.yaml")"; }
 
 step "A server: init writes its configuration and creates what every server has"
 run keywright init server
@@ -97,12 +104,11 @@ run keywright list
 proves "Each has its own key, which never leaves the store unencrypted."
 
 step "A client gets the certificate of the database, and nothing else"
-mkdir client
-printf '  %s$ keywright show database/sales --pem > client/sales.pem%s\n' "$faint" "$plain"
-keywright show database/sales --pem >client/sales.pem
+run mkdir client
+line "keywright show database/sales --pem > client/sales.pem"
 run openssl x509 -in client/sales.pem -noout -subject -enddate
-openssl x509 -in client/sales.pem -noout -pubkey >client/sales.pub
-printf 'correct horse battery staple' >client/password.txt
+line "openssl x509 -in client/sales.pem -noout -pubkey > client/sales.pub"
+line "printf 'correct horse battery staple' > client/password.txt"
 proves "It is an ordinary X.509 certificate; the client needs no Keywright."
 
 step "The client encrypts a password with openssl (CMS, its default: PKCS#1 v1.5); the server decrypts"
@@ -126,17 +132,17 @@ same client/password.txt decrypted.txt
 proves "The same password came out, also without CMS around it."
 
 step "The server signs; openssl verifies"
-printf 'an order of 100 pieces\n' >order.txt
+line "echo 'an order of 100 pieces' > order.txt"
 run keywright sign database/sales -i order.txt -o order.sig
 run openssl dgst -sha256 -sigopt rsa_padding_mode:pss -verify client/sales.pub -signature order.sig order.txt
-printf 'an order of 999 pieces\n' >forged.txt
-if keywright verify database/sales -i forged.txt -s order.sig 2>/dev/null; then
+line "echo 'an order of 999 pieces' > forged.txt"
+if run keywright verify database/sales -i forged.txt -s order.sig; then
     fail "a changed order passed as signed"
 fi
 proves "The signature is right for openssl, and wrong for a changed order."
 
 step "Everything of the database goes into one encrypted file"
-(umask 077 && openssl rand -base64 24 >export-password)
+line "(umask 077; openssl rand -base64 24 > export-password)"
 run keywright export --database sales -o sales.pfx --password-from file:export-password
 run openssl pkcs12 -in sales.pfx -passin file:export-password -noout -info
 proves "It is a .pfx (PKCS#12) that other programs open too, with the password alone."

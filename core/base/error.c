@@ -135,6 +135,15 @@ void error_where(kw_error *error, const char *format, ...)
     va_end(arguments);
 }
 
+void error_place(kw_error *error, const char *where, unsigned line, unsigned column)
+{
+    if (error == NULL || error->where[0] != '\0')
+        return;
+    error_where(error, "%s", where);
+    error->line = line;
+    error->column = column;
+}
+
 void error_remedy(kw_error *error, const char *format, ...)
 {
     if (error == NULL)
@@ -160,4 +169,13 @@ void error_prefix(kw_error *error, const char *format, ...)
 kw_status error_memory(kw_error *error)
 {
     return error_set(error, KW_OUT_OF_MEMORY, "memory ran out");
+}
+
+kw_status error_tolerate(kw_status status, kw_status tolerated, kw_error *error)
+{
+    if (status != tolerated)
+        return status;
+    if (error != NULL)
+        *error = (kw_error){0};
+    return KW_OK;
 }

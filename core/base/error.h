@@ -21,9 +21,12 @@ kw_status error_at(kw_error *error, kw_status status, const char *where, unsigne
                    const char *format, ...) KW_PRINTF(6, 7);
 /* Adds to an error that is set: where it happened, if that is not said yet; what to do about it. */
 void error_where(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);
+void error_place(kw_error *error, const char *where, unsigned line, unsigned column);
 void error_remedy(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);
 /* Puts "PREFIX: " before the message. */
 void error_prefix(kw_error *error, const char *format, ...) KW_PRINTF(2, 3);
+/* A failure that is no error here: KW_OK, and `error` empty again, when `status` is `tolerated`; else `status`. */
+KW_MUST_USE kw_status error_tolerate(kw_status status, kw_status tolerated, kw_error *error);
 /* Memory ran out. */
 kw_status error_memory(kw_error *error);
 

@@ -323,25 +323,27 @@ static int rename_new(const char *temporary, const char *path)
     return 0;
 }
 
+kw_status file_publish(const char *unnamed, const char *path, kw_error *error)
+{
+    const int number = rename_new(unnamed, path);
+    if (number == EEXIST)
+        return error_set(error, KW_EXISTS, "there is a file %s already", path);
+    return number != 0 ? path_error(error, number, "create", path) : sync_directory(path, error);
+}
+
 kw_status file_create(const char *path, kw_input content, unsigned mode, kw_error *error)
 {
     char *temporary = NULL;
     kw_status status = KW_OK;
-    int number;
     struct stat facts;
     if (lstat(path, &facts) == 0)
         return error_set(error, KW_EXISTS, "there is a file %s already", path);
     status = write_beside(path, content, mode, &temporary, error);
     if (status != KW_OK)
         goto out;
-    number = rename_new(temporary, path);
-    if (number != 0) {
-        unlink(temporary);
-        status = number == EEXIST ? error_set(error, KW_EXISTS, "there is a file %s already", path)
-                                  : path_error(error, number, "create", path);
-        goto out;
-    }
-    status = sync_directory(path, error);
+    status = file_publish(temporary, path, error);
+    if (status != KW_OK)
+        unlink(temporary); /* which is not there when it has its name already */
 out:
     free(temporary);
     return status;

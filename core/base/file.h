@@ -21,6 +21,8 @@ KW_MUST_USE kw_status file_read_descriptor(int descriptor, size_t limit, struct 
 KW_MUST_USE kw_status file_replace(const char *path, kw_input content, unsigned mode, kw_error *error);
 /* A new file; KW_EXISTS when there is one. Synced. */
 KW_MUST_USE kw_status file_create(const char *path, kw_input content, unsigned mode, kw_error *error);
+/* Gives a file that is complete and synced its name, durably, where nobody has it: KW_EXISTS. Both on one file system. */
+KW_MUST_USE kw_status file_publish(const char *unnamed, const char *path, kw_error *error);
 
 /* Makes a directory; one that exists is fine. */
 KW_MUST_USE kw_status file_make_directory(const char *path, unsigned mode, kw_error *error);

@@ -30,7 +30,7 @@ struct region {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct region *regions;
-static atomic_bool unlocked;
+static atomic_bool unlocked, unlocked_told;
 
 /* ---- What the system is asked for ---- */
 
@@ -240,14 +240,16 @@ kw_input secret_view(const struct secret *secret)
     return (kw_input){secret->data, secret->length};
 }
 
-bool secret_unlocked(void)
+bool secret_tell_unlocked(void)
 {
-    return atomic_load(&unlocked);
+    return atomic_load_explicit(&unlocked, memory_order_relaxed) && !atomic_exchange(&unlocked_told, true);
 }
 
 void secret_forked(void)
 {
     pthread_mutex_lock(&mutex);
+    atomic_store(&unlocked, false);
+    atomic_store(&unlocked_told, false);
     for (const struct region *region = regions; region != NULL; region = region->next)
         region_lock(region);
     pthread_mutex_unlock(&mutex);

@@ -1,6 +1,6 @@
 /*
  * Memory for secrets: the one owner of PINs, passphrases, private keys and plaintexts in the core. Zeroed, locked where the
- * system allows it (a first failure is logged once), left out of core dumps, wiped when freed. Never reallocated.
+ * system allows it (what cannot be locked is told once, by secret_tell_unlocked), left out of core dumps, wiped when freed. Never reallocated.
  */
 #ifndef KEYWRIGHT_BASE_SECRET_H
 #define KEYWRIGHT_BASE_SECRET_H
@@ -23,8 +23,8 @@ KW_MUST_USE kw_status secret_copy(struct secret *secret, kw_input from, kw_error
 /* Frees and empties; also one that is empty. */
 void secret_clear(struct secret *secret);
 kw_input secret_view(const struct secret *secret);
-/* Whether some secret of this process could not be locked into memory. */
-bool secret_unlocked(void);
+/* Whether some secret of this process could not be locked into memory. True once in each process: for a warning. */
+bool secret_tell_unlocked(void);
 /* In the child of a fork: locks again, since memory locks do not survive it. */
 void secret_forked(void);
 /* Overwrites; the compiler cannot leave it out. */

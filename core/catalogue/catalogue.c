@@ -60,7 +60,9 @@ kw_status catalogue_open(struct crypto *crypto, const char *state_directory, kw_
         goto out;
     status = catalogue_connect(made, &made->writer, error);
     if (status == KW_NOT_FOUND && create) {
-        status = catalogue_make(made, state_directory, error);
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        if (status == KW_OK)
+            status = catalogue_make(made, state_directory, error);
         if (status == KW_OK)
             status = catalogue_connect(made, &made->writer, error);
     }
@@ -314,9 +316,7 @@ static kw_status row_error(struct sqlite *sqlite, const struct row *row, const c
     row_describe(sqlite, row, name);
     error_set(error, KW_CORRUPT, "it %s", what);
     error_where(error, "%s", name);
-    error_remedy(
-        error,
-        "restore the catalogue from a backup, or remove it and create or import it again; nothing else is affected");
+    error_remedy(error, "%s", row->table->remedy);
     return KW_CORRUPT;
 }
 

@@ -95,6 +95,8 @@ KW_MUST_USE kw_status catalogue_entry_insert(struct catalogue *catalogue, struct
 KW_MUST_USE kw_status catalogue_entry_update(struct catalogue *catalogue, struct entry_row *row, kw_error *error);
 /* Deletions: KW_NOT_FOUND. They do not verify the row, since this is how one that does not is removed. */
 KW_MUST_USE kw_status catalogue_entry_delete(struct catalogue *catalogue, const struct id *id, kw_error *error);
+/* Likewise the entry with this address, and all certificates that say they are its. */
+KW_MUST_USE kw_status catalogue_entry_drop(struct catalogue *catalogue, const char *address, kw_error *error);
 KW_MUST_USE kw_status catalogue_entry_get(struct catalogue *catalogue, const char *address, struct entry_row *row,
                                           kw_error *error); /* KW_NOT_FOUND */
 

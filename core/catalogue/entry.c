@@ -186,6 +186,22 @@ kw_status catalogue_entry_delete(struct catalogue *catalogue, const struct id *i
     return catalogue_row_delete(catalogue, STATEMENT_ENTRY_DELETE, "entry", id, error);
 }
 
+kw_status catalogue_entry_drop(struct catalogue *catalogue, const char *address, kw_error *error)
+{
+    struct sqlite *sqlite;
+    int64_t changed = 0;
+    const struct value key = value_text(address);
+    kw_status status = catalogue_enter(catalogue, ACCESS_WRITE, &sqlite, error);
+    if (status != KW_OK)
+        return status;
+    status = sqlite_run(sqlite, STATEMENT_ENTRY_DROP_CERTIFICATES, &key, 1, NULL, error);
+    if (status == KW_OK)
+        status = sqlite_run(sqlite, STATEMENT_ENTRY_DROP, &key, 1, &changed, error);
+    if (status == KW_OK && changed == 0)
+        status = error_set(error, KW_NOT_FOUND, "there is no entry %s", address);
+    return catalogue_leave(catalogue, ACCESS_WRITE, status, error);
+}
+
 kw_status catalogue_entry_get(struct catalogue *catalogue, const char *address, struct entry_row *entry,
                               kw_error *error)
 {

@@ -159,8 +159,11 @@ kw_status catalogue_connect(struct catalogue *catalogue, struct sqlite **sqlite,
     if (status != KW_OK)
         goto out;
     status = sqlite_version(opened, CATALOGUE_SCHEMA_VERSION, &version, error);
-    if (status == KW_OK && version == 0)
-        status = none_yet(catalogue, error);
+    if (status == KW_OK && version == 0) {
+        status = error_set(error, KW_CORRUPT, "the catalogue is empty: somebody has cut it off");
+        error_where(error, "%s", catalogue->path);
+        error_remedy(error, "restore it from a backup; where there was nothing in it yet, remove the file");
+    }
     if (status == KW_OK)
         status = sqlite_use_wal(opened, error);
     if (status == KW_OK)
@@ -179,14 +182,7 @@ out:
 
 static kw_status define(struct catalogue *catalogue, struct sqlite *sqlite, kw_error *error)
 {
-    unsigned version = 0;
-    kw_status status = sqlite_version(sqlite, CATALOGUE_SCHEMA_VERSION, &version, error);
-    if (status != KW_OK || version != 0)
-        return status;
-    status = sqlite_use_wal(sqlite, error);
-    if (status != KW_OK)
-        return status;
-    status = sqlite_begin(sqlite, true, error);
+    kw_status status = sqlite_begin(sqlite, true, error);
     if (status != KW_OK)
         return status;
     status = sqlite_define(sqlite, CATALOGUE_SCHEMA_VERSION, error);
@@ -209,24 +205,32 @@ static void remove_files(const char *path)
     }
 }
 
-/* Holding the lock: the file, and in it the tables, unless somebody was faster. What fails leaves no file behind. */
+/*
+ * Holding the lock: the file with its tables, unless somebody was faster. It gets its name when it is whole, so that an empty one is never
+ * taken for one that is not made yet. What fails leaves no file behind.
+ */
 static kw_status make_file(struct catalogue *catalogue, kw_error *error)
 {
-    bool made = false;
     struct sqlite *sqlite = NULL;
+    char *unnamed = NULL;
     kw_status status = KW_OK;
-    if (!file_exists(catalogue->path)) {
-        status = file_create(catalogue->path, (kw_input){0}, 0600, error);
-        if (status != KW_OK)
-            return status;
-        made = true;
-    }
-    status = sqlite_open(catalogue->path, &sqlite, error);
+    if (file_exists(catalogue->path))
+        return KW_OK;
+    unnamed = text_format("%s.new", catalogue->path);
+    if (unnamed == NULL)
+        return error_memory(error);
+    remove_files(unnamed); /* of a process that died here */
+    status = file_create(unnamed, (kw_input){0}, 0600, error);
+    if (status == KW_OK)
+        status = sqlite_open(unnamed, &sqlite, error);
     if (status == KW_OK)
         status = define(catalogue, sqlite, error);
     sqlite_close(sqlite, true);
-    if (status != KW_OK && made)
-        remove_files(catalogue->path);
+    if (status == KW_OK)
+        status = file_publish(unnamed, catalogue->path, error);
+    if (status != KW_OK)
+        remove_files(unnamed);
+    free(unnamed);
     return status;
 }
 

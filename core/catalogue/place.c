@@ -85,7 +85,7 @@ kw_status place_check_file(const char *path, kw_error *error)
     struct stat facts;
     kw_status status = examine(path, kind, &facts, error);
     if (status != KW_OK)
-        return status == KW_NOT_FOUND ? KW_OK : status;
+        return error_tolerate(status, KW_NOT_FOUND, error);
     if (!S_ISREG(facts.st_mode)) {
         error_set(error, KW_CONFIGURATION, "%s is not a regular file", path);
         error_where(error, "%s", path);

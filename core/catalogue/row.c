@@ -4,11 +4,19 @@
 
 #include "base/buffer.h"
 
-const struct table table_entry = {"entry", 6};
-const struct table table_certificate = {"certificate", 9};
-const struct table table_record = {"record", 3};
-const struct table table_store = {"store", 3};
-const struct table table_journal = {"journal", 8};
+#define DROP                                                                                                           \
+    "restore the catalogue from a backup; or drop it (`keywright delete CERT --force`: its key stays in its store), "  \
+    "and import or create it anew. Other certificates are not affected"
+
+const struct table table_entry = {"entry", 6, DROP};
+const struct table table_certificate = {"certificate", 9, DROP};
+const struct table table_record = {
+    "record", 3, "restore the catalogue from a backup: what the store keeps in this record cannot be used without it"};
+const struct table table_store = {
+    "store", 3, "restore the catalogue from a backup: the store cannot be opened, and none of its keys used"};
+const struct table table_journal = {
+    "journal", 8,
+    "restore the catalogue from a backup; what the interrupted operation left in its store stays there meanwhile"};
 
 struct value value_text(const char *text)
 {

@@ -21,7 +21,8 @@ struct value value_integer(int64_t integer);
 
 struct table {
     const char *name;
-    size_t columns; /* without generation and mac, which follow them */
+    size_t columns;     /* without generation and mac, which follow them */
+    const char *remedy; /* for a row that does not verify: what to do, and what goes on without it */
 };
 
 extern const struct table table_entry, table_certificate, table_record, table_store, table_journal;

@@ -84,6 +84,9 @@ const char *const schema_statements[STATEMENT_COUNT] = {
         "UPDATE entry SET address = ?2, state = ?3, databases = ?4, certificate = ?5, created = ?6, "
         "generation = ?7, mac = ?8 WHERE id = ?1",
     [STATEMENT_ENTRY_DELETE] = "DELETE FROM entry WHERE id = ?",
+    [STATEMENT_ENTRY_DROP] = "DELETE FROM entry WHERE address = ?",
+    [STATEMENT_ENTRY_DROP_CERTIFICATES] =
+        "DELETE FROM certificate WHERE entry IN (SELECT id FROM entry WHERE address = ?)",
     [STATEMENT_ENTRY_BY_ID] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = ?",
     [STATEMENT_ENTRY_BY_ADDRESS] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE address = ?",
     [STATEMENT_ENTRY_ALL] = "SELECT " ENTRY_COLUMNS " FROM entry ORDER BY address",

@@ -2,6 +2,7 @@
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
+#include "base/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,12 +138,9 @@ static kw_status extend_existing(kw_context *context, const struct creation *cre
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
         return status;
-    *in_use = false;
     status = catalogue_entry_get(context->catalogue, creation->address.text, &entry, error);
-    if (status == KW_NOT_FOUND)
-        status = KW_OK;
-    else if (status == KW_OK)
-        *in_use = entry.state == ENTRY_IN_USE;
+    *in_use = status == KW_OK && entry.state == ENTRY_IN_USE;
+    status = error_tolerate(status, KW_NOT_FOUND, error);
     if (status == KW_OK && *in_use && creation->kind->serves_databases)
         status = entry_add_databases(&entry, creation->databases, creation->database_count, added, error);
     if (status == KW_OK && *added > 0)
@@ -164,8 +162,7 @@ static kw_status make_certificate(kw_context *context, const struct creation *cr
     if (status == KW_OK) {
         status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
                                        (kw_input){der->data, der->length}, error);
-        if (status == KW_UNSUPPORTED)
-            status = KW_OK;
+        status = error_tolerate(status, KW_UNSUPPORTED, error);
     }
     kw_key_free(key);
     return status;
@@ -231,13 +228,17 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
     return status;
 }
 
-kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *wanted, kw_event_callback event,
+kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
                                 void *user, kw_error *error)
 {
+    kw_certificate_template template;
+    const kw_certificate_template *const wanted = &template;
     struct creation creation = {0};
     bool in_use = false;
     size_t added = 0;
-    kw_status status = creation_prepare(context, wanted, &creation, error);
+    kw_status status = options_take(&template, sizeof(template), given, error);
+    if (status == KW_OK)
+        status = creation_prepare(context, wanted, &creation, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
         status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
         error_where(error, "%s", context->settings->path);

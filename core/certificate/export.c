@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
 
@@ -172,7 +173,7 @@ static kw_status fill_item(kw_context *context, const struct found *found, struc
         goto out;
     status = key_export(key, &item->pkcs8, error);
     if (status == KW_REFUSED || status == KW_UNSUPPORTED) {
-        status = KW_OK;
+        status = error_tolerate(status, status, error);
         item->reference.store_id = text_copy(found->certificate.store_id);
         memcpy(item->reference.locator, found->certificate.locator, found->certificate.locator_length);
         item->reference.locator_length = found->certificate.locator_length;
@@ -303,13 +304,36 @@ static kw_status read_password(kw_context *context, const kw_export_options *opt
     return KW_OK;
 }
 
-kw_status kw_export(kw_context *context, const kw_export_options *options, kw_event_callback event, void *user,
+/*
+ * A certificate that was asked for by name and has a file of its own was exported separately. One file of everything is no such thing: it
+ * lies where the server's other keys lie.
+ */
+static void note_separate(kw_context *context, const kw_export_options *options, const struct selection *selection,
+                          kw_event_callback event, void *user)
+{
+    const bool separate = options->separate || (context->settings->export_one_file_each && !options->together);
+    kw_error why = {0};
+    if (options->address_count == 0 || (selection->count > 1 && (!separate || options->content != NULL)))
+        return;
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct found *found = &selection->found[i];
+        if (reminder_done(context, found->kind, &found->certificate.id, &why) != KW_OK)
+            event_tell(event, user, true, found->address.text, "that it was exported could not be noted: %s",
+                       why.message);
+    }
+}
+
+kw_status kw_export(kw_context *context, const kw_export_options *given, kw_event_callback event, void *user,
                     kw_error *error)
 {
+    kw_export_options known;
+    const kw_export_options *const options = &known;
     struct selection selection = {0};
     struct pfx_item *items = NULL;
     struct secret password = {0};
-    kw_status status = KW_OK;
+    kw_status status = options_take(&known, sizeof(known), given, error);
+    if (status != KW_OK)
+        return status;
     if (options->content != NULL && options->separate)
         return error_set(error, KW_INVALID_ARGUMENT, "one file each cannot go to one place");
     if (options->content == NULL && options->path == NULL && context->settings->export_directory == NULL) {
@@ -333,6 +357,8 @@ kw_status kw_export(kw_context *context, const kw_export_options *options, kw_ev
         status = pfx_write(context->crypto, items, selection.count, secret_view(&password), options->content, error);
     else if (status == KW_OK)
         status = write_files(context, options, items, selection.count, secret_view(&password), event, user, error);
+    if (status == KW_OK)
+        note_separate(context, options, &selection, event, user);
 out:
     for (size_t i = 0; items != NULL && i < selection.count; i++)
         pfx_item_clear(&items[i]);

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/options.h"
 #include "certificate/password.h"
 
 #include <stdio.h>
@@ -289,11 +290,14 @@ static void tell_all(const struct importing *importing)
     }
 }
 
-kw_status kw_import(kw_context *context, const kw_import_options *options, kw_event_callback event, void *user,
+kw_status kw_import(kw_context *context, const kw_import_options *given, kw_event_callback event, void *user,
                     kw_error *error)
 {
-    struct importing importing = {.context = context, .options = options, .event = event, .user = user};
-    kw_status status = read_items(&importing, error);
+    kw_import_options options;
+    struct importing importing = {.context = context, .options = &options, .event = event, .user = user};
+    kw_status status = options_take(&options, sizeof(options), given, error);
+    if (status == KW_OK)
+        status = read_items(&importing, error);
     if (status == KW_OK)
         status = drop_bare_certificates(&importing, error);
     if (status != KW_OK)

@@ -117,7 +117,7 @@ static kw_status find_certificate(kw_context *context, const struct entry_row *e
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
     *here = *current = false;
     if (status == KW_NOT_FOUND)
-        return KW_OK;
+        return error_tolerate(status, KW_NOT_FOUND, error);
     last = row.number;
     for (unsigned number = last; status == KW_OK && number > 0 && !*here; number--) {
         certificate_row_clear(&row);
@@ -126,8 +126,7 @@ static kw_status find_certificate(kw_context *context, const struct entry_row *e
             status = certificate_matches(context, &row, certificate, here, error);
         if (status == KW_OK && *here)
             *current = id_equal(&entry->certificate, &row.id);
-        else if (status == KW_NOT_FOUND)
-            status = KW_OK;
+        status = error_tolerate(status, KW_NOT_FOUND, error);
     }
     certificate_row_clear(&row);
     return status;
@@ -140,7 +139,7 @@ static kw_status check_against_catalogue(struct importing *importing, struct arr
     kw_status status = catalogue_entry_get(importing->context->catalogue, arrival->address.text, &entry, error);
     arrival->exists = status == KW_OK;
     if (status == KW_NOT_FOUND)
-        return KW_OK;
+        return error_tolerate(status, KW_NOT_FOUND, error);
     if (status == KW_OK)
         status =
             find_certificate(importing->context, &entry, item->certificate, &arrival->here, &arrival->current, error);

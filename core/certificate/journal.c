@@ -133,10 +133,8 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
         status = output_copy(&locator, (kw_input){row->locator, row->locator_length});
     else
         status = store_key_find(store, &row->key_id, &locator, error);
-    if (status == KW_NOT_FOUND)
-        return KW_OK;
     if (status != KW_OK)
-        return status;
+        return error_tolerate(status, KW_NOT_FOUND, error);
     const kw_input found = {bytes, locator.length};
     status = catalogue_key_in_use(context->catalogue, store_id(store), found, &in_use, error);
     if (status != KW_OK || in_use)
@@ -181,7 +179,9 @@ kw_status key_departure_finish(kw_context *context, struct key_arrival *departur
     const struct journal_row *row = &departure->journal;
     const kw_input locator = {row->locator, row->locator_length};
     kw_status status = store_certificate_delete(departure->store, locator, error);
-    if (status == KW_OK || status == KW_NOT_FOUND || status == KW_UNSUPPORTED)
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    status = error_tolerate(status, KW_UNSUPPORTED, error);
+    if (status == KW_OK)
         status = remove_orphan(context, departure->store, row, error);
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, error);

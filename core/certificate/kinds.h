@@ -23,6 +23,8 @@ struct kind {
     bool expiry_checked;   /* (S14) */
     bool exported;         /* in exports and backups (S21) */
     bool automatic;        /* apply creates it */
+    bool at_open;          /* so does a kw_open that finds none (S12) */
+    bool exported_apart;   /* the user is asked to export it separately (S12) */
     bool has_san;
     const char *default_key;
     const char *const *keys; /* allowed, ends with NULL */

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ static kw_status describe(kw_context *context, const struct entry_row *entry, co
         .key_id = id_in(arena, &row->key_id),
         .certificate_id = id_in(arena, &entry->id),
         .locator = printable_locator(arena, row),
+        .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
     return describe_chain(context, row, arena, info, error);
 }
@@ -317,18 +319,18 @@ static int compare(const void *left_pointer, const void *right_pointer)
     return order;
 }
 
-kw_status kw_certificates(kw_context *context, const kw_certificate_filter *filter, kw_certificate_list **list,
+kw_status kw_certificates(kw_context *context, const kw_certificate_filter *given, kw_certificate_list **list,
                           kw_error *error)
 {
-    static const kw_certificate_filter everything_required = {.size = sizeof(everything_required)};
+    kw_certificate_filter filter;
     struct catalogue_snapshot snapshot = {0};
     struct listing *listing = calloc(1, sizeof(*listing));
-    struct gathering gathering = {
-        .context = context, .listing = listing, .filter = filter != NULL ? filter : &everything_required};
+    struct gathering gathering = {.context = context, .listing = listing, .filter = &filter};
     kw_status status = KW_OK;
     if (listing == NULL)
         return error_memory(error);
-    if (gathering.filter->address != NULL) {
+    status = options_take(&filter, sizeof(filter), given, error);
+    if (status == KW_OK && gathering.filter->address != NULL) {
         struct found found = {0};
         status = manager_find(context, gathering.filter->address, &found, error);
         gathering.address = found.address;

@@ -225,10 +225,9 @@ static kw_status next_number(kw_context *context, const struct entry_row *entry,
 {
     struct certificate_row row = {0};
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
-    if (status == KW_OK || status == KW_NOT_FOUND) {
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    if (status == KW_OK)
         *number = row.number + 1;
-        status = KW_OK;
-    }
     certificate_row_clear(&row);
     return status;
 }
@@ -248,7 +247,8 @@ static kw_status prepare_entry(kw_context *context, const struct placement *plac
         }
         return status;
     }
-    if (status != KW_NOT_FOUND)
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    if (status != KW_OK)
         return status;
     if (placement->former) {
         status = error_set(error, KW_NOT_FOUND, "there is no %s that a former certificate could belong to",

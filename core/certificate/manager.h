@@ -116,6 +116,19 @@ struct placement {
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);
 
+/*
+ * Whether the user has yet to be asked to export the certificate separately: its kind wants that, it is the current one of an entry in use, and
+ * no export of it alone was noted. REMINDER_SENTENCE with the address says so.
+ */
+bool reminder_is_due(kw_context *context, const struct kind *kind, const struct entry_row *entry,
+                     const struct id *certificate);
+/* Notes that the certificate was exported separately; nothing where its kind does not want that. */
+KW_MUST_USE kw_status reminder_done(kw_context *context, const struct kind *kind, const struct id *certificate,
+                                    kw_error *error);
+#define REMINDER_SENTENCE                                                                                              \
+    "export it separately and keep the file apart from this server, which has not been done yet: "                     \
+    "`keywright export %s -o FILE`"
+
 void event_tell(kw_event_callback event, void *user, bool warning, const char *certificate, const char *format, ...)
     KW_PRINTF(5, 6);
 

@@ -2,6 +2,8 @@
 
 #include "config/source.h"
 
+#include <string.h>
+
 static void log_warning(void *user, const char *sentence)
 {
     const struct log *log = user;
@@ -13,11 +15,17 @@ kw_status password_read(kw_context *context, const char *source, const char *wha
 {
     const struct source_reader reader = {.prompt = context->prompt,
                                          .user = context->prompt_user,
-                                         .allow_inline = context->settings->allow_inline_secrets,
                                          .allow_empty = !confirm,
                                          .warning = log_warning,
                                          .warning_user = &context->log};
-    kw_status status = source_check(source, reader.allow_inline, error);
+    kw_status status = KW_OK;
+    if (strncmp(source, "inline:", 7) == 0) {
+        status = error_set(error, KW_INVALID_ARGUMENT,
+                           "%s: a secret is not taken from an argument (inline:), which other users can read", what);
+        error_remedy(error, "put it into a file of mode 0600 and give file:PATH; or env:NAME, or prompt");
+        return status;
+    }
+    status = source_check(source, false, error);
     if (status == KW_CONFIGURATION) {
         /* Nothing is wrong with the configuration: the caller's argument is no source. */
         status = KW_INVALID_ARGUMENT;

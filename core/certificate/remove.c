@@ -99,38 +99,63 @@ out:
 }
 
 /* A database that others still hang on is not taken from under them. */
-static kw_status check_nothing_depends(const struct catalogue_snapshot *snapshot, const struct found *found,
-                                       kw_error *error)
+static kw_status check_nothing_depends(const struct catalogue_snapshot *snapshot, const struct kind *kind,
+                                       const struct address *address, kw_error *error)
 {
-    if (strcmp(found->kind->name, "database") != 0 || found->entry.state != ENTRY_IN_USE)
+    if (strcmp(kind->name, "database") != 0)
         return KW_OK;
     for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
-        if (entry->state != ENTRY_IN_USE || !is_own_of(snapshot, entry, found->address.parts[1]))
+        if (entry->state != ENTRY_IN_USE || strcmp(entry->address, address->text) == 0 ||
+            !is_own_of(snapshot, entry, address->parts[1]))
             continue;
         kw_status status =
-            error_set(error, KW_REFUSED, "%s depends on %s and is in use", entry->address, found->address.text);
-        error_remedy(error, "run `keywright retire %s` first: it retires both", found->address.text);
+            error_set(error, KW_REFUSED, "%s depends on %s and is in use", entry->address, address->text);
+        error_remedy(error, "`keywright retire %s` retires both; or retire %s first", address->text, entry->address);
         return status;
     }
     return KW_OK;
+}
+
+/* Which one would go must be said where there are several: after the current one, the next would be the one before it. */
+static kw_status check_is_meant(kw_context *context, const struct found *found, kw_error *error)
+{
+    struct certificate_row other = {0};
+    kw_status status = KW_NOT_FOUND;
+    if (found->address.number != 0)
+        return KW_OK;
+    for (unsigned number = found->certificate.number; status == KW_NOT_FOUND && number-- > 1;)
+        status = catalogue_certificate_get_number(context->catalogue, &found->entry.id, number, &other, NULL);
+    if (status == KW_NOT_FOUND) { /* the current one need not be the last that was made */
+        status = catalogue_certificate_get_last(context->catalogue, &found->entry.id, &other, error);
+        if (status != KW_OK || other.number == found->certificate.number) {
+            certificate_row_clear(&other);
+            return status;
+        }
+    }
+    certificate_row_clear(&other);
+    status = error_set(error, KW_REFUSED, "%s has more than one certificate", found->address.text);
+    error_remedy(error, "say which by its number: %s@%u is the current one, and `keywright list --all` shows them",
+                 found->address.text, found->certificate.number);
+    return status;
 }
 
 static kw_status check_may_delete(kw_context *context, const struct found *found, bool force, kw_error *error)
 {
     struct catalogue_snapshot snapshot = {0};
     const bool current = id_equal(&found->entry.certificate, &found->certificate.id);
-    if (!current || found->entry.state != ENTRY_IN_USE)
-        return KW_OK;
+    kw_status status = check_is_meant(context, found, error);
+    if (status != KW_OK || !current || found->entry.state != ENTRY_IN_USE)
+        return status;
     if (!force) {
-        kw_status status = error_set(error, KW_REFUSED, "%s is required", found->address.text);
+        status = error_set(error, KW_REFUSED, "%s is required", found->address.text);
         error_remedy(error, "run `keywright retire %s` first; or --force, and what was encrypted to it is lost",
                      found->address.text);
         return status;
     }
-    kw_status status = catalogue_snapshot_read(context->catalogue, NULL, NULL, &snapshot, error);
+    status = catalogue_snapshot_read(context->catalogue, NULL, NULL, &snapshot, error);
     if (status == KW_OK)
-        status = check_nothing_depends(&snapshot, found, error);
+        status = check_nothing_depends(&snapshot, found->kind, &found->address, error);
     catalogue_snapshot_clear(&snapshot);
     return status;
 }
@@ -140,13 +165,14 @@ static kw_status forget(kw_context *context, struct entry_row *entry, const stru
 {
     struct certificate_row rest = {0};
     kw_status status = catalogue_certificate_delete(context->catalogue, certificate, error);
-    if (status == KW_NOT_FOUND)
-        status = KW_OK;
+    status = error_tolerate(status, KW_NOT_FOUND, error);
     if (status != KW_OK || !id_equal(&entry->certificate, certificate))
         return status;
     status = catalogue_certificate_get_last(context->catalogue, &entry->id, &rest, error);
     if (status == KW_NOT_FOUND) {
-        status = catalogue_entry_delete(context->catalogue, &entry->id, error);
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        if (status == KW_OK)
+            status = catalogue_entry_delete(context->catalogue, &entry->id, error);
     } else if (status == KW_OK) {
         entry->certificate = rest.id;
         entry->state = ENTRY_RETIRED;
@@ -156,36 +182,61 @@ static kw_status forget(kw_context *context, struct entry_row *entry, const stru
     return status;
 }
 
+static void pass_over(void *user, const kw_error *damage)
+{
+    (void)user;
+    (void)damage;
+}
+
+/* Only the current certificate when the entry verifies; else the entry with all that is said to be its. */
+static kw_status drop_rows(kw_context *context, const struct address *address, kw_error *error)
+{
+    struct entry_row entry = {0};
+    kw_status status = catalogue_entry_get(context->catalogue, address->text, &entry, error);
+    if (status == KW_OK) {
+        const struct id certificate = entry.certificate;
+        status = forget(context, &entry, &certificate, error);
+    }
+    if (status == KW_CORRUPT)
+        status = catalogue_entry_drop(context->catalogue, address->text, error);
+    entry_row_clear(&entry);
+    return status;
+}
+
 /*
- * A certificate whose row is damaged or gone goes from its entry, so that another can take its place. Its key stays in its store: a row
- * that does not verify must not say which key is deleted.
+ * What the catalogue has of a certificate is damaged or gone: it goes, so that another can take its place. Its key stays in its store: a
+ * row that does not verify must not say which key is deleted.
  */
 static kw_status drop_damaged(kw_context *context, const char *text, kw_error *error)
 {
+    struct catalogue_snapshot snapshot = {0};
     struct address address = {0};
-    struct entry_row entry = {0};
+    const struct kind *kind = NULL;
     kw_status status = address_parse(text, &address, error);
+    if (status == KW_OK)
+        status = kind_of(&address, &kind, error);
     if (status == KW_OK && address.number != 0) {
         status = error_set(error, KW_CORRUPT, "a damaged certificate can be dropped as its entry's current one alone");
         error_where(error, "%s", text);
-        return status;
     }
     if (status == KW_OK)
         status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
         return status;
-    status = catalogue_entry_get(context->catalogue, address.text, &entry, error);
-    if (status == KW_OK) {
-        const struct id certificate = entry.certificate;
-        status = forget(context, &entry, &certificate, error);
-    }
+    status = catalogue_snapshot_read(context->catalogue, pass_over, NULL, &snapshot, error);
+    if (status == KW_OK)
+        status = check_nothing_depends(&snapshot, kind, &address, error);
+    if (status == KW_OK)
+        status = drop_rows(context, &address, error);
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
     if (status == KW_OK)
-        log_write(&context->log, KW_LOG_WARNING,
-                  "%s: its damaged row is gone; its key, if there is one, stays in its store", text);
-    entry_row_clear(&entry);
+        log_write(
+            &context->log, KW_LOG_WARNING,
+            "%s: what the catalogue had of it was damaged and is gone; its key, if there is one, stays in its store",
+            text);
+    catalogue_snapshot_clear(&snapshot);
     return status;
 }
 
@@ -195,11 +246,11 @@ kw_status kw_certificate_delete(kw_context *context, const char *address, bool f
     struct store *store = NULL;
     struct key_arrival departure = {0};
     kw_status status = manager_find(context, address, &found, error);
+    if (status == KW_CORRUPT && force)
+        return drop_damaged(context, address, error);
     if (status == KW_OK)
         status = stores_get_by_id(context->stores, found.certificate.store_id, &store, error);
     found_clear(&found);
-    if (status == KW_CORRUPT && force)
-        return drop_damaged(context, address, error);
     if (status == KW_OK)
         status = journal_own(context, error);
     if (status == KW_OK)

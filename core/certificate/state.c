@@ -95,6 +95,25 @@ static kw_status find_misplaced(kw_context *context, const struct catalogue_snap
     return KW_OK;
 }
 
+static kw_status find_reminders(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
+                                kw_error *error)
+{
+    const char **sentences = arena_allocate(&report->arena, (kind_count + 1) * sizeof(*sentences));
+    if (sentences == NULL)
+        return error_memory(error);
+    for (size_t i = 0; i < snapshot->entry_count && report->state.reminder_count < kind_count; i++) {
+        const struct entry_row *entry = &snapshot->entries[i];
+        struct address address;
+        const struct kind *kind = NULL;
+        if (address_parse(entry->address, &address, NULL) == KW_OK && kind_of(&address, &kind, NULL) == KW_OK &&
+            reminder_is_due(context, kind, entry, &entry->certificate))
+            sentences[report->state.reminder_count++] =
+                arena_format(&report->arena, "%s: " REMINDER_SENTENCE, entry->address, entry->address);
+    }
+    report->state.reminders = sentences;
+    return KW_OK;
+}
+
 static void report_corrupt(void *user, const kw_error *error)
 {
     kw_context *context = user;
@@ -125,6 +144,8 @@ kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error)
     report->state.stores = stores;
     report->state.store_count = settings->store_count;
     status = find_misplaced(context, &snapshot, report, error);
+    if (status == KW_OK)
+        status = find_reminders(context, &snapshot, report, error);
     if (status == KW_OK && report->arena.failed)
         status = error_memory(error);
     if (status == KW_OK) {

@@ -62,6 +62,9 @@ struct settings {
     bool allow_inline_secrets;
     char *export_directory; /* absolute, or NULL */
     bool export_one_file_each;
+    char *licence_issuer;  /* absolute, or NULL */
+    char *machine_id_file; /* absolute, or NULL: the system's */
+    struct place licence_issuer_place;
     struct store_settings *stores;
     size_t store_count;
     struct database_settings *databases;

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What keys consist of, and what a slip of the finger makes of them. */
+#define KEY_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. "
+
 /* ---- Errors ---- */
 
 static struct place place_of(const struct yaml_node *node)
@@ -104,7 +107,7 @@ static kw_status read_version(struct settings_reader *reader, const struct setti
     (void)target;
     int64_t version;
     if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &version)) {
-        type_error(reader, setting->name, "a whole number in plain decimal digits", node);
+        type_error(reader, setting->name, "a whole number", node);
         error_remedy(reader->error, "write %s: %d", setting->name, SETTINGS_VERSION);
         return KW_CONFIGURATION;
     }
@@ -444,7 +447,11 @@ static kw_status unknown_key(struct settings_reader *reader, const struct settin
         size_t length = strlen(list);
         snprintf(list + length, sizeof(list) - length, "%s%s", i > 0 ? ", " : "", names[i]);
     }
-    node_error(reader, key, "unknown key '%s'%s", key->text, nearest_hint(hint, key->text, names, table->count));
+    /* What does not look like a key may be anything, in a file that is no configuration: it is not repeated. */
+    if (strlen(key->text) > 64 || key->text[strspn(key->text, KEY_LETTERS)] != '\0')
+        node_error(reader, key, "here is no key of the configuration");
+    else
+        node_error(reader, key, "unknown key '%s'%s", key->text, nearest_hint(hint, key->text, names, table->count));
     error_remedy(reader->error, "known here: %s", list);
     return KW_CONFIGURATION;
 }

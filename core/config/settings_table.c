@@ -142,6 +142,24 @@ static const struct setting export_rows[] = {
 };
 static const struct setting_table export_table = {export_rows, COUNT(export_rows)};
 
+static const struct setting licence_rows[] = {
+    {
+        .name = "issuer",
+        .type = SETTING_PATH,
+        .offset = offsetof(struct settings, licence_issuer),
+        .place_offset = offsetof(struct settings, licence_issuer_place),
+        .help = "The certificate (PEM or DER) of whoever issues licences for this server",
+    },
+    {
+        .name = "machine_id_file",
+        .type = SETTING_PATH,
+        .offset = offsetof(struct settings, machine_id_file),
+        .place_offset = NO_OFFSET,
+        .help = "Where the machine's id is, instead of /etc/machine-id: 32 hex digits, for containers",
+    },
+};
+static const struct setting_table licence_table = {licence_rows, COUNT(licence_rows)};
+
 static const struct setting rows[] = {
     {
         .name = "version",
@@ -228,6 +246,14 @@ static const struct setting rows[] = {
         .place_offset = NO_OFFSET,
         .table = &export_table,
         .help = "Defaults of exports",
+    },
+    {
+        .name = "licence",
+        .type = SETTING_TABLE,
+        .offset = 0,
+        .place_offset = NO_OFFSET,
+        .table = &licence_table,
+        .help = "Offline licences",
     },
 };
 const struct setting_table settings_table = {rows, COUNT(rows)};

@@ -14,6 +14,7 @@ struct scheme {
     bool (*check)(const char *argument);
     kw_status (*read)(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
                       struct secret *secret, kw_error *error);
+    const char *remedy; /* for one that gives no secret */
 };
 
 /* ---- What may follow the colon ---- */
@@ -172,12 +173,16 @@ static kw_status read_inline(const char *argument, const struct source_reader *r
 enum { SCHEME_FILE = 0, SCHEME_INLINE = 5 };
 
 static const struct scheme schemes[] = {
-    [SCHEME_FILE] = {"file:", "a path", true, check_any, read_file},
-    {"env:", "the name of a variable (letters, digits and _)", false, check_variable, read_variable},
-    {"credential:", "a credential's name, without a slash", true, check_credential, read_credential},
-    {"fd:", "a descriptor's number", true, check_descriptor, read_descriptor},
-    {"prompt", NULL, false, NULL, read_prompt},
-    [SCHEME_INLINE] = {"inline:", "a text", false, check_any, read_inline},
+    [SCHEME_FILE] = {"file:", "a path", true, check_any, read_file,
+                     "write the secret into that file (mode 0600), or say where else it is"},
+    {"env:", "the name of a variable (letters, digits and _)", false, check_variable, read_variable,
+     "set the variable for this process (Environment= of a service), or say where else the secret is"},
+    {"credential:", "a credential's name, without a slash", true, check_credential, read_credential,
+     "name the credential in the service's LoadCredential=, or say where else the secret is"},
+    {"fd:", "a descriptor's number", true, check_descriptor, read_descriptor,
+     "hand the descriptor over open for reading, or say where else the secret is"},
+    {"prompt", NULL, false, NULL, read_prompt, "run it at a terminal, or give file:PATH or env:NAME"},
+    [SCHEME_INLINE] = {"inline:", "a text", false, check_any, read_inline, "write the secret into a file: file:PATH"},
 };
 static const size_t scheme_count = sizeof(schemes) / sizeof(schemes[0]);
 
@@ -314,5 +319,7 @@ out:
         error_prefix(error, "%s (%s)", what, source);
     else if (status != KW_OK)
         error_prefix(error, "%s", what);
+    if (status == KW_CONFIGURATION && scheme != NULL && error != NULL && error->remedy[0] == '\0')
+        error_remedy(error, "%s", scheme->remedy);
     return status;
 }

@@ -7,30 +7,34 @@
 /* No honest answer is longer. */
 #define ANSWER_MAXIMUM (16u * 1024u * 1024u)
 
-/* Names for people, and how long the backend may take, in milliseconds; 0: as long as it likes. */
+/*
+ * Names for people; how long the backend may take, in milliseconds (0: as long as it likes); whether a call is told to the log. What a
+ * server does all day is not: it would drown the rest, and cost more than some signatures.
+ */
 static const struct {
     const char *name;
     uint32_t limit;
+    enum { UNTOLD, DETAIL, EVENT } told;
 } operations[STORE_OPERATION_COUNT] = {
-    [STORE_OPEN] = {"open", 0}, /* it may ask a person */
-    [STORE_HEALTH] = {"health", 10000},
-    [STORE_RANDOM] = {"random", 30000},
-    [STORE_SET_SECRET] = {"set_secret", 0}, /* likewise */
-    [STORE_KEY_GENERATE] = {"key_generate", 300000},
-    [STORE_KEY_IMPORT] = {"key_import", 60000},
-    [STORE_KEY_EXPORT] = {"key_export", 60000},
-    [STORE_KEY_DELETE] = {"key_delete", 60000},
-    [STORE_KEY_LIST] = {"key_list", 60000},
-    [STORE_KEY_FIND] = {"key_find", 60000},
-    [STORE_KEY_OPEN] = {"key_open", 60000},
-    [STORE_KEY_PUBLIC] = {"key_public", 60000},
-    [STORE_KEY_ATTEST] = {"key_attest", 60000},
-    [STORE_SIGN] = {"sign", 30000},
-    [STORE_DECRYPT] = {"decrypt", 30000},
-    [STORE_DERIVE] = {"derive", 30000},
-    [STORE_CERTIFICATE_PUT] = {"certificate_put", 60000},
-    [STORE_CERTIFICATE_GET] = {"certificate_get", 60000},
-    [STORE_CERTIFICATE_DELETE] = {"certificate_delete", 60000},
+    [STORE_OPEN] = {"open", 0, EVENT}, /* it may ask a person */
+    [STORE_HEALTH] = {"health", 10000, UNTOLD},
+    [STORE_RANDOM] = {"random", 30000, UNTOLD},
+    [STORE_SET_SECRET] = {"set_secret", 0, EVENT}, /* likewise */
+    [STORE_KEY_GENERATE] = {"key_generate", 300000, EVENT},
+    [STORE_KEY_IMPORT] = {"key_import", 60000, EVENT},
+    [STORE_KEY_EXPORT] = {"key_export", 60000, EVENT},
+    [STORE_KEY_DELETE] = {"key_delete", 60000, EVENT},
+    [STORE_KEY_LIST] = {"key_list", 60000, UNTOLD},
+    [STORE_KEY_FIND] = {"key_find", 60000, DETAIL},
+    [STORE_KEY_OPEN] = {"key_open", 60000, DETAIL},
+    [STORE_KEY_PUBLIC] = {"key_public", 60000, UNTOLD},
+    [STORE_KEY_ATTEST] = {"key_attest", 60000, DETAIL},
+    [STORE_SIGN] = {"sign", 30000, UNTOLD},
+    [STORE_DECRYPT] = {"decrypt", 30000, UNTOLD},
+    [STORE_DERIVE] = {"derive", 30000, UNTOLD},
+    [STORE_CERTIFICATE_PUT] = {"certificate_put", 60000, DETAIL},
+    [STORE_CERTIFICATE_GET] = {"certificate_get", 60000, UNTOLD},
+    [STORE_CERTIFICATE_DELETE] = {"certificate_delete", 60000, DETAIL},
 };
 
 struct call call_begin(struct store *store, enum store_operation operation)
@@ -41,7 +45,7 @@ struct call call_begin(struct store *store, enum store_operation operation)
     call.context.size = sizeof(call.context);
     if (operations[operation].limit > 0)
         call.context.deadline = now / NANOSECONDS + operations[operation].limit;
-    host_call_begin();
+    host_call_begin(store->host);
     return call;
 }
 
@@ -83,6 +87,9 @@ kw_status call_end(const struct call *call, kw_status answer, kw_error *error)
 
     atomic_fetch_add_explicit(&counter->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->nanoseconds, spent, memory_order_relaxed);
+    if (operations[call->operation].told != UNTOLD && number != KW_BUFFER_TOO_SMALL)
+        host_tell_call(call->store->host, operations[call->operation].told == EVENT ? KW_LOG_INFO : KW_LOG_DEBUG,
+                       operations[call->operation].name, spent / NANOSECONDS, number == KW_OK);
     if (number == KW_OK)
         return KW_OK;
     if (number == KW_BUFFER_TOO_SMALL)

@@ -37,10 +37,21 @@ struct kw_host_context {
 static _Thread_local char call_sentence[512];
 static _Thread_local kw_error call_error;
 
-void host_call_begin(void)
+void host_call_begin(const kw_host_context *host)
 {
+    if (secret_tell_unlocked())
+        log_write(host->log, KW_LOG_WARNING,
+                  "secrets could not be locked into memory and may be swapped out: raise the limit (ulimit -l, or "
+                  "LimitMEMLOCK= of the service)");
     call_sentence[0] = '\0';
     call_error.status = KW_OK;
+}
+
+void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
+                    bool succeeded)
+{
+    log_write(host->log, level, "store %s: %s %s, %llu ms", host->store->name, operation, succeeded ? "done" : "failed",
+              (unsigned long long)milliseconds);
 }
 
 const char *host_call_sentence(void)
@@ -110,6 +121,8 @@ static kw_status secret_read(kw_host_context *host, const char *option, struct s
         goto out;
     }
     status = source_read(source, &host->reader, what, false, value, error);
+    if (status != KW_OK)
+        error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
 out:
     if (source != NULL)
         secret_wipe(source, strlen(source)); /* it may be an inline one */
@@ -198,6 +211,24 @@ void host_secrets_refused(kw_host_context *host)
     for (size_t i = 0; i < host->secret_count; i++)
         memory_refuse(&host->secrets[i]);
     pthread_mutex_unlock(&host->lock);
+}
+
+void host_explain_refusal(kw_host_context *host, kw_error *error)
+{
+    const struct option_setting *setting = NULL;
+
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; i < host->secret_count && setting == NULL; i++)
+        if (host->secrets[i].has_refused)
+            setting = options_setting(host->store, host->secrets[i].option->name);
+    pthread_mutex_unlock(&host->lock);
+    if (setting == NULL || error == NULL)
+        return;
+    error->where[0] = '\0';
+    error_prefix(error, "store %s", host->store->name);
+    error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
+    error_remedy(error, "see to it that this option gives the %s in force: after `keywright passphrase`, the new one",
+                 setting->name);
 }
 
 void host_secret_changed(kw_host_context *host, const char *option)

@@ -10,8 +10,11 @@ KW_MUST_USE kw_status host_new(const struct stores_options *options, const struc
 void host_free(kw_host_context *host);
 const kw_host *host_table(const kw_host_context *host);
 
-/* Forgets what was reported in this thread: at the start of each call. */
-void host_call_begin(void);
+/* At the start of each call: forgets what was reported in this thread, and warns once of secrets that could not be locked. */
+void host_call_begin(const kw_host_context *host);
+/* One line for the log. */
+void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
+                    bool succeeded);
 /* What the plugin reported in this thread since then; "" for nothing. */
 const char *host_call_sentence(void);
 /* The last failure of a host service in this thread since then, or NULL: why the plugin could not go on. */
@@ -19,6 +22,8 @@ const kw_error *host_call_error(void);
 
 /* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
 void host_secrets_refused(kw_host_context *host);
+/* Where the configuration says where the refused secret comes from, and what to do. */
+void host_explain_refusal(kw_host_context *host, kw_error *error);
 /* After a change of the secret: what was refused before may be right now. */
 void host_secret_changed(kw_host_context *host, const char *option);
 

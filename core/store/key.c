@@ -449,7 +449,9 @@ kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *error)
         status = key_broken(key, error, "it gave out a key without a buffer");
     if (status != KW_BUFFER_TOO_SMALL)
         goto out;
-    status = secret_new(&made, output.length, error);
+    status = error_tolerate(status, KW_BUFFER_TOO_SMALL, error);
+    if (status == KW_OK)
+        status = secret_new(&made, output.length, error);
     if (status != KW_OK)
         goto out;
     output = (kw_output){.data = made.data, .capacity = made.capacity};

@@ -55,8 +55,10 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
                                                 store->options.count, instance, capabilities),
                  error);
 
-    if (status == KW_SECRET_REFUSED)
+    if (status == KW_SECRET_REFUSED) {
         host_secrets_refused(store->host);
+        host_explain_refusal(store->host, error);
+    }
     if (status == KW_BUFFER_TOO_SMALL)
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)
@@ -83,7 +85,7 @@ void store_close(struct store *store)
 {
     if (store->instance == NULL)
         return;
-    host_call_begin();
+    host_call_begin(store->host);
     store->module->operations.close(store->instance);
     store->instance = NULL;
 }
@@ -292,7 +294,7 @@ kw_status store_key_open(struct store *store, kw_input locator, kw_plugin_key **
 
 void store_key_close(struct store *store, kw_plugin_key *key)
 {
-    host_call_begin();
+    host_call_begin(store->host);
     store->module->operations.key_close(key);
 }
 

@@ -205,14 +205,14 @@ static kw_status unwrap(kw_plugin_instance *instance, const unsigned char *recor
     if (!softstore_unseal(instance->library, key, record + AT_NONCE, (kw_input){record, AT_SEALED},
                           (kw_input){record + AT_SEALED, AT_CHECKSUM - AT_SEALED}, instance->kek)) {
         host->secret_refused(host->context, "passphrase");
-        status =
-            softstore_report(host, KW_SECRET_REFUSED, "the passphrase is not the one that this store was made with");
+        status = softstore_report(host, KW_SECRET_REFUSED, "this is not the passphrase of the store");
         goto out;
     }
     status = identify(instance, instance->kek, kek_id);
     if (status == KW_OK && memcmp(kek_id, record + AT_KEK_ID, KEK_ID_LENGTH) != 0)
         status = softstore_report(host, KW_CORRUPT, "record kek is damaged");
-    memcpy(instance->kek_id, kek_id, KEK_ID_LENGTH);
+    if (status == KW_OK)
+        memcpy(instance->kek_id, kek_id, KEK_ID_LENGTH);
 out:
     host->secret_free(host->context, key, SOFTSTORE_SEAL_KEY);
     return status;

@@ -35,7 +35,7 @@ size_t softstore_hash_length(kw_hash hash)
  */
 static struct {
     atomic_uint inside;
-    atomic_uint closed; /* how many instances prepare for a fork */
+    atomic_bool closed; /* for a fork */
     atomic_uint generation;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -43,7 +43,7 @@ static struct {
 
 static void gate_step_out(void)
 {
-    if (atomic_fetch_sub(&gate.inside, 1) == 1 && atomic_load(&gate.closed) != 0) {
+    if (atomic_fetch_sub(&gate.inside, 1) == 1 && atomic_load(&gate.closed)) {
         pthread_mutex_lock(&gate.mutex);
         pthread_cond_broadcast(&gate.changed);
         pthread_mutex_unlock(&gate.mutex);
@@ -54,11 +54,11 @@ void softstore_enter(void)
 {
     for (;;) {
         atomic_fetch_add(&gate.inside, 1);
-        if (atomic_load(&gate.closed) == 0)
+        if (!atomic_load(&gate.closed))
             break;
         gate_step_out();
         pthread_mutex_lock(&gate.mutex);
-        while (atomic_load(&gate.closed) != 0)
+        while (atomic_load(&gate.closed))
             pthread_cond_wait(&gate.changed, &gate.mutex);
         pthread_mutex_unlock(&gate.mutex);
     }
@@ -71,31 +71,42 @@ void softstore_leave(void)
     gate_step_out();
 }
 
-void softstore_gate_close(void)
+static void gate_close(void)
 {
     pthread_mutex_lock(&gate.mutex);
-    atomic_fetch_add(&gate.closed, 1);
+    atomic_store(&gate.closed, true);
     while (atomic_load(&gate.inside) != 0)
         pthread_cond_wait(&gate.changed, &gate.mutex);
     pthread_mutex_unlock(&gate.mutex);
 }
 
-void softstore_gate_open(void)
+static void gate_open(void)
 {
     pthread_mutex_lock(&gate.mutex);
-    atomic_fetch_sub(&gate.closed, 1);
+    atomic_store(&gate.closed, false);
     pthread_cond_broadcast(&gate.changed);
     pthread_mutex_unlock(&gate.mutex);
 }
 
-void softstore_gate_renew(void)
+static void gate_renew(void)
 {
     /* Threads of the parent that waited at the gate are not here, but may have left their marks on mutex and counter. */
     pthread_mutex_init(&gate.mutex, NULL);
     pthread_cond_init(&gate.changed, NULL);
     atomic_store(&gate.inside, 0);
-    atomic_fetch_sub(&gate.closed, 1);
+    atomic_store(&gate.closed, false);
     atomic_fetch_add(&gate.generation, 1);
+}
+
+/*
+ * Not by the fork operations of an instance: the host calls them for instances that are open, and a process may fork while one opens. The
+ * module stays loaded, so the handlers do.
+ */
+static bool fork_is_watched;
+
+static void watch_forks(void)
+{
+    fork_is_watched = pthread_atfork(gate_close, gate_open, gate_renew) == 0;
 }
 
 unsigned softstore_generation(void)
@@ -152,9 +163,13 @@ out:
 const struct softstore_library *softstore_library_get(void)
 {
     static _Atomic(struct softstore_library *) the_library;
+    static pthread_once_t watched = PTHREAD_ONCE_INIT;
     struct softstore_library *library = atomic_load(&the_library);
     if (library != NULL)
         return library;
+    pthread_once(&watched, watch_forks);
+    if (!fork_is_watched)
+        return NULL;
     softstore_enter();
     struct softstore_library *made = library_new();
     if (made != NULL && atomic_compare_exchange_strong(&the_library, &library, made))

@@ -184,18 +184,10 @@ static kw_status instance_set_secret(kw_plugin_instance *instance, const kw_call
 static void instance_fork_prepare(kw_plugin_instance *instance)
 {
     softstore_cursors_lock(instance->cursors);
-    softstore_gate_close();
 }
 
-static void instance_fork_parent(kw_plugin_instance *instance)
+static void instance_fork_done(kw_plugin_instance *instance)
 {
-    softstore_gate_open();
-    softstore_cursors_unlock(instance->cursors);
-}
-
-static void instance_fork_child(kw_plugin_instance *instance)
-{
-    softstore_gate_renew();
     softstore_cursors_unlock(instance->cursors);
 }
 
@@ -223,8 +215,8 @@ static const kw_plugin_operations operation_table = {
     .random = instance_random,
     .set_secret = instance_set_secret,
     .fork_prepare = instance_fork_prepare,
-    .fork_parent = instance_fork_parent,
-    .fork_child = instance_fork_child,
+    .fork_parent = instance_fork_done,
+    .fork_child = instance_fork_done,
     .key_generate = softstore_key_generate,
     .key_import = softstore_key_import,
     .key_export = softstore_key_export,

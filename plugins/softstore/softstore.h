@@ -41,16 +41,12 @@ const char *softstore_hash_name(kw_hash hash);
 size_t softstore_hash_length(kw_hash hash);
 
 /*
- * The gate. Every use of libcrypto lies between enter and leave, which do not nest and hold no call to the host between them. Closing it
- * waits until all have left, so that no lock of libcrypto is held when the process forks. Errors that libcrypto queued in
+ * The gate. Every use of libcrypto lies between enter and leave, which do not nest and hold no call to the host between them. A fork
+ * closes it and waits until all have left, so that no lock of libcrypto is held then. Errors that libcrypto queued in
  * between are dropped, those that were there before are kept.
  */
 void softstore_enter(void);
 void softstore_leave(void);
-void softstore_gate_close(void);
-void softstore_gate_open(void);
-/* In the child of a fork; begins a new generation. */
-void softstore_gate_renew(void);
 /* Changes in each child of a fork: what was made in another generation shares its blinding with the parent. */
 unsigned softstore_generation(void);
 

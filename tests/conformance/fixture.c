@@ -72,8 +72,21 @@ static const struct key_variant variants[] = {
 };
 #define VARIANTS (sizeof(variants) / sizeof(variants[0]))
 
+static bool can_generate(const struct kit *kit)
+{
+    return kit_can(kit, KW_CAN_GENERATE) && kit->operations.key_generate != NULL;
+}
+
+static bool can_import(const struct kit *kit)
+{
+    return kit_can(kit, KW_CAN_IMPORT) && kit->operations.key_import != NULL;
+}
+
+/* A store into which no key comes has none that could be tried: what it does with those of others is not checked. */
 static bool is_claimed(const struct kit *kit, const struct key_variant *variant)
 {
+    if (!can_generate(kit) && !can_import(kit))
+        return false;
     if ((kit->capabilities.key_types & KW_BIT(variant->type)) == 0)
         return false;
     if (variant->type == KW_KEY_EC)
@@ -232,7 +245,7 @@ bool test_key_new(struct kit *kit, enum requirement requirement, const struct ke
     *key = (struct test_key){.wanted = template_new(kit, variant)};
     struct bytes pkcs8 = {NULL, 0};
     kw_status status = KW_UNSUPPORTED;
-    if (kit_can(kit, KW_CAN_GENERATE)) {
+    if (can_generate(kit)) {
         status = generate(kit, kit->instance, &key->wanted, &key->locator);
     } else {
         EVP_PKEY *pkey = judge_key(variant);

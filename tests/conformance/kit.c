@@ -116,7 +116,9 @@ static int read_options(struct kit *kit, char **arguments)
 static int load(struct kit *kit, const char *path)
 {
     const kw_plugin *(*query)(void) = NULL;
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    char *real = realpath(path, NULL); /* dlopen looks for a bare name elsewhere */
+    void *module = dlopen(real != NULL ? real : path, RTLD_NOW | RTLD_LOCAL);
+    free(real);
     if (module == NULL)
         return complain("the plugin cannot be loaded", dlerror());
     void *symbol = dlsym(module, "kw_plugin_query");

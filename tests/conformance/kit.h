@@ -210,7 +210,7 @@ bool expect_ok(struct kit_host *host, enum requirement requirement, kw_status st
 bool expect_failure(struct kit_host *host, enum requirement requirement, kw_status status, kw_status wanted,
                     const char *what);
 
-/* Something a plugin can make; the checks go through all that it claims. */
+/* Something a plugin can make or import; the checks go through all that it claims. */
 struct key_variant {
     const char *name;
     kw_key_type type;

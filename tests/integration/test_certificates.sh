@@ -52,6 +52,72 @@ apply_is_safe_to_repeat_and_restores_what_is_missing() {
     expect_json 'length == 2'
 }
 
+a_start_without_server_encryption_adds_it() {
+    server a
+    expect 0 keywright delete server-encryption --force --yes
+    # Verbs that take away or bring along add nothing; any other is a start.
+    expect 4 keywright retire server-encryption
+    expect 0 keywright list --json
+    expect_json 'length == 2'
+    expect_err 'server-encryption was missing, and was created; export it separately'
+    expect 0 keywright list
+    refuse_err 'missing'
+}
+
+starts_at_once_add_one_server_encryption() {
+    local process pids=()
+    server a
+    expect 0 keywright delete server-encryption --force --yes
+    for process in {1..6}; do
+        keywright list >"list.$process" 2>"log.$process" &
+        pids+=($!)
+    done
+    for process in {1..6}; do
+        wait "${pids[process - 1]}" || fail "$(cat "log.$process")"
+        grep -q '^server-encryption' "list.$process" || fail "start $process does without"
+    done
+    ! grep -q 'cannot be added' log.* || fail "$(cat log.*)"
+    [[ $(cat log.* | grep -c 'was missing, and was created') -eq 1 ]] || fail "$(cat log.*)"
+    [[ $(sqlite3 "$catalogue" "select count(*) from certificate, entry where entry.id = entry and address = 'server-encryption'") -eq 1 ]] ||
+        fail "more than one"
+}
+
+reminder_stays_until_server_encryption_is_exported_separately() {
+    local verb reminder='^server-encryption: export it separately.*`keywright export server-encryption -o FILE`$'
+    server a
+    printf 'a password' >password
+    for verb in apply list status; do
+        expect 0 keywright "$verb"
+        expect_err "$reminder"
+        expect 0 keywright -q "$verb"
+        expect_empty_err
+    done
+    expect 0 keywright apply --json
+    expect_json '.events == [] and (.reminders | length == 1 and (.[0] | test("export server-encryption -o")))'
+    expect_empty_err
+    expect 0 keywright list --json
+    expect_json 'map({(.certificate): .export_due}) | add == {"ssl-connection": false, "server-encryption": true}'
+    expect 0 keywright status --json
+    expect_json '.reminders | length == 1'
+    expect 0 keywright export --everything -o all.pfx --password-from file:password
+    expect 0 keywright list
+    expect_err "$reminder"
+    expect 0 keywright export server-encryption -o se.pfx --password-from file:password
+    for verb in apply list status; do
+        expect 0 keywright "$verb"
+        expect_empty_err
+    done
+    expect 0 keywright list --json
+    expect_json 'all(.[]; .export_due | not)'
+    # A note that was forged is none.
+    sqlite3 "$catalogue" "update record set value = x'78' where store_id = 'keywright'"
+    expect 0 keywright list
+    expect_err "$reminder"
+    expect 0 keywright export server-encryption -o se.pfx --password-from file:password
+    expect 0 keywright list
+    expect_empty_err
+}
+
 ssl_connection_is_as_the_products_want_it() {
     local text
     server a
@@ -281,7 +347,8 @@ unicode_names_work_and_control_characters_do_not() {
 }
 
 run_cases init_makes_a_server_with_private_files init_that_fails_leaves_nothing \
-    apply_is_safe_to_repeat_and_restores_what_is_missing ssl_connection_is_as_the_products_want_it \
+    apply_is_safe_to_repeat_and_restores_what_is_missing a_start_without_server_encryption_adds_it \
+    starts_at_once_add_one_server_encryption reminder_stays_until_server_encryption_is_exported_separately ssl_connection_is_as_the_products_want_it \
     create_each_kind_gives_its_subject create_each_algorithm_gives_such_a_key create_against_a_rule_is_refused \
     create_master_key_again_adds_databases create_with_json_shows_the_certificate show_tells_what_openssl_tells \
     show_reference_is_a_file_or_says_that_it_is_not_supported request_is_signed_by_the_key retire_hides_and_delete_removes \

@@ -65,12 +65,24 @@ wrong_type_is_placed() {
     spoil 's/^version: 1/version: one/'
     expect_wrong bad.yaml 1:10 'version'
     spoil 's/^version: 1/version: 0x1/'
-    expect_wrong bad.yaml 1:10 'decimal digits'
+    expect_wrong bad.yaml 1:10 'a whole number'
     expect_err 'write version: 1'
     spoil 's/^state: state/state: [a, b]/'
     expect_wrong bad.yaml 2:8 'state'
     spoil 's/^stores:/stores: none/;/^  /d;/^store:/d'
     expect_wrong bad.yaml 4:9 'stores'
+}
+
+check_connect_tells_of_a_store_under_a_wrong_id() {
+    server a
+    expect 0 keywright config check --connect
+    refuse_err warning
+    sed -i 's/^    id: .*/    id: "00000000"/' a/keywright.yaml
+    expect 0 keywright config check --connect
+    expect_err 'warning: .*ssl-connection.*not configured'
+    rm a/passphrase
+    expect 3 keywright config check --connect
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase'
 }
 
 missing_required_key_is_named() {
@@ -195,7 +207,7 @@ plugins_are_listed_with_their_options() {
     expect_empty_out
 }
 
-run_cases good_file_is_in_order unknown_key_names_the_nearest wrong_type_is_placed missing_required_key_is_named \
+run_cases good_file_is_in_order unknown_key_names_the_nearest wrong_type_is_placed check_connect_tells_of_a_store_under_a_wrong_id missing_required_key_is_named \
     duplicate_key_is_placed unknown_version_and_store_are_placed hostile_files_are_refused_quickly \
     inline_secret_is_refused_and_not_repeated secret_that_others_may_read_is_a_warning connect_opens_stores_and_secrets \
     schema_is_json_that_knows_the_keys plugins_are_listed_with_their_options

@@ -50,6 +50,7 @@ verify_takes_what_openssl_signed_and_finds_changes() {
     expect_json '.valid == true and .certificate == "general/x"'
     expect 1 keywright verify general/x -i text -s s15
     expect_empty_out
+    expect_err 'padding pkcs1'
     printf 'The text' >other
     expect 1 keywright verify general/x -i other -s s
     printf '' >empty

@@ -62,6 +62,40 @@ entry_and_certificate_rows_are_told_when_changed() {
     done
 }
 
+damaged_rows_are_dropped_by_force_and_nothing_else() {
+    local change
+    damaged_server
+    keywright -q create password-reset/research/web
+    keywright -q retire password-reset/research/web
+    for change in "update entry set created = created + 1 where address = 'database/sales'" \
+        "update certificate set number = 3 where entry = (select id from entry where address = 'database/sales')" \
+        "update certificate set chain = X'3000' where entry = (select id from entry where address = 'database/sales')"; do
+        restore
+        sqlite3 "$catalogue" "$change"
+        expect 8 keywright show database/sales
+        expect_err 'keywright delete CERT --force'
+        expect 8 keywright delete database/sales --yes
+        expect 8 keywright list
+        expect 0 keywright delete database/sales --yes --force
+        expect_err 'stays in its store'
+        expect 0 keywright list
+        expect 0 keywright create database/sales
+        expect 0 keywright decrypt database/research -i research.cms -o plain
+    done
+    # What hangs on it is not left without it.
+    restore
+    keywright -q create password-reset/sales/web
+    sqlite3 "$catalogue" "update entry set created = created + 1 where address = 'database/sales'"
+    expect 5 keywright delete database/sales --yes --force
+    expect_err 'password-reset/sales/web depends'
+    # Damage in the store is none of the certificate.
+    restore
+    sqlite3 "$catalogue" "update record set value = zeroblob(150) where name = cast('kek' as blob)"
+    expect 8 keywright delete database/sales --yes --force
+    expect 0 keywright list --json
+    expect_json '[.[].certificate] | index("database/sales") != null'
+}
+
 store_records_are_told_when_changed() {
     local row name column status broken
     damaged_server
@@ -112,8 +146,14 @@ wrong_passphrase_is_exit_7_and_not_damage() {
     damaged_server
     printf 'wrong\n' >a/passphrase
     expect 7 keywright decrypt database/sales -i sales.cms -o plain
-    expect_err 'passphrase'
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase'
+    expect_err 'in force'
     expect_no_file plain
+    rm a/passphrase
+    expect 3 keywright decrypt database/sales -i sales.cms -o plain
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase.*No such file'
+    expect_err 'mode 0600'
+    printf 'wrong\n' >a/passphrase
     expect 0 keywright list
     expect 7 keywright create database/more
     expect 0 keywright list --all --json
@@ -183,6 +223,6 @@ passphrase_changes_for_all() {
     expect 7 keywright passphrase local --new file:other
 }
 
-run_cases entry_and_certificate_rows_are_told_when_changed store_records_are_told_when_changed every_record_matters_to_somebody \
+run_cases entry_and_certificate_rows_are_told_when_changed damaged_rows_are_dropped_by_force_and_nothing_else store_records_are_told_when_changed every_record_matters_to_somebody \
     wrong_passphrase_is_exit_7_and_not_damage wrong_catalogue_key_is_told catalogue_that_is_none_is_told \
     row_of_another_server_is_not_taken passphrase_changes_for_all

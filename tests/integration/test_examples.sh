@@ -22,7 +22,7 @@ run_examples() {
 
 # In an order in which each finds what it needs. What the examples take for granted is made before.
 example_of_every_verb_runs() {
-    local verb listed
+    local verb listed try port='' example
     printf 'new passphrase\n' >new-passphrase
     printf 'a long password\n' >export-password
     chmod 600 new-passphrase export-password
@@ -39,17 +39,41 @@ example_of_every_verb_runs() {
     expect_same report.txt report.out
     expect_file sales.pfx
     run_examples import
+    # A licence, by an issuer; a server that shows its certificate; directories for trust that are not the machine's.
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout issuer.key -out issuer.pem -subj /CN=Issuer -days 30 2>/dev/null
+    printf 'a%.0s' {1..32} >server/machine-id
+    printf 'licence: {issuer: ../issuer.pem, machine_id_file: machine-id}\n' >>server/keywright.yaml
+    run_examples "licence request" "trust export"
+    jq -e .payload request.json >/dev/null || fail "licence request"
+    openssl x509 -in server.pem -noout || fail "trust export"
+    python3 "$here/issue_licence.py" issuer.key issuer.pem "certificate_sha256=$(keywright show server-encryption --json | jq -r .sha256)" >licence.json
+    mkdir -p trust/local trust/certs
+    run_examples "licence verify" "trust install"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout tls.key -out server.pem -subj /CN=localhost -days 30 \
+        -addext subjectAltName=DNS:localhost 2>/dev/null
+    openssl s_server -accept 0 -www -cert server.pem -key tls.key >server.log 2>&1 </dev/null &
+    trap 'kill %1' EXIT
+    for try in {1..100}; do
+        port=$(sed -nE 's/^ACCEPT .*:([0-9]+)$/\1/p' server.log)
+        [[ -z $port ]] || break
+        sleep 0.05
+    done
+    [[ -n $port ]] || fail "no server: $(cat server.log) ($try)"
+    # On the port that is free here.
+    while IFS= read -r example; do
+        expect 0 bash -c "${example//:8443/:$port}"
+    done < <(examples "trust check")
     keywright -q create password-reset/sales/web
     run_examples retire delete
     run_examples passphrase
 
     # None was forgotten.
-    listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \(config [a-z]*\|[a-z]*\)  .*/\1/p')
+    listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
-        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase)$ ]] ||
+        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check))$ ]] ||
             fail "the example of '$verb' was not run"
     done <<<"$listed"
-    [[ $(wc -l <<<"$listed") -eq 19 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
+    [[ $(wc -l <<<"$listed") -eq 24 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
 }
 
 run_cases example_of_every_verb_runs

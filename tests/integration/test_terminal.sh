@@ -22,7 +22,7 @@ populated_server() {
 
 colour_shows_at_a_terminal_alone() {
     populated_server
-    expect 0 at_terminal -- keywright list --all
+    expect 0 at_terminal -- keywright -q list --all
     expect_out "$escape"
     expect 0 at_terminal -- env NO_COLOR=1 keywright list --all
     refuse_out "$escape"
@@ -46,12 +46,12 @@ tables_fit_the_terminal_and_are_whole_elsewhere() {
     local columns
     populated_server
     for columns in 40 60 80 100 200; do
-        expect 0 at_terminal --columns "$columns" -- keywright list --all
+        expect 0 at_terminal --columns "$columns" -- keywright -q list --all
         [[ $(widest) -le $columns ]] || fail "$(widest) columns on a terminal of $columns"
         [[ $(wc -l <out) -eq 7 ]] || fail "not one line each on $columns columns"
         expect 0 at_terminal --columns "$columns" -- keywright show database/sales
         [[ $(widest) -le $columns ]] || fail "show: $(widest) columns on a terminal of $columns"
-        expect 0 at_terminal --columns "$columns" -- keywright status
+        expect 0 at_terminal --columns "$columns" -- keywright -q status
         [[ $(widest) -le $columns ]] || fail "status: $(widest) columns on a terminal of $columns"
         expect 0 at_terminal --columns "$columns" -- keywright plugins softstore
         [[ $(widest) -le $columns ]] || fail "plugins: $(widest) columns on a terminal of $columns"

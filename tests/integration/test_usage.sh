@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 verbs=(init apply "config check" "config schema" plugins status create list show request import export retire delete sign verify
-    encrypt decrypt passphrase)
+    encrypt decrypt passphrase "licence request" "licence verify" "trust export" "trust install" "trust check")
 
 help_whole_names_every_verb_and_exit_status() {
     local verb status
@@ -198,7 +198,20 @@ configuration_is_found_by_option_environment_and_default() {
     fi
 }
 
-run_cases help_whole_names_every_verb_and_exit_status help_verb_explains_with_an_example \
+verbose_tells_what_stores_did() {
+    server a
+    expect 0 keywright -v create general/x
+    expect_err 'store local: open done, [0-9]+ ms'
+    expect_err 'key_generate done'
+    refuse_err 'key_open'
+    printf 'text' >text
+    expect 0 keywright -v -v sign general/x -i text -o s
+    expect_err 'key_open done'
+    expect 0 keywright sign general/x -i text -o s
+    expect_empty_err
+}
+
+run_cases verbose_tells_what_stores_did help_whole_names_every_verb_and_exit_status help_verb_explains_with_an_example \
     help_of_a_group_lists_its_verbs secret_sources_that_are_none_are_usage configuration_that_is_no_file_is_named_once version_is_printed \
     verb_missing_or_unknown_is_usage option_mistakes_are_usage error_with_json_is_one_object_on_standard_error \
     globals_behind_the_verb_count_too input_and_output_as_openssl_writes_them_are_taken \

@@ -31,10 +31,15 @@ struct kw_plugin_key {
 };
 
 static kw_plugin_operations softstore;
-static atomic_uint changes; /* of the secret */
-static atomic_int signing;  /* threads in sign */
-static atomic_bool opening; /* a thread in open */
-static atomic_bool tripped; /* a break that shows only once has shown */
+static atomic_uint changes;                     /* of the secret */
+static atomic_int signing;                      /* threads in sign */
+static atomic_bool opening;                     /* a thread in open */
+static _Atomic(kw_plugin_instance *) generator; /* the instance that made the last key */
+static atomic_uint strangers;                   /* other instances that have opened a key since */
+static atomic_bool tripped;                     /* a break that shows only once has shown */
+
+/* Breaks nothing, but makes no keys and takes none: a store of keys that others put there. */
+#define NO_NEW_KEYS "no-new-keys"
 
 static bool breaks(const char *id)
 {
@@ -111,6 +116,9 @@ static kw_status broken_open(const kw_call *call, const kw_host *host, const kw_
         all.size = capabilities->size;
         memcpy(capabilities, &all, sizeof(all));
     }
+    if (KW_HAS(capabilities, operations))
+        capabilities->operations = (capabilities->operations | KW_CAN_STORE_CERTIFICATES) &
+                                   ~(breaks(NO_NEW_KEYS) ? (uint32_t)(KW_CAN_GENERATE | KW_CAN_IMPORT) : 0);
     if (breaks("open.capabilities") && KW_HAS(capabilities, oaep_hashes))
         capabilities->oaep_hashes = 0;
     *instance = made;
@@ -205,6 +213,8 @@ static kw_status broken_generate(kw_plugin_instance *instance, const kw_call *ca
     if (breaks("generate.locator") && locator->capacity < KW_LOCATOR_MAXIMUM)
         return softstore.key_generate(instance->inner, call, &wanted, &roomy);
     kw_status status = softstore.key_generate(instance->inner, call, &wanted, locator);
+    atomic_store(&generator, instance);
+    atomic_store(&strangers, 0);
     if (status == KW_UNAVAILABLE && breaks("rule-5.nothing-left"))
         leave_record(instance->outer, &wanted);
     if (sent->size == sizeof(wanted))
@@ -267,6 +277,11 @@ static kw_status broken_key_open(kw_plugin_instance *instance, const kw_call *ca
 {
     if (breaks("set-secret.others") && atomic_load(&changes) == instance->opened_at + 1)
         return fail(instance->outer, KW_SECRET_REFUSED);
+    if (atomic_load(&generator) != instance) {
+        const unsigned before = atomic_fetch_add(&strangers, 1);
+        if ((before == 0 && once("open.twice")) || (before == 1 && once("open.again")))
+            return fail(instance->outer, KW_NOT_FOUND);
+    }
     kw_plugin_key *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KW_OUT_OF_MEMORY;
@@ -400,6 +415,52 @@ static kw_status broken_derive(kw_plugin_key *key, const kw_call *call, const kw
     return twist("derive.invalid", status, KW_INVALID_ARGUMENT, KW_FAILED);
 }
 
+/* ---- Certificates ------------------------------------------------------------------------------------------------------------ */
+
+/* Of one key: the kit asks for no more. */
+static struct {
+    unsigned char data[4096];
+    size_t length;
+} kept;
+
+static kw_status broken_certificate_put(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
+                                        kw_input certificate)
+{
+    (void)call;
+    (void)locator;
+    if (certificate.length > sizeof(kept.data))
+        return fail(instance->outer, KW_UNSUPPORTED);
+    if (kept.length != 0 && breaks("certificate.kept")) /* the first stays */
+        return KW_OK;
+    memcpy(kept.data, certificate.data, certificate.length);
+    kept.length = certificate.length;
+    return KW_OK;
+}
+
+static kw_status broken_certificate_get(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
+                                        kw_output *certificate)
+{
+    (void)call;
+    (void)locator;
+    if (kept.length == 0)
+        return fail(instance->outer, KW_NOT_FOUND);
+    certificate->length = kept.length;
+    if (certificate->data == NULL || certificate->capacity < kept.length)
+        return KW_BUFFER_TOO_SMALL;
+    memcpy(certificate->data, kept.data, kept.length);
+    return KW_OK;
+}
+
+static kw_status broken_certificate_delete(kw_plugin_instance *instance, const kw_call *call, kw_input locator)
+{
+    (void)call;
+    (void)locator;
+    if (kept.length == 0)
+        return fail(instance->outer, KW_NOT_FOUND);
+    kept.length = 0;
+    return KW_OK;
+}
+
 /* ---- Description ------------------------------------------------------------------------------------------------------------- */
 
 static kw_plugin_operations operations = {
@@ -424,6 +485,9 @@ static kw_plugin_operations operations = {
     .sign = broken_sign,
     .decrypt = broken_decrypt,
     .derive = broken_derive,
+    .certificate_put = broken_certificate_put,
+    .certificate_get = broken_certificate_get,
+    .certificate_delete = broken_certificate_delete,
 };
 
 static kw_plugin description;
@@ -449,6 +513,10 @@ static void prepare(void)
         option_rows[1].fallback = "99";
     if (breaks("abi.mandatory"))
         operations.health = NULL;
+    if (breaks(NO_NEW_KEYS)) {
+        operations.key_generate = NULL;
+        operations.key_import = NULL;
+    }
     description.options = option_rows;
     description.operations = &operations;
 }

@@ -15,6 +15,7 @@ static void clock_text_known_times_are_rfc3339(void **state)
         {951782400, "2000-02-29T00:00:00Z"},
         {INT64_C(253402300799), "9999-12-31T23:59:59Z"},
         {-1, "1969-12-31T23:59:59Z"},
+        {INT64_MIN, "0001-01-01T00:00:00Z"},
         {INT64_MAX, "9999-12-31T23:59:59Z"},
     };
     char text[32];
@@ -39,10 +40,53 @@ static void clock_wall_is_the_time_of_the_system(void **state)
     assert_true(before <= wall && wall <= after);
 }
 
+static void clock_parse_takes_back_what_clock_text_writes(void **state)
+{
+    static const int64_t walls[] = {0, 951782400, INT64_C(253402300799), -1, INT64_C(-62135596800), 1719791999};
+    char text[32];
+    (void)state;
+    for (size_t i = 0; i < sizeof(walls) / sizeof(walls[0]); i++) {
+        int64_t wall = 7;
+        clock_text(walls[i], text);
+        assert_true(clock_parse(text, &wall));
+        assert_true(wall == walls[i]);
+    }
+}
+
+static void clock_parse_anything_else_is_refused(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "2027",
+                                        "2027-12-31",
+                                        "2027-12-31T23:59:59",
+                                        "2027-12-31T23:59:59z",
+                                        "2027-12-31T23:59:59+00:00",
+                                        "2027-12-31T23:59:59.0Z",
+                                        "2027-12-31 23:59:59Z",
+                                        "2027-12-31T23:59:59Z ",
+                                        " 027-12-31T23:59:59Z",
+                                        "2027-02-29T00:00:00Z",
+                                        "2027-13-01T00:00:00Z",
+                                        "2027-00-01T00:00:00Z",
+                                        "2027-01-00T00:00:00Z",
+                                        "2027-01-01T24:00:00Z",
+                                        "2027-01-01T00:60:00Z",
+                                        "2027-01-01T23:59:60Z",
+                                        "0000-01-01T00:00:00Z"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        int64_t wall = 7;
+        if (clock_parse(texts[i], &wall) || wall != 7)
+            fail_msg("taken: %s", texts[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clock_text_known_times_are_rfc3339),
+        cmocka_unit_test(clock_parse_takes_back_what_clock_text_writes),
+        cmocka_unit_test(clock_parse_anything_else_is_refused),
         cmocka_unit_test(clock_readings_agree_and_never_go_back),
         cmocka_unit_test(clock_wall_is_the_time_of_the_system),
     };

@@ -85,9 +85,7 @@ static void open_without_create_finds_none_and_makes_none(void **state)
     assert_status(KW_NOT_FOUND, open_status(fixture, false, &error));
     assert_contains(error.where, CATALOGUE_FILE);
     assert_false(exists(fixture, CATALOGUE_FILE));
-    write_file(fixture, CATALOGUE_FILE, 0, "", 0);
-    assert_status(KW_NOT_FOUND, open_status(fixture, false, &error));
-    assert_ok(open_status(fixture, true, &error)); /* finishes what a crash left */
+    assert_ok(open_status(fixture, true, &error));
     assert_ok(open_status(fixture, false, &error));
 }
 
@@ -209,6 +207,30 @@ static void open_newer_schema_names_both_versions(void **state)
     assert_contains(error.message, "4711");
     assert_contains(error.message, " 1");
     assert_contains(error.where, CATALOGUE_FILE);
+}
+
+/* Not one that is to be made: what was in it may be in a backup. */
+static void open_emptied_catalogue_is_corrupt(void **state)
+{
+    struct fixture *fixture = *state;
+    kw_error error = {0};
+    char path[400];
+    fixture_open(fixture);
+    fixture_close(fixture);
+    assert_int_equal(truncate(state_path(fixture, CATALOGUE_FILE, path), 0), 0);
+    assert_status(KW_CORRUPT, open_status(fixture, true, &error));
+    assert_contains(error.remedy, "backup");
+    assert_false(exists(fixture, CATALOGUE_FILE "-wal"));
+}
+
+static void open_takes_no_notice_of_one_that_was_never_finished(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(mkdir(fixture->state, 0700), 0);
+    write_file(fixture, CATALOGUE_FILE ".new", 0, "half of something", 17);
+    fixture_open(fixture);
+    fixture_close(fixture);
+    assert_false(exists(fixture, CATALOGUE_FILE ".new"));
 }
 
 static void open_other_database_is_corrupt(void **state)
@@ -370,6 +392,8 @@ int main(void)
         TEST(open_wrong_key_is_refused),
         TEST(open_short_key_is_refused_before_anything_is_made),
         TEST(open_newer_schema_names_both_versions),
+        TEST(open_emptied_catalogue_is_corrupt),
+        TEST(open_takes_no_notice_of_one_that_was_never_finished),
         TEST(open_other_database_is_corrupt),
         TEST(open_damaged_file_is_corrupt),
         TEST(open_missing_table_is_corrupt),

@@ -184,6 +184,8 @@ static void settings_read_wrong_ones_never_tell_a_secret(void **state)
 {
     static const char *const texts[] = {
         "version: 1\ncatalogue_key: hunter2\n",
+        "root:hunter2:20228:0:99999:7::: \n", /* another program's file */
+        "root:$y$hunter2: x\n",
         "version: 1\ncatalogue_key: inline:hunter2\n",
         HEAD "stores:\n  local: {id: 7c9e6679, plugin: softstore, options: {pin: [hunter2]}}\n",
         HEAD

@@ -12,11 +12,14 @@
 void server_check(kw_status expected, kw_status actual, const kw_error *error, const char *expression, const char *file,
                   int line)
 {
-    if (actual == expected)
+    if (actual == expected && (actual != KW_OK || error->message[0] == '\0'))
         return;
-    print_error("%s\n  gave '%s' instead of '%s': %s%s%s\n", expression, kw_status_text(actual),
-                kw_status_text(expected), error->where, error->where[0] != '\0' ? ": " : "",
-                actual != KW_OK ? error->message : "");
+    if (actual == expected)
+        print_error("%s\n  succeeded, and left an error behind: %s: %s\n", expression, error->where, error->message);
+    else
+        print_error("%s\n  gave '%s' instead of '%s': %s%s%s\n", expression, kw_status_text(actual),
+                    kw_status_text(expected), error->where, error->where[0] != '\0' ? ": " : "",
+                    actual != KW_OK ? error->message : "");
     _fail(file, line);
 }
 

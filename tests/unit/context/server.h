@@ -18,10 +18,11 @@ struct server {
     kw_error error; /* of the last call that was given it */
 };
 
-/* Asserts KW_OK and shows the error otherwise. */
+/* Asserts KW_OK, shows the error otherwise, and asserts that a call that succeeds leaves the error as it was. */
 #define assert_ok(server, expression) assert_status(server, KW_OK, expression)
 #define assert_status(server, expected, expression)                                                                    \
-    server_check((expected), (expression), &(server)->error, #expression, __FILE__, __LINE__)
+    ((server)->error = (kw_error){.remedy = "untouched"},                                                              \
+     server_check((expected), (expression), &(server)->error, #expression, __FILE__, __LINE__))
 void server_check(kw_status expected, kw_status actual, const kw_error *error, const char *expression, const char *file,
                   int line);
 

@@ -2,12 +2,24 @@
 #include "server.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
 
 static int start(void **state)
 {
@@ -46,6 +58,20 @@ static void open_without_configuration_says_where_it_looked(void **state)
     assert_non_null(strstr(error.remedy, "keywright init"));
 }
 
+/* A caller of an older header, whose struct ends before the configuration's path, has not given one. */
+static void open_takes_no_more_of_its_options_than_their_size(void **state)
+{
+    struct server *server = *state;
+    kw_open_options options = {.size = sizeof(size_t), .configuration = server->configuration};
+    kw_context *context = NULL;
+    setenv("KEYWRIGHT_CONFIG", "/nowhere/keywright.yaml", 1);
+    assert_status(server, KW_CONFIGURATION, kw_open(&options, &context, &server->error));
+    assert_string_equal(server->error.where, "/nowhere/keywright.yaml");
+    unsetenv("KEYWRIGHT_CONFIG");
+    options.size = 0;
+    assert_status(server, KW_INVALID_ARGUMENT, kw_open(&options, &context, &server->error));
+}
+
 static void open_before_apply_is_not_found_and_names_apply(void **state)
 {
     struct server server;
@@ -78,6 +104,7 @@ static void settings_of_certificates_are_checked_with_their_place(void **state)
         {"certificates:\n  database: {common_name: x}\n", "common_name"},
         {"certificates:\n  database/sales: {hosts: [a.example]}\n", "hosts"},
         {"certificates:\n  database/sales@1: {key: rsa-3072}\n", "sales@1"},
+        {"certificates:\n  general/x: {subject: garbage}\n", "garbage"},
         {"databases:\n  a/b: {store: local}\n", "a/b"},
     };
     (void)state;
@@ -271,10 +298,119 @@ static void fork_child_goes_on_with_what_is_open(void **state)
     kw_key_free(key);
 }
 
+#if !defined(SANITIZED) /* their allocators' locks do not survive the fork of a process with threads */
+static void *open_one(void *context)
+{
+    kw_key *key = NULL;
+    const kw_status status = kw_key_open(context, "database/sales", &key, NULL);
+    kw_key_free(key);
+    return status == KW_OK ? NULL : context;
+}
+
+/* The memory of the parent's other threads is lost in a child, which is no leak: nothing may look for leaks at its end. */
+static void end_child(bool good)
+{
+    if (good)
+        (void)kill(getpid(), SIGKILL);
+    _exit(1);
+}
+
+/* In the child of a fork: uses the context, and forks once more. */
+static bool child_goes_on(kw_context *context)
+{
+    kw_key *key = NULL;
+    int result = 0;
+    if (kw_key_open(context, "database/sales", &key, NULL) != KW_OK || sign_and_verify(key) != KW_OK)
+        return false;
+    const pid_t grandchild = fork();
+    if (grandchild == 0)
+        end_child(sign_and_verify(key) == KW_OK);
+    return grandchild > 0 && waitpid(grandchild, &result, 0) == grandchild && WIFSIGNALED(result) &&
+           WTERMSIG(result) == SIGKILL;
+}
+
+/* The store's key derivation takes longer than the longest pause here. */
+static void fork_while_a_thread_opens_a_store_leaves_no_lock_behind(void **state)
+{
+    struct server *server = *state;
+    for (unsigned milliseconds = 0; milliseconds <= 24; milliseconds += 8) {
+        pthread_t opener;
+        void *failed = NULL;
+        int result = 0;
+        const struct timespec pause = {.tv_nsec = (long)milliseconds * 1000000};
+        server_reopen(server);
+        assert_int_equal(pthread_create(&opener, NULL, open_one, server->context), 0);
+        nanosleep(&pause, NULL);
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(30);
+            end_child(child_goes_on(server->context));
+        }
+        assert_int_equal(pthread_join(opener, &failed), 0);
+        assert_null(failed);
+        assert_int_equal(waitpid(child, &result, 0), child);
+        assert_true(WIFSIGNALED(result));
+        assert_int_equal(WTERMSIG(result), SIGKILL);
+    }
+}
+#endif
+
+#if !defined(SANITIZED) /* sanitizers leave mlock out */
+enum { NOBODY = 65534 };
+
+static void keep_warning(void *user, kw_log_level level, const char *line)
+{
+    unsigned *warnings = user;
+    if (level == KW_LOG_WARNING && strstr(line, "locked into memory") != NULL)
+        (*warnings)++;
+}
+
+/* How many warnings come of memory that may be swapped out, where nothing may be locked; negative: something else failed. */
+static int warnings_without_leave_to_lock(const struct server *server)
+{
+    const struct rlimit none = {0, 0};
+    unsigned warnings = 0;
+    kw_context *context = NULL;
+    kw_key *key = NULL;
+    const kw_open_options options = {
+        .size = sizeof(options), .configuration = server->configuration, .log = keep_warning, .user = &warnings};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0))
+        return -1;
+    /* Memory that this process has locked already stays so; that of a child must be locked again. */
+    const pid_t child = fork();
+    if (child != 0) {
+        int result = 0;
+        return waitpid(child, &result, 0) == child && WIFEXITED(result) ? WEXITSTATUS(result) : -3;
+    }
+    if (kw_open(&options, &context, NULL) != KW_OK || kw_key_open(context, "database/sales", &key, NULL) != KW_OK)
+        _exit(100);
+    _exit((int)warnings);
+}
+
+static void open_without_leave_to_lock_memory_warns_once(void **state)
+{
+    struct server *server = *state;
+    char command[128];
+    int result = 0;
+    kw_close(server->context); /* so that the child has no memory that is locked already */
+    server->context = NULL;
+    if (geteuid() == 0) { /* who may lock in spite of the limit */
+        snprintf(command, sizeof(command), "chown -R %d '%s'", NOBODY, server->directory);
+        server_run(command);
+    }
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(warnings_without_leave_to_lock(server) == 1 ? 0 : 1);
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_without_configuration_says_where_it_looked),
+        cmocka_unit_test_setup_teardown(open_takes_no_more_of_its_options_than_their_size, start, stop),
         cmocka_unit_test(open_before_apply_is_not_found_and_names_apply),
         cmocka_unit_test_setup_teardown(open_with_wrong_catalogue_key_is_refused, start, stop),
         cmocka_unit_test(settings_of_certificates_are_checked_with_their_place),
@@ -286,6 +422,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(set_secret_changes_the_passphrase, start, stop),
         cmocka_unit_test_setup_teardown(threads_open_and_use_keys_at_once, start, stop),
         cmocka_unit_test_setup_teardown(fork_child_goes_on_with_what_is_open, start, stop),
+#if !defined(SANITIZED)
+        cmocka_unit_test_setup_teardown(fork_while_a_thread_opens_a_store_leaves_no_lock_behind, start, stop),
+        cmocka_unit_test_setup_teardown(open_without_leave_to_lock_memory_warns_once, start, stop),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Creating certificates: kinds, rules, stores (S1, S2, S9-S11, S13, S25, W5). */
 #include "server.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int start(void **state)
@@ -55,6 +56,129 @@ static void apply_twice_changes_nothing(void **state)
     assert_int_equal(server_count(server, true, NULL, NULL), 2);
     kw_certificate_list_free(before);
     kw_certificate_list_free(after);
+}
+
+/* ---- server-encryption at later starts, and its reminder (S12) ---- */
+
+static bool is_due(struct server *server)
+{
+    kw_certificate_list *list = look(server, "server-encryption");
+    const bool due = only(list)->export_due;
+    kw_certificate_list_free(list);
+    return due;
+}
+
+static void open_without_server_encryption_adds_it(void **state)
+{
+    struct server *server = *state;
+    assert_ok(server, kw_certificate_delete(server->context, "server-encryption", true, &server->error));
+    assert_int_equal(server_count(server, true, NULL, NULL), 1);
+    server_reopen(server);
+    assert_int_equal(server_count(server, true, NULL, "server-encryption"), 2);
+}
+
+static void open_as_is_adds_nothing(void **state)
+{
+    struct server *server = *state;
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration, .as_is = true};
+    assert_ok(server, kw_certificate_delete(server->context, "server-encryption", true, &server->error));
+    assert_ok(server, kw_configuration_check(&options, true, NULL, NULL, &server->error));
+    kw_close(server->context);
+    assert_ok(server, kw_open(&options, &server->context, &server->error));
+    assert_int_equal(server_count(server, true, NULL, NULL), 1);
+}
+
+static void open_with_server_encryption_retired_leaves_it_so(void **state)
+{
+    struct server *server = *state;
+    assert_ok(server, kw_certificate_retire(server->context, "server-encryption", NULL, NULL, &server->error));
+    server_reopen(server);
+    assert_int_equal(server_count(server, false, NULL, NULL), 1);
+    assert_int_equal(server_count(server, true, NULL, NULL), 2);
+}
+
+static void note_warning(void *user, kw_log_level level, const char *line)
+{
+    if (level == KW_LOG_WARNING && strstr(line, "server-encryption is missing, and cannot be added: ") != NULL)
+        ++*(int *)user;
+}
+
+static void open_that_cannot_add_goes_on(void **state)
+{
+    struct server *server = *state;
+    int warnings = 0;
+    const kw_open_options options = {
+        .size = sizeof(options), .configuration = server->configuration, .log = note_warning, .user = &warnings};
+    assert_ok(server, kw_certificate_delete(server->context, "server-encryption", true, &server->error));
+    kw_close(server->context);
+    server->context = NULL;
+    server_write_file(server, "passphrase", "wrong horse\n", 12, 0600);
+    assert_ok(server, kw_open(&options, &server->context, &server->error));
+    assert_int_equal(warnings, 1);
+    assert_int_equal(server_count(server, true, NULL, NULL), 1);
+}
+
+static void export_of_it_alone_ends_the_reminder(void **state)
+{
+    struct server *server = *state;
+    const char *const one[] = {"server-encryption"};
+    const char *const two[] = {"server-encryption", "database/sales"};
+    char password[96];
+    kw_bytes content = {0};
+    kw_state *facts = NULL;
+    kw_export_options options = {.size = sizeof(options), .password_source = password, .content = &content};
+    snprintf(password, sizeof(password), "file:%s", server_path(server, "passphrase"));
+    assert_ok(server, server_create(server, "database/sales", NULL));
+    assert_true(is_due(server));
+
+    /* Neither with everything nor with others in one file. */
+    options.everything = true;
+    assert_ok(server, kw_export(server->context, &options, NULL, NULL, &server->error));
+    kw_bytes_free(&content);
+    options.everything = false;
+    options.addresses = two;
+    options.address_count = 2;
+    assert_ok(server, kw_export(server->context, &options, NULL, NULL, &server->error));
+    kw_bytes_free(&content);
+    assert_true(is_due(server));
+    assert_ok(server, kw_state_get(server->context, &facts, &server->error));
+    assert_int_equal(facts->reminder_count, 1);
+    assert_non_null(strstr(facts->reminders[0], "keywright export server-encryption -o FILE"));
+    kw_state_free(facts);
+
+    options.addresses = one;
+    options.address_count = 1;
+    assert_ok(server, kw_export(server->context, &options, NULL, NULL, &server->error));
+    kw_bytes_free(&content);
+    assert_false(is_due(server));
+    server_reopen(server);
+    assert_false(is_due(server));
+    assert_ok(server, kw_state_get(server->context, &facts, &server->error));
+    assert_int_equal(facts->reminder_count, 0);
+    kw_state_free(facts);
+
+    /* A new one asks anew. */
+    assert_ok(server, kw_certificate_delete(server->context, "server-encryption", true, &server->error));
+    server_reopen(server);
+    assert_true(is_due(server));
+}
+
+static void export_of_two_in_files_of_their_own_ends_the_reminder(void **state)
+{
+    struct server *server = *state;
+    const char *const two[] = {"server-encryption", "database/sales"};
+    char password[96], directory[96];
+    const kw_export_options options = {.size = sizeof(options),
+                                       .password_source = password,
+                                       .addresses = two,
+                                       .address_count = 2,
+                                       .separate = true,
+                                       .path = directory};
+    snprintf(password, sizeof(password), "file:%s", server_path(server, "passphrase"));
+    snprintf(directory, sizeof(directory), "%s", server_path(server, "exports"));
+    assert_ok(server, server_create(server, "database/sales", NULL));
+    assert_ok(server, kw_export(server->context, &options, NULL, NULL, &server->error));
+    assert_false(is_due(server));
 }
 
 static void create_each_kind_has_its_subject(void **state)
@@ -222,6 +346,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(apply_empty_makes_ssl_connection_and_server_encryption, start, stop),
         cmocka_unit_test_setup_teardown(apply_twice_changes_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(open_without_server_encryption_adds_it, start, stop),
+        cmocka_unit_test_setup_teardown(open_as_is_adds_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(open_with_server_encryption_retired_leaves_it_so, start, stop),
+        cmocka_unit_test_setup_teardown(open_that_cannot_add_goes_on, start, stop),
+        cmocka_unit_test_setup_teardown(export_of_it_alone_ends_the_reminder, start, stop),
+        cmocka_unit_test_setup_teardown(export_of_two_in_files_of_their_own_ends_the_reminder, start, stop),
         cmocka_unit_test_setup_teardown(create_each_kind_has_its_subject, start, stop),
         cmocka_unit_test_setup_teardown(create_twice_exists, start, stop),
         cmocka_unit_test_setup_teardown(create_without_its_database_is_not_found_and_names_the_remedy, start, stop),

@@ -207,7 +207,7 @@ static void stores_get_wrong_pin_from_many_threads_reaches_the_backend_once(void
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(getters[i].thread, NULL);
         expect_status(KW_SECRET_REFUSED, getters[i].status, &getters[i].error);
-        assert_string_equal(getters[i].error.where, "store test");
+        assert_string_equal(getters[i].error.where, fixture_path(&fixture, "keywright.yaml"));
     }
     assert_int_equal(fixture_logged(&fixture, "the backend was given a PIN"), 1);
     fixture_end(&fixture);

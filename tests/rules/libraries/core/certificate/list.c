@@ -1,1 +1,2 @@
 #include <jansson.h> /* BAD */
+#include <openssl/ssl.h> /* BAD */

@@ -1,0 +1,213 @@
+#include "tls/verdict.h"
+
+#include "certificate/bundle.h"
+#include "certificate/x509.h"
+
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What openssl on Debian asks of keys: 112 bits, as RSA has with 2048. */
+#define AUTHENTICATION_LEVEL 2
+
+/* What the sentence is about. */
+enum about { ABOUT_NOTHING, ABOUT_SUBJECT, ABOUT_ISSUER, ABOUT_BEGIN, ABOUT_END, ABOUT_NAMES };
+
+/* libcrypto's findings in people's words, the worst first. */
+static const struct finding {
+    int error;
+    const char *code;
+    enum about about;
+    const char *sentence; /* with one %s, but for ABOUT_NOTHING */
+} findings[] = {
+    {X509_V_ERR_CERT_SIGNATURE_FAILURE, "signature", ABOUT_SUBJECT, "the signature on the certificate %s is wrong"},
+    {X509_V_ERR_CERT_REVOKED, "revoked", ABOUT_SUBJECT, "the certificate %s was revoked"},
+    {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "self-signed", ABOUT_NOTHING,
+     "the certificate is self-signed, and is not among those that this system trusts"},
+    {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "unknown-root", ABOUT_SUBJECT,
+     "the authority at the end of the certificate's path, %s, is not among those that this system trusts"},
+    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "unknown-issuer", ABOUT_ISSUER,
+     "unable to get local issuer certificate: %s is not among those that this system trusts, and the server did not "
+     "send its certificate"},
+    {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "unknown-issuer", ABOUT_ISSUER,
+     "unable to get issuer certificate: that of %s is not known here"},
+    {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, "unknown-issuer", ABOUT_ISSUER,
+     "the certificate of %s, which issued the server's, is not known here"},
+    {X509_V_ERR_HOSTNAME_MISMATCH, "name-mismatch", ABOUT_NAMES, "the certificate is not for this name, but for %s"},
+    {X509_V_ERR_IP_ADDRESS_MISMATCH, "name-mismatch", ABOUT_NAMES,
+     "the certificate is not for this address, but for %s"},
+    {X509_V_ERR_CERT_HAS_EXPIRED, "expired", ABOUT_END, "the certificate expired: it was valid until %s"},
+    {X509_V_ERR_CERT_NOT_YET_VALID, "not-yet-valid", ABOUT_BEGIN, "the certificate is not valid before %s"},
+    {X509_V_ERR_INVALID_PURPOSE, "purpose", ABOUT_SUBJECT, "the certificate %s is not one for TLS servers"},
+    {X509_V_ERR_INVALID_CA, "purpose", ABOUT_SUBJECT, "the certificate %s is not one of an authority"},
+    {X509_V_ERR_EE_KEY_TOO_SMALL, "weak", ABOUT_SUBJECT, "the key of the certificate %s is too short"},
+    {X509_V_ERR_CA_KEY_TOO_SMALL, "weak", ABOUT_SUBJECT, "the key of the authority %s is too short"},
+    {X509_V_ERR_CA_MD_TOO_WEAK, "weak", ABOUT_SUBJECT, "the certificate %s was signed with a hash that is too weak"},
+};
+#define FINDING_COUNT (sizeof(findings) / sizeof(findings[0]))
+
+/* ---- Stores ---- */
+
+static kw_status add_more(struct crypto *crypto, const char *path, X509_STORE *store, kw_error *error)
+{
+    STACK_OF(X509) *certificates = NULL;
+    kw_status status = bundle_read_file(crypto, path, &certificates, error);
+    for (int i = 0; status == KW_OK && i < sk_X509_num(certificates); i++)
+        if (X509_STORE_add_cert(store, sk_X509_value(certificates, i)) != 1)
+            status = crypto_error(error, KW_FAILED, "a certificate of %s cannot be used", path);
+    bundle_free(certificates);
+    return status;
+}
+
+kw_status verdict_store(struct crypto *crypto, const char *more, X509_STORE **store, kw_error *error)
+{
+    X509_STORE *made = X509_STORE_new();
+    kw_status status = made != NULL ? KW_OK : error_memory(error);
+    if (status == KW_OK && X509_STORE_set_default_paths_ex(made, crypto->library, NULL) != 1)
+        status = crypto_error(error, KW_FAILED, "the certificates that this system trusts cannot be read");
+    if (status == KW_OK && more != NULL)
+        status = add_more(crypto, more, made, error);
+    if (status == KW_OK) {
+        *store = made;
+        made = NULL;
+    }
+    ERR_clear_error();
+    X509_STORE_free(made);
+    return status;
+}
+
+/* ---- Judging ---- */
+
+struct judging {
+    struct crypto *crypto;
+    X509 *certificate; /* the server's */
+    struct arena *arena;
+    bool found[FINDING_COUNT];
+    const char *sentences[FINDING_COUNT];
+    const char *other; /* what the table does not know */
+};
+
+static const char *names_in(const kw_certificate_info *info, struct arena *arena)
+{
+    const char *all = NULL;
+    for (size_t i = 0; i < info->san_count; i++) {
+        const char *colon = strchr(info->san[i], ':');
+        const char *name = colon != NULL ? colon + 1 : info->san[i];
+        all = all != NULL ? arena_format(arena, "%s, %s", all, name) : arena_text(arena, name);
+    }
+    return all != NULL ? all : info->subject;
+}
+
+static const char *subject_of_sentence(const struct judging *judging, enum about about, X509 *concerned)
+{
+    kw_certificate_info info = {0};
+    if (concerned == NULL)
+        concerned = judging->certificate;
+    if (about == ABOUT_NAMES)
+        concerned = judging->certificate;
+    if (x509_describe(judging->crypto, concerned, judging->arena, &info, NULL) != KW_OK)
+        return "what cannot be read";
+    if (concerned != judging->certificate && (about == ABOUT_BEGIN || about == ABOUT_END))
+        return arena_format(judging->arena, "%s (this is the one of %s)",
+                            about == ABOUT_BEGIN ? info.not_before_text : info.not_after_text, info.subject);
+    return about == ABOUT_ISSUER  ? info.issuer
+           : about == ABOUT_BEGIN ? info.not_before_text
+           : about == ABOUT_END   ? info.not_after_text
+           : about == ABOUT_NAMES ? names_in(&info, judging->arena)
+                                  : info.subject;
+}
+
+static const char *sentence_of(const struct finding *finding, const char *subject, struct arena *arena)
+{
+    const char *hole = strstr(finding->sentence, "%s");
+    if (hole == NULL)
+        return finding->sentence;
+    return arena_format(arena, "%.*s%s%s", (int)(hole - finding->sentence), finding->sentence,
+                        subject != NULL ? subject : "", hole + 2);
+}
+
+/* Takes note and goes on, so that one look finds everything. */
+static int note(int ok, X509_STORE_CTX *context)
+{
+    struct judging *judging = X509_STORE_CTX_get_app_data(context);
+    const int error = X509_STORE_CTX_get_error(context);
+    if (ok == 1 || error == X509_V_OK)
+        return 1;
+    for (size_t i = 0; i < FINDING_COUNT; i++) {
+        if (findings[i].error != error)
+            continue;
+        if (!judging->found[i]) {
+            const char *subject =
+                subject_of_sentence(judging, findings[i].about, X509_STORE_CTX_get_current_cert(context));
+            judging->sentences[i] = sentence_of(&findings[i], subject, judging->arena);
+        }
+        judging->found[i] = true;
+        return 1;
+    }
+    if (judging->other == NULL)
+        judging->other = arena_text(judging->arena, X509_verify_cert_error_string(error));
+    return 1;
+}
+
+static void collect(const struct judging *judging, struct verdict *verdict)
+{
+    for (size_t i = 0; i < FINDING_COUNT && verdict->count < VERDICT_PROBLEMS_MAXIMUM - 1; i++) {
+        bool told = false;
+        for (size_t j = 0; j < verdict->count; j++)
+            told = told || strcmp(verdict->problems[j].code, findings[i].code) == 0;
+        if (judging->found[i] && !told)
+            verdict->problems[verdict->count++] =
+                (kw_trust_problem){.code = findings[i].code, .sentence = judging->sentences[i]};
+    }
+    if (judging->other != NULL)
+        verdict->problems[verdict->count++] = (kw_trust_problem){.code = "verification", .sentence = judging->other};
+}
+
+static bool set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address)
+{
+    char plain[64];
+    if (host == NULL)
+        return true;
+    if (!is_address)
+        return X509_VERIFY_PARAM_set1_host(parameters, host, 0) == 1;
+    const size_t length = strcspn(host, "%");
+    if (length >= sizeof(plain))
+        return false;
+    memcpy(plain, host, length);
+    plain[length] = '\0';
+    return X509_VERIFY_PARAM_set1_ip_asc(parameters, plain) == 1;
+}
+
+kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                       const char *host, bool is_address, struct arena *arena, struct verdict *verdict, kw_error *error)
+{
+    struct judging judging = {.crypto = crypto, .certificate = certificate, .arena = arena};
+    struct verdict made = {0};
+    X509_STORE_CTX *context = X509_STORE_CTX_new_ex(crypto->library, NULL);
+    kw_status status = KW_OK;
+    if (context == NULL || X509_STORE_CTX_init(context, store, certificate, others) != 1 ||
+        X509_STORE_CTX_set_default(context, "ssl_server") != 1 || X509_STORE_CTX_set_app_data(context, &judging) != 1) {
+        status = crypto_error(error, KW_FAILED, "the certificate cannot be judged");
+        goto out;
+    }
+    X509_VERIFY_PARAM *parameters = X509_STORE_CTX_get0_param(context);
+    X509_VERIFY_PARAM_set_auth_level(parameters, AUTHENTICATION_LEVEL);
+    X509_STORE_CTX_set_verify_cb(context, note);
+    if (!set_host(parameters, host, is_address)) {
+        status = crypto_error(error, KW_INVALID_ARGUMENT, "'%s' can be in no certificate", host);
+        goto out;
+    }
+    if (X509_verify_cert(context) != 1 && judging.other == NULL)
+        judging.other = arena_text(arena, X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+    collect(&judging, &made);
+    if (arena->failed)
+        status = error_memory(error);
+    else
+        *verdict = made;
+out:
+    ERR_clear_error();
+    X509_STORE_CTX_free(context);
+    return status;
+}

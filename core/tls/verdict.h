@@ -1,0 +1,31 @@
+/* Whether a server's certificate is trusted, and every reason why it is not. */
+#ifndef KEYWRIGHT_TLS_VERDICT_H
+#define KEYWRIGHT_TLS_VERDICT_H
+
+#include "base/arena.h"
+#include "base/crypto.h"
+#include <openssl/x509.h>
+
+#define VERDICT_PROBLEMS_MAXIMUM 12
+
+/* The worst first. Sentences belong to the arena that was given. */
+struct verdict {
+    kw_trust_problem problems[VERDICT_PROBLEMS_MAXIMUM];
+    size_t count; /* 0: trusted */
+};
+
+/*
+ * A store of what openssl takes for trusted on this system (its default file and directory, or $SSL_CERT_FILE and $SSL_CERT_DIR), and of the
+ * certificates in the file `more` (NULL: none). X509_STORE_free frees it.
+ */
+KW_MUST_USE kw_status verdict_store(struct crypto *crypto, const char *more, X509_STORE **store, kw_error *error);
+
+/*
+ * As a TLS client judges a server: path to the store, purpose, dates, strength, and the name or address `host` (NULL: any). `others` are what the
+ * server sent (may be NULL).
+ */
+KW_MUST_USE kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                                   const char *host, bool is_address, struct arena *arena, struct verdict *verdict,
+                                   kw_error *error);
+
+#endif
