@@ -21,6 +21,7 @@ set(KW_PLUGIN_INSTALL_DIRECTORY ${CMAKE_INSTALL_LIBDIR}/keywright)
 set(KW_QUOTED_INCLUDES "SHELL:-iquote ${KW_TOP}/core")
 
 set(KW_SANITIZE "" CACHE STRING "sanitizers, such as address,undefined or thread")
+option(KW_FUZZ "build the fuzz targets of fuzz/, and all that they reach with their coverage (clang)" OFF)
 option(KW_WERROR "treat warnings as errors" ON)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Wvla -Wpointer-arith -Wwrite-strings
@@ -38,6 +39,10 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT KW_SANITIZE)
     add_compile_definitions(_FORTIFY_SOURCE=2)
 endif()
 add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
+if(KW_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+    add_compile_definitions(KW_FUZZ)
+endif()
 if(KW_SANITIZE)
     add_compile_options(-fsanitize=${KW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${KW_SANITIZE})

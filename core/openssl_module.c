@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEME "keywright"
+#define SCHEME ADDRESS_SCHEME
 
 struct module_provider {
     struct provider provider; /* first: what the algorithms are given */
@@ -50,38 +50,13 @@ static int loader_close(void *context)
     return 1;
 }
 
-/* The address in a URI, in which %XX stands for a byte; NULL: none, or malformed. */
-static char *uri_address(const char *uri)
-{
-    static const char prefix[] = SCHEME ":";
-    if (strncmp(uri, prefix, sizeof(prefix) - 1) != 0)
-        return NULL;
-    char *address = text_copy(uri + sizeof(prefix) - 1);
-    char *to = address;
-    for (const char *at = address; address != NULL && *at != '\0'; to++) {
-        unsigned char byte = (unsigned char)*at++;
-        if (byte == '%') {
-            const char digits[] = {at[0], at[0] != '\0' ? at[1] : '\0', '\0'};
-            if (strlen(digits) != 2 || !hex_decode(digits, &byte, 1) || byte == 0) {
-                free(address);
-                return NULL;
-            }
-            at += 2;
-        }
-        *to = (char)byte;
-    }
-    if (to != NULL)
-        *to = '\0';
-    return address;
-}
-
 static void *loader_open_uri(void *context, const char *uri)
 {
     struct loader *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return NULL;
     made->module = context;
-    made->address = uri_address(uri);
+    made->address = address_of_uri(uri);
     if (made->address == NULL) {
         failure_set(KW_INVALID_ARGUMENT, "%s is no URI of a key; one is " SCHEME ":database/NAME", uri);
         loader_close(made);

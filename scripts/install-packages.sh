@@ -16,6 +16,8 @@ test=(
     clang-format-19 clang-tidy-19  # one version for both releases of Debian, so that they say the same
     cppcheck shellcheck valgrind
     gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
+    libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
+    libclang-rt-dev                               # libFuzzer and its AddressSanitizer
     sqlite3 jq python3 python3-jsonschema python3-yaml git
     util-linux # setarch, script, unshare, setpriv
     less       # the pager

@@ -35,6 +35,7 @@ memcheck-verbs | 1 | build-dev     | the command under valgrind
 cppcheck       | 1 |               | cppcheck
 install        | 1 | build-release | what is installed, and a program that embeds it
 exports        | 1 | build-release | symbols and libraries of what is installed
+fuzz           | A |               | each fuzz target on its seeds; for 20 seconds with --full
 '
 
 # ---- The steps -----------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ do_tests-release() {
 valgrind_options='--quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30'
 
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
-memcheck_long='^test_(create|key_check|move|pem|pfx_.*|pkey|use|x509)$'
+memcheck_long='^test_(create|key_check|malformed|move|pem|pfx_.*|pkey|use|x509)$'
 # And those ten minutes and more.
 memcheck_longest='^(conformance_softstore|test_move|test_pfx_write|test_pfx_foreign)$'
 
@@ -120,6 +121,10 @@ do_cppcheck() {
 do_install() { scripts/check-install.sh build/release; }
 do_exports() { scripts/check-exports.sh build/release; }
 do_quickstart() { scripts/quickstart.sh; }
+
+do_fuzz() {
+    if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 1; fi
+}
 
 do_tidy() {
     jq -r '.[].file' build/clang/compile_commands.json | sort -u |

@@ -1,6 +1,7 @@
 #include "catalogue/address.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -87,4 +88,28 @@ kw_status address_check_name(const char *name, kw_error *error)
     if (problem != NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "'%.200s' is not a name: %s", name, problem);
     return KW_OK;
+}
+
+char *address_of_uri(const char *uri)
+{
+    static const char prefix[] = ADDRESS_SCHEME ":";
+    if (strncmp(uri, prefix, sizeof(prefix) - 1) != 0)
+        return NULL;
+    char *address = text_copy(uri + sizeof(prefix) - 1);
+    char *to = address;
+    for (const char *at = address; address != NULL && *at != '\0'; to++) {
+        unsigned char byte = (unsigned char)*at++;
+        if (byte == '%') {
+            const char digits[] = {at[0], at[0] != '\0' ? at[1] : '\0', '\0'};
+            if (strlen(digits) != 2 || !hex_decode(digits, &byte, 1) || byte == 0) {
+                free(address);
+                return NULL;
+            }
+            at += 2;
+        }
+        *to = (char)byte;
+    }
+    if (to != NULL)
+        *to = '\0';
+    return address;
 }

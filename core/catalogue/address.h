@@ -18,6 +18,12 @@ struct address {
 /* KW_INVALID_ARGUMENT with the reason. Names are UTF-8 without control characters, '/', '\\', '@', '*', ':', quotes, and do not begin with
  * '.', '-' or a space, nor end with a space. */
 KW_MUST_USE kw_status address_parse(const char *text, struct address *address, kw_error *error);
+/*
+ * The text of the address in a URI such as keywright:database/a%20b, in which %XX stands for a byte; not parsed yet. free() it. NULL: it is no
+ * such URI, or malformed, or memory ran out.
+ */
+#define ADDRESS_SCHEME "keywright"
+char *address_of_uri(const char *uri);
 /* Whether `name` may be one part. */
 KW_MUST_USE kw_status address_check_name(const char *name, kw_error *error);
 

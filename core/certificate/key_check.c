@@ -4,10 +4,12 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ecerr.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 #define RSA_MINIMUM 2048
@@ -20,6 +22,15 @@ static const struct {
     {"prime256v1", KW_CURVE_P256}, {"P-256", KW_CURVE_P256},     {"secp384r1", KW_CURVE_P384},
     {"P-384", KW_CURVE_P384},      {"secp521r1", KW_CURVE_P521}, {"P-521", KW_CURVE_P521},
 };
+
+/* The newest reason is that a decoder failed; the true one lies deeper. */
+bool key_is_off_curve(void)
+{
+    bool found = false;
+    for (unsigned long reason = ERR_get_error(); reason != 0; reason = ERR_get_error())
+        found = found || (ERR_GET_LIB(reason) == ERR_LIB_EC && ERR_GET_REASON(reason) == EC_R_POINT_IS_NOT_ON_CURVE);
+    return found;
+}
 
 kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
 {
@@ -46,7 +57,8 @@ kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key
     case NID_X9_62_id_ecPublicKey:
     case NID_ED25519:
     case NID_X25519:
-        status = crypto_error(error, KW_CORRUPT, "the private key is malformed");
+        status = error_set(error, KW_CORRUPT, "the private key is malformed%s",
+                           key_is_off_curve() ? ": its point is not on the curve" : "");
         break;
     default:
         ERR_clear_error();
@@ -90,10 +102,46 @@ static const char *name_of(kw_key_type type, uint32_t bits, kw_curve curve)
     return NULL;
 }
 
+/* What libcrypto's own check passes, or does not give as the reason. A certificate's key has no primes to look at. */
+static kw_status check_rsa_numbers(const EVP_PKEY *key, kw_error *error)
+{
+    BIGNUM *modulus = NULL, *exponent = NULL, *p = NULL, *q = NULL;
+    kw_status status = KW_OK;
+    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus) ||
+        !EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent)) {
+        status = crypto_error(error, KW_CORRUPT, "the RSA key has no modulus or no public exponent");
+        goto out;
+    }
+    if (BN_is_one(exponent) || !BN_is_odd(exponent) || !BN_is_odd(modulus)) {
+        status = error_set(error, KW_CORRUPT, "the RSA key is broken: its %s",
+                           BN_is_one(exponent)    ? "public exponent is 1, so that it encrypts nothing"
+                           : !BN_is_odd(exponent) ? "public exponent is even"
+                                                  : "modulus is even");
+        goto out;
+    }
+    ERR_set_mark();
+    const bool same = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) &&
+                      EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) && BN_cmp(p, q) == 0;
+    ERR_pop_to_mark();
+    if (same)
+        status = error_set(error, KW_CORRUPT,
+                           "the RSA key is broken: its two primes are the same, so that its modulus is a square");
+    else if (key_check_is_roca(modulus))
+        status = error_set(
+            error, KW_REFUSED,
+            "the RSA key was made by a chip with the ROCA defect (CVE-2017-15361): it can be computed from its "
+            "certificate");
+out:
+    BN_free(modulus);
+    BN_free(exponent);
+    BN_clear_free(p);
+    BN_clear_free(q);
+    return status;
+}
+
 static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *error)
 {
     const int bits = EVP_PKEY_get_bits(key);
-    BIGNUM *modulus = NULL;
     const char *found = name_of(KW_KEY_RSA, (uint32_t)bits, KW_CURVE_NONE);
     if (bits < RSA_MINIMUM)
         return error_set(error, KW_REFUSED, "an RSA key of %d bits is too weak; it needs at least %d", bits,
@@ -101,15 +149,9 @@ static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *err
     if (found == NULL)
         return error_set(error, KW_UNSUPPORTED, "an RSA key of %d bits is not supported; 2048, 3072 and 4096 are",
                          bits);
-    if (!EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus))
-        return crypto_error(error, KW_CORRUPT, "the RSA key has no modulus");
-    const bool weak = key_check_is_roca(modulus);
-    BN_free(modulus);
-    if (weak)
-        return error_set(
-            error, KW_REFUSED,
-            "the RSA key was made by a chip with the ROCA defect (CVE-2017-15361): it can be computed from its "
-            "certificate");
+    kw_status status = check_rsa_numbers(key, error);
+    if (status != KW_OK)
+        return status;
     *name = found;
     return KW_OK;
 }
@@ -156,6 +198,32 @@ static kw_status check_parts(struct crypto *crypto, EVP_PKEY *key, kw_error *err
     return status;
 }
 
+/* Not X509_self_signed: that says no when the name of the signature's algorithm is damaged. */
+static bool signed_by_itself(const X509 *certificate)
+{
+    if (X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) != 0)
+        return false;
+    AUTHORITY_KEYID *issuer = X509_get_ext_d2i(certificate, NID_authority_key_identifier, NULL, NULL);
+    const bool itself = X509_check_akid(certificate, issuer) == X509_V_OK;
+    AUTHORITY_KEYID_free(issuer);
+    return itself;
+}
+
+/* Only the signature of its own key can be checked with the file alone; one that is wrong tells of damage. */
+static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error)
+{
+    kw_status status = KW_OK;
+    const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
+    if (public_key == NULL)
+        return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
+    if (EVP_PKEY_eq(public_key, key) != 1)
+        status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
+    else if (signed_by_itself(certificate) && X509_verify(certificate, key) != 1)
+        status = error_set(error, KW_CORRUPT, "the certificate is damaged: its signature, by its own key, is wrong");
+    ERR_clear_error();
+    return status;
+}
+
 kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name, kw_error *error)
 {
     EVP_PKEY *key = NULL;
@@ -165,13 +233,8 @@ kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, co
         status = check_kind(key, &found, error);
     if (status == KW_OK)
         status = check_parts(crypto, key, error);
-    if (status == KW_OK && certificate != NULL) {
-        const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
-        if (public_key == NULL || EVP_PKEY_eq(public_key, key) != 1) {
-            ERR_clear_error();
-            status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
-        }
-    }
+    if (status == KW_OK && certificate != NULL)
+        status = check_belongs(key, certificate, error);
     if (status == KW_OK)
         *name = found;
     EVP_PKEY_free(key);

@@ -13,8 +13,11 @@ static void log_warning(void *user, const char *sentence)
 kw_status password_read(kw_context *context, const char *source, const char *what, bool confirm, struct secret *secret,
                         kw_error *error)
 {
-    const struct source_reader reader = {
-        .prompt = context->prompt, .user = context->prompt_user, .warning = log_warning, .warning_user = &context->log};
+    const struct source_reader reader = {.prompt = context->prompt,
+                                         .user = context->prompt_user,
+                                         .allow_empty = !confirm,
+                                         .warning = log_warning,
+                                         .warning_user = &context->log};
     kw_status status = KW_OK;
     if (strncmp(source, "inline:", 7) == 0) {
         status = error_set(error, KW_INVALID_ARGUMENT,

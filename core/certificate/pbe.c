@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PBMAC1          "1.2.840.113549.1.5.14"
-#define PBMAC1_OPENSSL  0x30400000ul /* 3.4, the first that verifies it */
-#define OID_TEXT_LENGTH 128
+#define PBMAC1             "1.2.840.113549.1.5.14"
+#define PBMAC1_OPENSSL     0x30400000ul /* 3.4, the first that verifies it */
+#define PBMAC1_KEY_MINIMUM 20
+#define OID_TEXT_LENGTH    128
 
 void pbe_close(struct pbe_limits *limits)
 {
@@ -101,6 +102,15 @@ static kw_status require_cipher(struct pbe_limits *limits, const ASN1_OBJECT *na
     if (limits->legacy == NULL)
         error_remedy(error, "install OpenSSL's legacy provider, or have the file written anew with AES-256");
     return status;
+}
+
+kw_status pbe_cipher(struct pbe_limits *limits, int nid, EVP_CIPHER **cipher, kw_error *error)
+{
+    kw_status status = require_cipher(limits, OBJ_nid2obj(nid), nid, error);
+    if (status != KW_OK)
+        return status;
+    *cipher = EVP_CIPHER_fetch(limits->crypto->library, OBJ_nid2sn(nid), NULL);
+    return *cipher != NULL ? KW_OK : error_memory(error);
 }
 
 static kw_status require_hash(struct pbe_limits *limits, const ASN1_OBJECT *named, int nid, const char *what,
@@ -232,23 +242,41 @@ ASN1_SEQUENCE(PBMAC1_PARAMETERS) = {
     ASN1_SIMPLE(PBMAC1_PARAMETERS, mac, X509_ALGOR),
 } static_ASN1_SEQUENCE_END(PBMAC1_PARAMETERS)
 
+/* RFC 9579 wants PBKDF2 with the key's length. One beyond any hash's has overrun libcrypto's buffer (CVE-2025-11187). */
+static kw_status check_mac_function(struct pbe_limits *limits, const X509_ALGOR *function, kw_error *error)
+{
+    const void *value = NULL;
+    const ASN1_OBJECT *object = NULL;
+    int type = 0;
+    X509_ALGOR_get0(&object, &type, &value, function);
+    if (OBJ_obj2nid(object) != NID_id_pbkdf2)
+        return unsupported(object, "the key derivation", error);
+    PBKDF2PARAM *parameters = type == V_ASN1_SEQUENCE ? ASN1_item_unpack(value, ASN1_ITEM_rptr(PBKDF2PARAM)) : NULL;
+    const int64_t length =
+        parameters != NULL && parameters->keylength != NULL ? ASN1_INTEGER_get(parameters->keylength) : 0;
+    PBKDF2PARAM_free(parameters);
+    if (length < PBMAC1_KEY_MINIMUM || length > EVP_MAX_MD_SIZE)
+        return malformed(function, error);
+    return check_pbkdf2(limits, function, error);
+}
+
 static kw_status check_pbmac1(struct pbe_limits *limits, const X509_ALGOR *algorithm, kw_error *error)
 {
     const void *value = NULL;
     const ASN1_OBJECT *object = NULL;
     int type = 0;
     X509_ALGOR_get0(&object, &type, &value, algorithm);
-    if (OpenSSL_version_num() < PBMAC1_OPENSSL)
-        return error_set(error, KW_UNSUPPORTED,
-                         "the file's MAC is PBMAC1 (" PBMAC1
-                         ", RFC 9579), which OpenSSL verifies from 3.4 on; this is %s",
-                         OpenSSL_version(OPENSSL_VERSION_STRING));
     PBMAC1_PARAMETERS *parameters =
         type == V_ASN1_SEQUENCE ? ASN1_item_unpack(value, ASN1_ITEM_rptr(PBMAC1_PARAMETERS)) : NULL;
     if (parameters == NULL)
         return malformed(algorithm, error);
-    kw_status status = check_function(limits, parameters->function, error);
+    kw_status status = check_mac_function(limits, parameters->function, error);
     ASN1_item_free((ASN1_VALUE *)parameters, ASN1_ITEM_rptr(PBMAC1_PARAMETERS));
+    if (status == KW_OK && OpenSSL_version_num() < PBMAC1_OPENSSL)
+        return error_set(error, KW_UNSUPPORTED,
+                         "unsupported MAC: PBMAC1 (" PBMAC1
+                         ", RFC 9579) is verified by OpenSSL from 3.4 on; this is %s",
+                         OpenSSL_version(OPENSSL_VERSION_STRING));
     return status;
 }
 

@@ -53,7 +53,7 @@ static kw_status take_encrypted_pkcs8(const struct pem_reading *reading, const X
         status = ask_password(reading, &password, error);
     if (status != KW_OK)
         goto out;
-    info = PKCS8_decrypt_ex(sealed, (const char *)password.data, (int)password.length, reading->crypto->library, NULL);
+    info = der_decrypt_pkcs8(reading->crypto, sealed, secret_view(&password));
     status = info == NULL ? wrong_password(error) : take_pkcs8(reading, info, error);
 out:
     PKCS8_PRIV_KEY_INFO_free(info);
@@ -80,7 +80,9 @@ static kw_status wrap(const struct pem_reading *reading, kw_input traditional, i
     return status;
 }
 
-static kw_status take_traditional(const struct pem_reading *reading, kw_input der, int type, kw_error *error)
+/* `*known` is false when it is no such key. */
+static kw_status take_traditional(const struct pem_reading *reading, kw_input der, int type, bool *known,
+                                  kw_error *error)
 {
     const unsigned char *at = der.data;
     char curve[64] = "";
@@ -89,10 +91,13 @@ static kw_status take_traditional(const struct pem_reading *reading, kw_input de
     EVP_PKEY *key = d2i_PrivateKey_ex(type, NULL, &at, (long)der.length, reading->crypto->library, NULL);
     const bool whole = key != NULL && at == der.data + der.length;
     const bool named = whole && type == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &length) == 1;
+    const bool off_curve = key == NULL && key_is_off_curve();
     EVP_PKEY_free(key);
     ERR_pop_to_mark();
+    *known = whole || off_curve;
     if (!whole)
-        return error_set(error, KW_CORRUPT, "the private key is malformed");
+        return error_set(error, KW_CORRUPT, "the private key is malformed%s",
+                         off_curve ? ": its point is not on the curve" : "");
     if (type == EVP_PKEY_RSA)
         return wrap(reading, der, NID_rsaEncryption, V_ASN1_NULL, NULL, error);
     if (!named)
@@ -112,13 +117,12 @@ static kw_status take_key(const struct pem_reading *reading, kw_input der, bool 
     X509_SIG *sealed = NULL;
     ERR_set_mark();
     *known = true;
-    if ((info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.length)) != NULL && at == end) {
+    if ((info = der_read_pkcs8(reading->crypto, der)) != NULL) {
         status = take_pkcs8(reading, info, error);
-    } else if ((at = der.data, sealed = d2i_X509_SIG(NULL, &at, (long)der.length)) != NULL && at == end) {
+    } else if ((sealed = d2i_X509_SIG(NULL, &at, (long)der.length)) != NULL && at == end) {
         status = take_encrypted_pkcs8(reading, sealed, error);
-    } else if (take_traditional(reading, der, EVP_PKEY_RSA, NULL) != KW_OK) {
-        status = take_traditional(reading, der, EVP_PKEY_EC, error);
-        *known = status != KW_CORRUPT;
+    } else if (take_traditional(reading, der, EVP_PKEY_RSA, known, NULL) != KW_OK) {
+        status = take_traditional(reading, der, EVP_PKEY_EC, known, error);
     }
     ERR_pop_to_mark();
     X509_SIG_free(sealed);
@@ -197,21 +201,34 @@ static void object_clear(struct pem_object *object)
     *object = (struct pem_object){0};
 }
 
-static int give_password(char *buffer, int size, int writing, void *user)
+/* As PEM_do_header does, but with our own library context, where the legacy provider can be loaded. In place. */
+static bool decrypt_in_place(const struct crypto *crypto, const EVP_CIPHER *cipher, const unsigned char *iv,
+                             kw_input password, struct pem_object *object)
 {
-    const struct secret *password = user;
-    (void)writing;
-    if (password->length > (size_t)size)
-        return -1;
-    memcpy(buffer, password->data, password->length);
-    return (int)password->length;
+    unsigned char key[EVP_MAX_KEY_LENGTH];
+    int length = 0, end = 0;
+    EVP_MD *md5 = EVP_MD_fetch(crypto->library, "MD5", NULL);
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    const bool done = md5 != NULL && context != NULL && object->length <= INT32_MAX &&
+                      EVP_BytesToKey(cipher, md5, iv, password.data, (int)password.length, 1, key, NULL) > 0 &&
+                      EVP_DecryptInit_ex2(context, cipher, key, iv, NULL) == 1 &&
+                      EVP_DecryptUpdate(context, object->data, &length, object->data, (int)object->length) == 1 &&
+                      EVP_DecryptFinal_ex(context, object->data + length, &end) == 1;
+    if (done)
+        object->length = length + end;
+    EVP_CIPHER_CTX_free(context);
+    EVP_MD_free(md5);
+    OPENSSL_cleanse(key, sizeof(key));
+    return done;
 }
 
 /* A traditional key may be encrypted as RFC 1421 has it. */
 static kw_status decrypt_object(const struct pem_reading *reading, struct pem_object *object, kw_error *error)
 {
     EVP_CIPHER_INFO cipher = {0};
+    EVP_CIPHER *fetched = NULL;
     struct secret password = {0};
+    struct pbe_limits limits = {.crypto = reading->crypto};
     ERR_clear_error();
     if (!PEM_get_EVP_CIPHER_INFO(object->header, &cipher)) {
         if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_UNSUPPORTED_ENCRYPTION)
@@ -220,13 +237,14 @@ static kw_status decrypt_object(const struct pem_reading *reading, struct pem_ob
     }
     if (cipher.cipher == NULL)
         return KW_OK;
-    kw_status status = ask_password(reading, &password, error);
-    if (status == KW_OK && !PEM_do_header(&cipher, object->data, &object->length, give_password, &password))
-        status = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_DECRYPT ||
-                         ERR_GET_REASON(ERR_peek_last_error()) == EVP_R_BAD_DECRYPT
-                     ? wrong_password(error)
-                     : crypto_error(error, KW_CORRUPT, "the private key cannot be decrypted");
+    kw_status status = pbe_cipher(&limits, EVP_CIPHER_get_nid(cipher.cipher), &fetched, error);
+    if (status == KW_OK)
+        status = ask_password(reading, &password, error);
+    if (status == KW_OK && !decrypt_in_place(reading->crypto, fetched, cipher.iv, secret_view(&password), object))
+        status = wrong_password(error);
     secret_clear(&password);
+    EVP_CIPHER_free(fetched);
+    pbe_close(&limits);
     return status;
 }
 
@@ -257,7 +275,7 @@ static kw_status read_key(struct pem_reading *reading, struct pem_object *object
         return status;
     const kw_input der = {object->data, (size_t)object->length};
     if (form == PEM_FORM_RSA || form == PEM_FORM_EC)
-        status = take_traditional(reading, der, form == PEM_FORM_RSA ? EVP_PKEY_RSA : EVP_PKEY_EC, error);
+        status = take_traditional(reading, der, form == PEM_FORM_RSA ? EVP_PKEY_RSA : EVP_PKEY_EC, &known, error);
     else
         status = take_key(reading, der, &known, error);
     return status == KW_CORRUPT && encrypted ? wrong_password(error) : status;

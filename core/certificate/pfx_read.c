@@ -14,9 +14,8 @@
 struct reading {
     struct crypto *crypto;
     struct pbe_limits limits;
-    const char *forms[2]; /* of the password: an empty one is absent or "" */
+    kw_input forms[2]; /* of the password: an empty one is absent or ""; one beyond ASCII as OpenSSL 1.0 took it */
     size_t form_count;
-    int password_length;
     bool mac_verified;
     struct pfx_bags keys, certificates;
 };
@@ -114,7 +113,7 @@ static PKCS8_PRIV_KEY_INFO *decrypt_key(const struct reading *reading, const PKC
 {
     PKCS8_PRIV_KEY_INFO *key = NULL;
     for (size_t i = 0; key == NULL && i < reading->form_count; i++)
-        key = PKCS12_decrypt_skey_ex(from, reading->forms[i], reading->password_length, reading->crypto->library, NULL);
+        key = der_decrypt_pkcs8(reading->crypto, PKCS12_SAFEBAG_get0_pkcs8(from), reading->forms[i]);
     return key;
 }
 
@@ -134,6 +133,21 @@ static kw_status read_key(struct reading *reading, const PKCS12_SAFEBAG *from, c
     }
     pfx_bags_add(&reading->keys, bag);
     return KW_OK;
+}
+
+static kw_status read_plain_key(struct reading *reading, const PKCS12_SAFEBAG *from, kw_error *error)
+{
+    struct secret encoded = {0};
+    PKCS8_PRIV_KEY_INFO *key = NULL;
+    kw_status status = der_take_pkcs8(PKCS12_SAFEBAG_get0_p8inf(from), &encoded, error);
+    if (status == KW_OK) {
+        key = der_read_pkcs8(reading->crypto, secret_view(&encoded));
+        status = key != NULL ? read_key(reading, from, key, error)
+                             : error_set(error, KW_CORRUPT, "a key in the file is malformed");
+    }
+    PKCS8_PRIV_KEY_INFO_free(key);
+    secret_clear(&encoded);
+    return status;
 }
 
 static kw_status read_shrouded_key(struct reading *reading, const PKCS12_SAFEBAG *from, kw_error *error)
@@ -162,7 +176,7 @@ static kw_status read_bags(struct reading *reading, const STACK_OF(PKCS12_SAFEBA
         const PKCS12_SAFEBAG *bag = sk_PKCS12_SAFEBAG_value(bags, i);
         switch (PKCS12_SAFEBAG_get_nid(bag)) {
         case NID_keyBag:
-            status = read_key(reading, bag, PKCS12_SAFEBAG_get0_p8inf(bag), error);
+            status = read_plain_key(reading, bag, error);
             break;
         case NID_pkcs8ShroudedKeyBag:
             status = read_shrouded_key(reading, bag, error);
@@ -192,9 +206,9 @@ static kw_status decrypt_part(struct reading *reading, const PKCS7 *part, STACK_
     if (status != KW_OK)
         return status;
     for (size_t i = 0; *bags == NULL && i < reading->form_count; i++)
-        *bags =
-            PKCS12_item_decrypt_d2i_ex(content->algorithm, ASN1_ITEM_rptr(PKCS12_SAFEBAGS), reading->forms[i],
-                                       reading->password_length, content->enc_data, 1, reading->crypto->library, NULL);
+        *bags = PKCS12_item_decrypt_d2i_ex(content->algorithm, ASN1_ITEM_rptr(PKCS12_SAFEBAGS),
+                                           (const char *)reading->forms[i].data, (int)reading->forms[i].length,
+                                           content->enc_data, 1, reading->crypto->library, NULL);
     return *bags == NULL ? decryption_failed(reading, "a part of the file", error) : KW_OK;
 }
 
@@ -231,8 +245,8 @@ static kw_status verify_mac(struct reading *reading, PKCS12 *file, kw_error *err
     kw_status status = pbe_check_mac(&reading->limits, algorithm, iterations, error);
     for (size_t i = 0; status == KW_OK && i < reading->form_count; i++) {
         ERR_clear_error();
-        if (PKCS12_verify_mac(file, reading->forms[i], reading->password_length) == 1) {
-            const char *right = reading->forms[i];
+        if (PKCS12_verify_mac(file, (const char *)reading->forms[i].data, (int)reading->forms[i].length) == 1) {
+            const kw_input right = reading->forms[i];
             reading->forms[i] = reading->forms[0];
             reading->forms[0] = right;
             reading->mac_verified = true;
@@ -281,29 +295,62 @@ out:
     return status;
 }
 
+/* OpenSSL 1.0 took each byte of a password for a character, so that UTF-8 was encoded a second time. */
+static kw_status encode_twice(kw_input password, struct secret *twice, kw_error *error)
+{
+    size_t length = 0;
+    kw_status status = secret_new(twice, 2 * password.length + 1, error);
+    if (status != KW_OK)
+        return status;
+    for (size_t i = 0; i < password.length; i++) {
+        const unsigned char byte = password.data[i];
+        if (byte >= 0x80)
+            twice->data[length++] = (unsigned char)(0xc0 | (byte >> 6));
+        twice->data[length++] = byte >= 0x80 ? (unsigned char)(0x80 | (byte & 0x3f)) : byte;
+    }
+    twice->data[length] = '\0';
+    twice->length = length;
+    return KW_OK;
+}
+
+static bool is_ascii(kw_input text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (text.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
 kw_status pfx_read(struct crypto *crypto, kw_input pfx, kw_input password, bool allow_no_mac, struct pfx_item **items,
                    size_t *count, kw_error *error)
 {
     struct reading reading = {
         .crypto = crypto,
         .limits = {.crypto = crypto},
-        .forms = {(const char *)password.data},
+        .forms = {password},
         .form_count = 1,
-        .password_length = (int)password.length,
     };
+    struct secret twice = {0};
+    kw_status status = KW_OK;
     if (!pfx_is(pfx) || pfx.length > INT32_MAX)
         return error_set(error, KW_CORRUPT, "this is not a PKCS#12 file");
     if (password.length > KW_SECRET_MAXIMUM)
         return error_set(error, KW_INVALID_ARGUMENT, "a password may have %u bytes at most", KW_SECRET_MAXIMUM);
     if (password.length == 0)
-        reading.forms[reading.form_count++] = password.data == NULL ? "" : NULL;
+        reading.forms[reading.form_count++] = password.data == NULL ? input_text("") : (kw_input){0};
     ERR_clear_error();
-    kw_status status = read_file(&reading, pfx, allow_no_mac, error);
+    if (!is_ascii(password)) {
+        status = encode_twice(password, &twice, error);
+        reading.forms[reading.form_count++] = secret_view(&twice);
+    }
+    if (status == KW_OK)
+        status = read_file(&reading, pfx, allow_no_mac, error);
     if (status == KW_OK)
         status = pfx_pair(&reading.keys, &reading.certificates, items, count, error);
     pfx_bags_free(&reading.keys);
     pfx_bags_free(&reading.certificates);
     pbe_close(&reading.limits);
+    secret_clear(&twice);
     ERR_clear_error();
     return status;
 }

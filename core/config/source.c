@@ -303,7 +303,7 @@ kw_status source_read(const char *source, const struct source_reader *reader, co
         goto out;
     if (scheme->strips)
         strip_newline(&value);
-    if (value.length == 0)
+    if (value.length == 0 && !reader->allow_empty)
         status = error_set(error, KW_CONFIGURATION, "it is empty");
     else if (value.length > KW_SECRET_MAXIMUM)
         status = too_long(error);

@@ -11,6 +11,7 @@ struct source_reader {
     kw_prompt_callback prompt; /* NULL: nobody to ask */
     void *user;
     bool allow_inline;
+    bool allow_empty;                                  /* for what somebody else chose */
     void (*warning)(void *user, const char *sentence); /* may be NULL */
     void *warning_user;
 };
@@ -28,7 +29,7 @@ const char *source_path(const char *source);
 void source_warn(const char *path, void (*warning)(void *user, const char *sentence), void *user);
 /*
  * Reads it. `what` names what the secret is for, in a prompt and in errors. `confirm`: a prompt asks twice. At most KW_SECRET_MAXIMUM bytes.
- * Errors: KW_CONFIGURATION (absent, empty, unreadable, too long), KW_PERMISSION.
+ * Errors: KW_CONFIGURATION (absent, empty unless allowed, unreadable, too long), KW_PERMISSION.
  */
 KW_MUST_USE kw_status source_read(const char *source, const struct source_reader *reader, const char *what,
                                   bool confirm, struct secret *secret, kw_error *error);

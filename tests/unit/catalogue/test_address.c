@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "catalogue/address.h"
 
@@ -177,6 +178,34 @@ static void address_check_name_good_and_bad_are_told_apart(void **state)
     assert_status(KW_INVALID_ARGUMENT, address_check_name("*", &error));
 }
 
+static void address_of_uri_escapes_are_bytes_and_others_are_none(void **state)
+{
+    static const struct {
+        const char *uri, *text;
+    } cases[] = {
+        {"keywright:database/sales", "database/sales"},
+        {"keywright:database/a%20b@3", "database/a b@3"},
+        {"keywright:%64atabase%2Fn%c3%a4me", "database/n\xc3\xa4me"},
+        {"keywright:", ""},
+        {"keywright:a%", NULL},
+        {"keywright:a%4", NULL},
+        {"keywright:a%zz", NULL},
+        {"keywright:a%00b", NULL},
+        {"keywright", NULL},
+        {"file:database/sales", NULL},
+        {"", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = address_of_uri(cases[i].uri);
+        if (cases[i].text == NULL)
+            assert_null(text);
+        else
+            assert_string_equal(text, cases[i].text);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +215,7 @@ int main(void)
         cmocka_unit_test(address_parse_text_without_end_is_refused),
         cmocka_unit_test(address_parse_random_text_is_refused_or_stable),
         cmocka_unit_test(address_check_name_good_and_bad_are_told_apart),
+        cmocka_unit_test(address_of_uri_escapes_are_bytes_and_others_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

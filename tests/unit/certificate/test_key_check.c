@@ -100,24 +100,24 @@ static void key_check_certificate_of_another_key_is_refused(void **state)
 }
 
 /* An RSA key of numbers that the test chooses. */
-static EVP_PKEY *rsa_of(const BIGNUM *p, const BIGNUM *q, const BIGNUM *d_error)
+static EVP_PKEY *rsa_of(const BIGNUM *p, const BIGNUM *q, BN_ULONG exponent, const BIGNUM *d_error)
 {
     BN_CTX *numbers = BN_CTX_new();
     BN_CTX_start(numbers);
     BIGNUM *n = BN_CTX_get(numbers), *e = BN_CTX_get(numbers), *d = BN_CTX_get(numbers), *phi = BN_CTX_get(numbers);
     BIGNUM *p1 = BN_CTX_get(numbers), *q1 = BN_CTX_get(numbers), *dp = BN_CTX_get(numbers), *dq = BN_CTX_get(numbers);
     BIGNUM *qinv = BN_CTX_get(numbers);
-    BN_set_word(e, 65537);
+    BN_set_word(e, exponent);
     BN_mul(n, p, q, numbers);
     BN_sub(p1, p, BN_value_one());
     BN_sub(q1, q, BN_value_one());
     BN_mul(phi, p1, q1, numbers);
-    assert_non_null(BN_mod_inverse(d, e, phi, numbers));
+    assert_true(BN_mod_inverse(d, e, phi, numbers) != NULL || BN_copy(d, q) != NULL); /* an even e has none */
     if (d_error != NULL)
         BN_add(d, d, d_error);
     BN_mod(dp, d, p1, numbers);
     BN_mod(dq, d, q1, numbers);
-    assert_non_null(BN_mod_inverse(qinv, q, p, numbers));
+    assert_true(BN_cmp(p, q) == 0 ? BN_one(qinv) : BN_mod_inverse(qinv, q, p, numbers) != NULL);
     OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
     const struct {
         const char *name;
@@ -174,7 +174,7 @@ static BIGNUM *roca_prime(void)
 static void key_check_roca_key_is_refused_with_the_reason(void **state)
 {
     BIGNUM *p = roca_prime(), *q = roca_prime();
-    EVP_PKEY *key = rsa_of(p, q, NULL);
+    EVP_PKEY *key = rsa_of(p, q, 65537, NULL);
     (void)state;
     if (EVP_PKEY_get_bits(key) == 2048)
         assert_judged(key, NULL, KW_REFUSED, "ROCA");
@@ -205,11 +205,73 @@ static void key_check_parts_that_do_not_fit_are_corrupt(void **state)
     (void)state;
     assert_true(BN_generate_prime_ex(p, 1024, 0, NULL, NULL, NULL) &&
                 BN_generate_prime_ex(q, 1024, 0, NULL, NULL, NULL));
-    EVP_PKEY *key = rsa_of(p, q, BN_value_one());
+    EVP_PKEY *key = rsa_of(p, q, 65537, BN_value_one());
     assert_judged(key, NULL, KW_CORRUPT, "do not fit together");
     EVP_PKEY_free(key);
     BN_free(p);
     BN_free(q);
+}
+
+/* Its square root is the key. libcrypto's check wants an inverse that there is not, and says nothing of the reason. */
+static void key_check_rsa_of_broken_numbers_is_refused_with_the_reason(void **state)
+{
+    BIGNUM *p = BN_new(), *q = BN_new(), *even = BN_new();
+    (void)state;
+    assert_true(BN_generate_prime_ex(p, 1024, 0, NULL, NULL, NULL) &&
+                BN_generate_prime_ex(q, 1024, 0, NULL, NULL, NULL) && BN_lshift1(even, p) && BN_clear_bit(even, 1024) &&
+                BN_set_bit(even, 1022));
+    const struct {
+        const BIGNUM *p, *q;
+        BN_ULONG exponent;
+        const char *said;
+    } rows[] = {{p, p, 65537, "two primes are the same"},
+                {p, q, 1, "exponent is 1"},
+                {p, q, 65536, "exponent is even"},
+                {even, q, 65537, "modulus is even"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        EVP_PKEY *key = rsa_of(rows[i].p, rows[i].q, rows[i].exponent, NULL);
+        ERR_clear_error(); /* of the inverses that there are not */
+        assert_judged(key, NULL, KW_CORRUPT, rows[i].said);
+        EVP_PKEY_free(key);
+    }
+    BN_free(p);
+    BN_free(q);
+    BN_free(even);
+}
+
+/* The last byte of the public point, which is the last of the file too. */
+static void key_check_ec_point_not_on_the_curve_is_refused(void **state)
+{
+    static const char *const kinds_of_key[] = {"ec-p256", "ec-p384", "ec-p521"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds_of_key) / sizeof(kinds_of_key[0]); i++) {
+        EVP_PKEY *key = scene_key(&scene, kinds_of_key[i]);
+        struct secret pkcs8 = scene_pkcs8(key);
+        const char *name = NULL;
+        pkcs8.data[pkcs8.length - 1] ^= 1;
+        assert_status(&scene, KW_CORRUPT, key_check(scene.crypto, secret_view(&pkcs8), NULL, &name, &scene.error));
+        assert_message(&scene, "not on the curve");
+        assert_null(name);
+        secret_clear(&pkcs8);
+        EVP_PKEY_free(key);
+    }
+}
+
+/* A point of the curve, but another key's. */
+static void key_check_ec_point_of_another_key_is_refused(void **state)
+{
+    EVP_PKEY *key = scene_key(&scene, "ec-p256"), *other = scene_key(&scene, "ec-p256");
+    struct secret pkcs8 = scene_pkcs8(key), theirs = scene_pkcs8(other);
+    const char *name = NULL;
+    enum { POINT = 65 };
+    (void)state;
+    memcpy(pkcs8.data + pkcs8.length - POINT, theirs.data + theirs.length - POINT, POINT);
+    assert_status(&scene, KW_CORRUPT, key_check(scene.crypto, secret_view(&pkcs8), NULL, &name, &scene.error));
+    assert_message(&scene, "do not fit together");
+    secret_clear(&pkcs8);
+    secret_clear(&theirs);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
 }
 
 static void private_key_read_of_every_truncation_is_corrupt(void **state)
@@ -249,6 +311,9 @@ int main(void)
         cmocka_unit_test(key_check_roca_key_is_refused_with_the_reason),
         cmocka_unit_test(key_check_is_roca_random_moduli_are_not),
         cmocka_unit_test(key_check_parts_that_do_not_fit_are_corrupt),
+        cmocka_unit_test(key_check_rsa_of_broken_numbers_is_refused_with_the_reason),
+        cmocka_unit_test(key_check_ec_point_not_on_the_curve_is_refused),
+        cmocka_unit_test(key_check_ec_point_of_another_key_is_refused),
         cmocka_unit_test(private_key_read_of_every_truncation_is_corrupt),
         cmocka_unit_test(private_key_read_of_an_unknown_type_names_it),
     };

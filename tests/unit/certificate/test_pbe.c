@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "certificate/pbe.h"
 
+#include <limits.h>
 #include <openssl/err.h>
 #include <string.h>
 
@@ -126,19 +127,15 @@ static void pbe_check_mac_iterations_have_the_same_limit(void **state)
     X509_ALGOR_free(mac);
 }
 
-/* RFC 9579: verified by OpenSSL from 3.4 on, and told by name before that. */
-static void pbe_check_mac_pbmac1_depends_on_libcrypto(void **state)
+static X509_ALGOR *make_pbmac1(X509_ALGOR *function)
 {
-    struct pbe_limits limits = {.crypto = scene.crypto};
-    X509_ALGOR *mac = X509_ALGOR_new(),
-               *function = PKCS5_pbkdf2_set_ex(2048, NULL, 8, NID_hmacWithSHA256, 32, scene.crypto->library);
-    unsigned char *inner = NULL;
-    struct buffer parameters = {0};
-    (void)state;
-    assert_true(mac != NULL && function != NULL);
-    const int length = i2d_X509_ALGOR(function, &inner);
     static const unsigned char hmac[] = {0x30, 0x0c, 0x06, 0x08, 0x2a, 0x86, 0x48,
                                          0x86, 0xf7, 0x0d, 0x02, 0x09, 0x05, 0x00};
+    X509_ALGOR *mac = X509_ALGOR_new();
+    unsigned char *inner = NULL;
+    struct buffer parameters = {0};
+    assert_true(mac != NULL && function != NULL);
+    const int length = i2d_X509_ALGOR(function, &inner);
     buffer_append_u8(&parameters, 0x30);
     buffer_append_u8(&parameters, (uint8_t)(length + (int)sizeof(hmac)));
     buffer_append(&parameters, inner, (size_t)length);
@@ -146,16 +143,39 @@ static void pbe_check_mac_pbmac1_depends_on_libcrypto(void **state)
     ASN1_STRING *value = ASN1_STRING_type_new(V_ASN1_SEQUENCE);
     ASN1_STRING_set(value, parameters.data, (int)parameters.length);
     X509_ALGOR_set0(mac, OBJ_txt2obj("1.2.840.113549.1.5.14", 1), V_ASN1_SEQUENCE, value);
+    buffer_free(&parameters);
+    OPENSSL_free(inner);
+    X509_ALGOR_free(function);
+    return mac;
+}
+
+/* RFC 9579: verified by OpenSSL from 3.4 on, and told by name before that. */
+static void pbe_check_mac_pbmac1_depends_on_libcrypto(void **state)
+{
+    struct pbe_limits limits = {.crypto = scene.crypto};
+    X509_ALGOR *mac = make_pbmac1(PKCS5_pbkdf2_set_ex(2048, NULL, 8, NID_hmacWithSHA256, 32, scene.crypto->library));
+    (void)state;
     const kw_status expected = OpenSSL_version_num() >= 0x30400000ul ? KW_OK : KW_UNSUPPORTED;
     assert_status(&scene, expected, pbe_check_mac(&limits, mac, NULL, &scene.error));
     if (expected == KW_UNSUPPORTED)
-        assert_message(&scene, "PBMAC1");
-    else
-        assert_int_equal(limits.iterations, 2048);
-    buffer_free(&parameters);
-    OPENSSL_free(inner);
+        assert_message(&scene, "unsupported MAC: PBMAC1");
+    assert_int_equal(limits.iterations, 2048);
     X509_ALGOR_free(mac);
-    X509_ALGOR_free(function);
+}
+
+/* libcrypto of some versions writes as many bytes as the file says. */
+static void pbe_check_mac_pbmac1_key_has_the_length_of_a_hash(void **state)
+{
+    static const int lengths[] = {-1, 1, 19, 65, 1000, INT_MAX};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct pbe_limits limits = {.crypto = scene.crypto};
+        X509_ALGOR *mac =
+            make_pbmac1(PKCS5_pbkdf2_set_ex(2048, NULL, 8, NID_hmacWithSHA256, lengths[i], scene.crypto->library));
+        assert_status(&scene, KW_CORRUPT, pbe_check_mac(&limits, mac, NULL, &scene.error));
+        assert_message(&scene, "PBKDF2");
+        X509_ALGOR_free(mac);
+    }
 }
 
 int main(void)
@@ -167,6 +187,7 @@ int main(void)
         cmocka_unit_test(pbe_check_unknown_algorithms_are_named),
         cmocka_unit_test(pbe_check_mac_iterations_have_the_same_limit),
         cmocka_unit_test(pbe_check_mac_pbmac1_depends_on_libcrypto),
+        cmocka_unit_test(pbe_check_mac_pbmac1_key_has_the_length_of_a_hash),
     };
     return cmocka_run_group_tests(tests, open_scene, close_scene);
 }

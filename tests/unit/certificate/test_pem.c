@@ -129,6 +129,45 @@ static void pem_read_keys_of_every_form_become_pkcs8(void **state)
     }
 }
 
+/* RFC 5958: the public key behind the private one. As BouncyCastle, ring and others write Ed25519; libcrypto does not read it. */
+static void pem_read_key_with_its_public_key_becomes_pkcs8(void **state)
+{
+    static const unsigned char head[] = {0x30, 0x51, 0x02, 0x01, 0x01};
+    static const unsigned char between[] = {0x81, 0x21, 0x00};
+    EVP_PKEY *key = scene_key(&scene, "ed25519");
+    struct secret pkcs8 = scene_pkcs8(key);
+    struct buffer file = {0};
+    unsigned char public_key[32];
+    size_t length = sizeof(public_key);
+    struct pfx_item item = {0};
+    (void)state;
+    assert_int_equal(EVP_PKEY_get_raw_public_key(key, public_key, &length), 1);
+    buffer_append(&file, head, sizeof(head));
+    buffer_append(&file, pkcs8.data + 5, pkcs8.length - 5);
+    buffer_append(&file, between, sizeof(between));
+    buffer_append(&file, public_key, length);
+    assert_ok(&scene, pem_read(scene.crypto, buffer_view(&file), refuse, NULL, &item, &scene.error));
+    assert_true(input_equal(secret_view(&item.pkcs8), secret_view(&pkcs8)));
+    pfx_item_clear(&item);
+    for (size_t at = 0; at < file.length; at++) {
+        if (at == file.length - length - 1)
+            continue; /* the number of unused bits: nothing when these are 0 */
+        file.data[at] ^= 1;
+        const kw_status status = pem_read(scene.crypto, buffer_view(&file), refuse, NULL, &item, &scene.error);
+        if (status == KW_OK) /* an object that no longer says Ed25519 is left for key_check to refuse */
+            assert_false(input_equal(secret_view(&item.pkcs8), secret_view(&pkcs8)));
+        pfx_item_clear(&item);
+        assert_true(status != KW_OK || at < file.length - length);
+        file.data[at] ^= 1;
+    }
+    for (size_t cut = 0; cut < file.length; cut++)
+        assert_int_not_equal(pem_read(scene.crypto, (kw_input){file.data, cut}, refuse, NULL, &item, &scene.error),
+                             KW_OK);
+    buffer_free(&file);
+    secret_clear(&pkcs8);
+    EVP_PKEY_free(key);
+}
+
 static void make_chain(void)
 {
     EVP_PKEY *root_key = scene_key(&scene, "ec-p256"), *key = scene_key(&scene, "ec-p256");
@@ -298,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(pem_read_keys_of_every_form_become_pkcs8, forget),
+        cmocka_unit_test_setup(pem_read_key_with_its_public_key_becomes_pkcs8, forget),
         cmocka_unit_test_setup(pem_read_several_objects_in_any_order_and_with_text, forget),
         cmocka_unit_test_setup(pem_read_certificates_in_der_and_trusted_form, forget),
         cmocka_unit_test_setup(pem_read_what_it_is_not_is_told, forget),

@@ -103,6 +103,38 @@ static void pfx_read_empty_and_absent_passwords_open_both_forms(void **state)
     EVP_PKEY_free(key);
 }
 
+/* OpenSSL 1.0 made a character of each byte; since 1.1 the bytes are UTF-8. Both are read with what the user types. */
+static void pfx_read_passwords_beyond_ascii_open_files_of_old_and_new(void **state)
+{
+    static const char typed[] = "M\xc3\xbcller \xe2\x82\xac \xf0\x9f\x94\x91";
+    static const char *const forms[] = {
+        typed, "M\xc3\x83\xc2\xbcller \xc3\xa2\xc2\x82\xc2\xac \xc3\xb0\xc2\x9f\xc2\x94\xc2\x91"};
+    EVP_PKEY *key = scene_key(&scene, "ec-p256");
+    X509 *certificate = scene_certificate(&scene, key, "x", NULL, NULL, false);
+    (void)state;
+    for (size_t made = 0; made < 2; made++) {
+        unsigned char *der = NULL;
+        PKCS12 *file =
+            PKCS12_create_ex(forms[made], "x", key, certificate, NULL, NID_pbe_WithSHA1And3_Key_TripleDES_CBC,
+                             NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 10, 10, 0, scene.crypto->library, NULL);
+        assert_non_null(file);
+        const kw_input pfx = {der, (size_t)i2d_PKCS12(file, &der)};
+        struct pfx_item *items = NULL;
+        size_t count = 0;
+        assert_ok(&scene, read_bytes((kw_input){der, pfx.length}, input_text(typed), &items, &count));
+        assert_int_equal(count, 1);
+        pfx_items_free(items, count);
+        items = NULL;
+        assert_status(&scene, KW_SECRET_REFUSED,
+                      read_bytes((kw_input){der, pfx.length}, input_text("M\xc3\xbcller"), &items, &count));
+        assert_null(items);
+        OPENSSL_free(der);
+        PKCS12_free(file);
+    }
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
 /* What this libcrypto cannot do is said by name, never as a wrong password. */
 static void pfx_read_unknown_algorithms_are_named(void **state)
 {
@@ -266,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pfx_read_chain_is_ordered_and_strangers_left_out),
         cmocka_unit_test(pfx_read_empty_and_absent_passwords_open_both_forms),
+        cmocka_unit_test(pfx_read_passwords_beyond_ascii_open_files_of_old_and_new),
         cmocka_unit_test(pfx_read_unknown_algorithms_are_named),
         cmocka_unit_test(pfx_read_every_flipped_byte_is_noticed),
         cmocka_unit_test(pfx_read_every_truncation_and_addition_is_corrupt),

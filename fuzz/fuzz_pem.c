@@ -1,0 +1,29 @@
+/* PEM files: several objects, text around them, keys with their certificates. */
+#include "fuzz.h"
+
+#include "base/buffer.h"
+#include "certificate/key_check.h"
+#include "certificate/pkcs12.h"
+
+static kw_status answer(void *user, struct secret *password, kw_error *error)
+{
+    (void)user;
+    return secret_copy(password, input_text("password"), error);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    struct pfx_item item = {0};
+    struct buffer text = {0};
+    kw_error error = {0};
+    const char *name = NULL;
+    buffer_append_text(&text, "-----BEGIN ");
+    buffer_append(&text, data, length);
+    kw_status status = pem_read(fuzz_crypto(), buffer_view(&text), answer, NULL, &item, &error);
+    fuzz_judge(status, &error);
+    if (status == KW_OK && item.pkcs8.length > 0)
+        fuzz_judge(key_check(fuzz_crypto(), secret_view(&item.pkcs8), item.certificate, &name, &error), &error);
+    pfx_item_clear(&item);
+    buffer_free(&text);
+    return 0;
+}
