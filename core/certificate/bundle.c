@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "certificate/der.h"
+#include "certificate/pkcs7.h"
 #include "certificate/x509.h"
 
 #include <limits.h>
@@ -31,29 +32,11 @@ static kw_status take_certificate(struct crypto *crypto, kw_input der, STACK_OF(
     return status;
 }
 
-static const STACK_OF(X509) *certificates_of(const PKCS7 *message)
-{
-    if (PKCS7_type_is_signed(message) && message->d.sign != NULL)
-        return message->d.sign->cert;
-    return NULL;
-}
-
 static kw_status take_pkcs7(struct crypto *crypto, kw_input der, STACK_OF(X509) *certificates, kw_error *error)
 {
-    const unsigned char *at = der.data;
-    PKCS7 *message = d2i_PKCS7(NULL, &at, (long)der.length);
-    kw_status status = KW_OK;
-    if (message == NULL)
-        return crypto_error(error, KW_CORRUPT, "it is neither a certificate nor a PKCS#7 with certificates");
-    const STACK_OF(X509) *held = certificates_of(message);
-    for (int i = 0; status == KW_OK && i < sk_X509_num(held); i++) {
-        kw_bytes own = {0};
-        status = x509_to_der(sk_X509_value(held, i), &own, error);
-        if (status == KW_OK)
-            status = take_certificate(crypto, (kw_input){own.data, own.length}, certificates, error);
-        kw_bytes_free(&own);
-    }
-    PKCS7_free(message);
+    const kw_status status = pkcs7_read(crypto, der, certificates, error);
+    if (status == KW_INVALID_ARGUMENT)
+        return error_set(error, KW_CORRUPT, "it is neither a certificate nor a PKCS#7 with certificates");
     return status;
 }
 

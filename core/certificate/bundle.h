@@ -9,7 +9,7 @@
 
 /*
  * All certificates of a file, in its order; at least one. Known by content: PEM with text around it (CERTIFICATE and PKCS7; private keys and
- * all else are passed over), one certificate in DER, or a PKCS#7 in DER. bundle_free frees. KW_CORRUPT: there is none, or one that is malformed.
+ * all else are passed over), one certificate in DER, or a PKCS#7 in DER. bundle_free frees. KW_CORRUPT: there is none, or one that is malformed; what pkcs7_read answers.
  */
 KW_MUST_USE kw_status bundle_read(struct crypto *crypto, kw_input content, STACK_OF(X509) **certificates,
                                   kw_error *error);

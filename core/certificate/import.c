@@ -287,6 +287,17 @@ static int by_dependence(const void *left_pointer, const void *right_pointer)
     return strcmp(left->address.text, right->address.text);
 }
 
+/* A master key names all databases that it served where it comes from; of them this server may have one. */
+static void tell_missing_databases(const struct importing *importing, const struct arrival *arrival)
+{
+    for (size_t i = 0; arrival->kind->serves_databases && i < arrival->item->database_count; i++) {
+        const char *database = arrival->item->databases[i];
+        if (manager_require_database(importing->context, arrival->address.text, database, NULL) == KW_NOT_FOUND)
+            event_tell(importing->event, importing->user, true, arrival->address.text,
+                       "serves the database %s too, which this server does not have", database);
+    }
+}
+
 static void tell_all(const struct importing *importing)
 {
     for (size_t i = 0; i < importing->count; i++) {
@@ -316,6 +327,7 @@ static void tell_all(const struct importing *importing)
         else
             event_tell(importing->event, importing->user, false, address,
                        arrival->here ? "is here already" : "imported");
+        tell_missing_databases(importing, arrival);
     }
 }
 

@@ -24,7 +24,7 @@ static kw_status check_is_no_ca(const struct arrival *arrival, kw_error *error)
     kw_status status =
         error_set(error, KW_REFUSED, "the certificate for %s is a CA's: it may issue others", arrival->address.text);
     error_remedy(error,
-                 "use one with basicConstraints CA:FALSE (openssl req -x509 makes a CA's unless told otherwise)");
+                 "use one with basicConstraints CA:FALSE (openssl req -x509 makes one with -addext basicConstraints=critical,CA:FALSE)");
     return status;
 }
 

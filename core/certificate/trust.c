@@ -1,40 +1,22 @@
 #include "certificate/trust.h"
 
-#include "base/file.h"
-#include "certificate/pkcs12.h"
+#include "certificate/bundle.h"
 
 #include <string.h>
 
-#define FILE_LIMIT (16u * 1024u * 1024u)
-
-/* Moves the certificates of one file behind those that there are. Private keys have no place here. */
+/* Moves the certificates of one file behind those that there are. */
 static kw_status read_file(struct crypto *crypto, const char *path, STACK_OF(X509) *into, kw_error *error)
 {
-    kw_bytes content = {0};
-    struct pfx_item item = {0};
-    kw_status status = file_read(path, FILE_LIMIT, &content, error);
-    if (status == KW_OK)
-        status = pem_read(crypto, (kw_input){content.data, content.length}, NULL, NULL, &item, error);
-    if (status == KW_OK && item.certificate == NULL)
-        status = error_set(error, KW_INVALID_ARGUMENT, "it has no certificate");
-    if (status != KW_OK)
-        goto out;
-    if (sk_X509_push(into, item.certificate) <= 0) {
-        status = error_memory(error);
-        goto out;
-    }
-    item.certificate = NULL;
-    while (sk_X509_num(item.chain) > 0) {
-        X509 *next = sk_X509_shift(item.chain);
+    STACK_OF(X509) *read = NULL;
+    kw_status status = bundle_read_file(crypto, path, &read, error);
+    while (status == KW_OK && sk_X509_num(read) > 0) {
+        X509 *next = sk_X509_shift(read);
         if (sk_X509_push(into, next) <= 0) {
             X509_free(next);
             status = error_memory(error);
-            goto out;
         }
     }
-out:
-    pfx_item_clear(&item);
-    kw_bytes_free(&content);
+    bundle_free(read);
     return status;
 }
 

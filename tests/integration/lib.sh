@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/keywright-test.XXXXXX")
 mkdir "$work/bin"
 ln -s "$(readlink -f "$KEYWRIGHT")" "$work/bin/keywright"
 PATH=$work/bin:$PATH
-export PATH LC_ALL=C.UTF-8 TERM=xterm KEYWRIGHT_PAGER= TZ=UTC
+export PATH LC_ALL=C.UTF-8 TERM=xterm KEYWRIGHT_PAGER='' TZ=UTC
 unset KEYWRIGHT_CONFIG NO_COLOR COLUMNS
 trap 'chmod -R u+rwX "$work"; rm -rf "$work"' EXIT
 

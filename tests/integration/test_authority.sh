@@ -596,7 +596,7 @@ trust_settings_that_are_wrong_are_told() {
     wrong a "$ca/absent.pem" "$ca/absent.pem: No such file"
     echo nothing >nothing.pem
     wrong b "$PWD/nothing.pem" "nothing.pem: .*neither"
-    wrong c "$ca/leaf.key" "leaf.key: it has no certificate"
+    wrong c "$ca/leaf.key" "leaf.key: there is no certificate in it"
     openssl x509 -in "$ca/root/cert.pem" -outform DER -out root.der
     trusting d "authorities: [$PWD/root.der]"
     expect 0 keywright config check

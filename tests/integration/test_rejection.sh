@@ -106,7 +106,7 @@ answer() {
 }
 
 cms_with_an_invalid_block_is_answered_as_with_a_wrong_content_key() {
-    local cipher bad round
+    local cipher bad
     prepare
     invalid_ciphertexts
     block 2 >b && raw b wrong-key
@@ -132,7 +132,7 @@ cms_with_an_invalid_block_is_answered_as_with_a_wrong_content_key() {
     for bad in wrong-key bad.changed; do
         splice "$bad"
         answer first
-        for round in {1..12}; do
+        for _ in {1..12}; do
             answer again
             expect_same answer.first answer.again
         done
