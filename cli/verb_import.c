@@ -43,7 +43,7 @@ out:
 }
 
 static const struct verb_option import_options[] = {
-    {OPTION_AS, "CERT", "the address; without it those that the file names", false, false},
+    {OPTION_AS, "CERT", "the address; of several in FILE the one whose friendly name ends it", false, false},
     {OPTION_STORE, "S", "the store for the key, not the configured one", false, false},
     {OPTION_KEY, "FILE", "the private key, when FILE holds only a certificate", false, false},
     {OPTION_PASSWORD_FROM, "SOURCE", "where the password comes from; else it is asked for", false, false},
@@ -58,7 +58,8 @@ const struct verb verb_import = {
         "Imports certificates and keys from a .pfx of Keywright or of another program, or from a\n"
         ".pem, .crt or .cer with its key. All of the file or nothing. What is there already stays as it is.\n"
         "With --as ssl-connection or --as general/NAME the certificate takes the place of the present one,\n"
-        "which is kept. Without a private key the file (also .p7b) is the reply to `keywright request`.\n"
+        "which is kept. Of several keys in a file, --as takes the one whose friendly name is CERT or its last\n"
+        "part. Without a private key the file (also .p7b) is the reply to `keywright request`.\n"
         "A CA's certificate is checked, and its revocation lists are fetched.",
     VERB_OPTIONS(import_options),
     .words = "FILE",

@@ -135,6 +135,50 @@ static kw_status drop_bare_certificates(struct importing *importing, kw_error *e
     return status;
 }
 
+static bool is_named(const struct pfx_item *item, const char *address)
+{
+    const char *slash = strrchr(address, '/');
+    const char *name = item->friendly_name;
+    return name != NULL && (strcmp(name, address) == 0 || strcmp(name, slash != NULL ? slash + 1 : address) == 0);
+}
+
+/* --as names one: of several in the file, the one whose friendly name is the address or its last part. */
+static kw_status choose_named(struct importing *importing, kw_error *error)
+{
+    const char *address = importing->options->address;
+    struct buffer names = {0};
+    size_t chosen = 0, count = 0;
+    kw_status status = KW_OK;
+    if (address == NULL || importing->count <= 1)
+        return KW_OK;
+    for (size_t i = 0; i < importing->count; i++) {
+        const char *name = importing->items[i].friendly_name;
+        if (is_named(&importing->items[i], address)) {
+            chosen = i;
+            count++;
+        }
+        buffer_format(&names, "%s'%s'", i > 0 ? ", " : "", name != NULL ? name : "");
+    }
+    buffer_append_u8(&names, 0);
+    if (count == 1) {
+        const struct pfx_item kept = importing->items[chosen];
+        importing->items[chosen] = (struct pfx_item){0};
+        for (size_t i = 0; i < importing->count; i++)
+            pfx_item_clear(&importing->items[i]);
+        importing->items[0] = kept;
+        importing->count = 1;
+    } else {
+        status = error_set(error, KW_INVALID_ARGUMENT, "--as names one certificate, and the file holds %zu",
+                           importing->count);
+        error_where(error, "%s", importing->options->path);
+        error_remedy(error,
+                     "of several the one is taken whose friendly name is CERT or its last part, once; here they are %s",
+                     names.failed ? "many" : (const char *)names.data);
+    }
+    buffer_free(&names);
+    return status;
+}
+
 /* ---- Arriving ----------------------------------------------------------------------------------- */
 
 /* A key that stayed in its store counts only when that store, here, proves that it has it. */
@@ -343,6 +387,8 @@ kw_status kw_import(kw_context *context, const kw_import_options *given, kw_even
         status = reply_find(&importing, error);
     else if (status == KW_OK)
         status = drop_bare_certificates(&importing, error);
+    if (status == KW_OK)
+        status = choose_named(&importing, error);
     if (status != KW_OK)
         goto out;
     importing.arrivals = calloc(importing.count, sizeof(*importing.arrivals));

@@ -23,8 +23,8 @@ static kw_status check_is_no_ca(const struct arrival *arrival, kw_error *error)
         return KW_OK;
     kw_status status =
         error_set(error, KW_REFUSED, "the certificate for %s is a CA's: it may issue others", arrival->address.text);
-    error_remedy(error,
-                 "use one with basicConstraints CA:FALSE (openssl req -x509 makes one with -addext basicConstraints=critical,CA:FALSE)");
+    error_remedy(error, "use one with basicConstraints CA:FALSE (openssl req -x509 makes one with -addext "
+                        "basicConstraints=critical,CA:FALSE)");
     return status;
 }
 
@@ -155,9 +155,6 @@ static kw_status choose_address(struct importing *importing, struct arrival *arr
     const struct pfx_item *item = arrival->item;
     const char *address = as != NULL ? as : item->address;
     kw_status status = KW_OK;
-    if (as != NULL && importing->count > 1)
-        return error_set(error, KW_INVALID_ARGUMENT, "--as names one certificate, and the file holds %zu",
-                         importing->count);
     if (address == NULL) {
         status = error_set(error, KW_INVALID_ARGUMENT, "the file does not say which certificate of Keywright this is");
         error_where(error, "%s", importing->options->path);

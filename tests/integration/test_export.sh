@@ -22,6 +22,29 @@ database_server() {
     chmod 600 password
 }
 
+one_of_several_is_chosen_by_its_friendly_name() {
+    local alias
+    server a
+    printf '%s\n' "$password" >password
+    chmod 600 password
+    for alias in web shop; do
+        keytool -genkeypair -keystore two.p12 -storetype PKCS12 -storepass "$password" -alias "$alias" -dname "CN=$alias" \
+            -keyalg EC -groupname secp256r1 >/dev/null 2>&1 || fail "keytool"
+    done
+    expect 2 keywright import two.p12 --as general/other --password-from file:password
+    expect_err "'web'.*'shop'|'shop'.*'web'"
+    expect 0 keywright import two.p12 --as general/shop --password-from file:password
+    expect 0 keywright show general/shop --json
+    expect_json '.subject == "CN=shop"'
+    expect 4 keywright show general/web
+    # A file of Keywright's has the address as friendly name.
+    expect 0 keywright import two.p12 --as general/web --password-from file:password
+    expect 0 keywright export general/web general/shop -o both.pfx --password-from file:password
+    other_server b
+    expect 0 keywright import both.pfx --as general/web --password-from file:password
+    expect 4 keywright show general/shop
+}
+
 database_moves_with_all_its_own_to_another_server() {
     local file
     database_server a
@@ -346,7 +369,7 @@ export_follows_links_and_writes_into_pipes() {
     ! grep -q former elsewhere/signature || fail "not written behind the link"
 }
 
-run_cases export_follows_links_and_writes_into_pipes database_moves_with_all_its_own_to_another_server identity_survives_the_move export_demands_a_password \
+run_cases one_of_several_is_chosen_by_its_friendly_name export_follows_links_and_writes_into_pipes database_moves_with_all_its_own_to_another_server identity_survives_the_move export_demands_a_password \
     export_is_read_by_openssl ssl_connection_is_never_exported separate_gives_one_file_each \
     separate_files_have_names_of_their_own export_and_import_go_through_a_pipe \
     import_with_a_wrong_password_is_exit_7_and_imports_nothing import_of_a_damaged_file_imports_nothing \
