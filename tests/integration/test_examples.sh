@@ -52,6 +52,9 @@ example_of_every_verb_runs() {
     openssl x509 -in server.pem -noout || fail "trust export"
     python3 "$here/issue_licence.py" issuer.key issuer.pem "certificate_sha256=$(keywright show server-encryption --json | jq -r .sha256)" >licence.json
     mkdir -p trust/local trust/certs
+    # The examples of import have put a CA's certificate there, and its root would be the one to install.
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout own.key -out server.pem -subj /CN=own -days 30 \
+        -addext basicConstraints=critical,CA:FALSE 2>/dev/null
     run_examples "licence verify" "trust install"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout tls.key -out server.pem -subj /CN=localhost -days 30 \
         -addext subjectAltName=DNS:localhost 2>/dev/null

@@ -31,7 +31,7 @@ every_kind_takes_the_keys_of_its_row_and_no_others() {
     server a
     keywright -q create database/own
     keywright -q delete ssl-connection --force --yes
-    keywright -q delete server-encryption --force --yes
+    keywright -q retire server-encryption # deleted, every start would make it again
     for row in "${addresses[@]}"; do
         read -r address work_of <<<"$row"
         options=()
@@ -51,13 +51,17 @@ every_kind_takes_the_keys_of_its_row_and_no_others() {
             openssl verify -x509_strict -CAfile certificate.pem certificate.pem >/dev/null || fail "$address $key does not verify"
             expect 0 keywright --json show "$address"
             expect_json ".key == \"$key\""
-            expect 0 keywright delete "$address" --force --yes
+            if [[ $address == server-encryption ]]; then
+                expect 0 keywright retire "$address"
+            else
+                expect 0 keywright delete "$address" --force --yes
+            fi
         done
         expect 5 keywright create "$address" --key x25519 "${options[@]}"
         expect_err 'x25519, which agrees on secrets but cannot sign'
         expect 2 keywright create "$address" --key rsa-1024 "${options[@]}"
         expect_err 'one of rsa-3072'
-        expect 4 keywright show "$address"
+        [[ $address == server-encryption ]] || expect 4 keywright show "$address"
     done
 }
 

@@ -78,6 +78,9 @@ output_in_a_pager_is_as_at_the_terminal() {
     with_pager
     keywright -q create database/sales
     keywright -q create discovery-service/sales/a-name-that-is-rather-long-as-names-go
+    printf 'a password\n' >password
+    chmod 600 password
+    keywright -q export server-encryption -o se.pfx --password-from file:password # else a sentence asks for it
     expect 0 at_terminal --columns 60 -- keywright list
     [[ $(sed "s/$escape\[[0-9;]*m//g" out | awk '{ if (length($0) > m) m = length($0) } END { print m }') -le 60 ]] || fail "wider than the terminal"
     keywright -q create database/old

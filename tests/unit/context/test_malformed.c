@@ -249,7 +249,8 @@ static void take_back(const char *what, kw_input content)
 static bool is_clean(kw_status status)
 {
     return status == KW_CORRUPT || status == KW_SECRET_REFUSED || status == KW_UNSUPPORTED || status == KW_REFUSED ||
-           status == KW_INVALID_ARGUMENT;
+           status == KW_INVALID_ARGUMENT ||
+           status == KW_NOT_FOUND; /* a bag that is none of a key any more: then it could be the reply to a request */
 }
 
 /* True when it was accepted. The catalogue is looked at after each in a full run, else now and then. */
