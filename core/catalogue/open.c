@@ -225,6 +225,8 @@ static kw_status make_file(struct catalogue *catalogue, kw_error *error)
         status = sqlite_open(unnamed, &sqlite, error);
     if (status == KW_OK)
         status = define(catalogue, sqlite, error);
+    if (status == KW_OK) /* now, while nobody else has it open: the change needs the file alone */
+        status = sqlite_use_wal(sqlite, error);
     sqlite_close(sqlite, true);
     if (status == KW_OK)
         status = file_publish(unnamed, catalogue->path, error);

@@ -95,7 +95,9 @@ kw_status place_check_file(const char *path, kw_error *error)
         error_where(error, "%s", path);
         return KW_CONFIGURATION;
     }
-    return check(path, kind, &facts, file_rights, sizeof(file_rights) / sizeof(file_rights[0]), error);
+    /* What other processes keep beside the catalogue may go at any time. */
+    status = check(path, kind, &facts, file_rights, sizeof(file_rights) / sizeof(file_rights[0]), error);
+    return error_tolerate(status, KW_NOT_FOUND, error);
 }
 
 long place_process(void)
