@@ -89,7 +89,7 @@ const struct verb verb_encrypt = {
     .name = "encrypt",
     .synopsis = "CERT -i FILE -o FILE [--format cms|oaep]",
     .summary = "encrypts a file to a certificate",
-    .description = "Encrypts a file to a certificate: as CMS (DER) of any length, or as a raw RSA-OAEP block. Opens\n"
+    .description = "Encrypts a file to a certificate: as CMS (DER), up to 1 GiB, or as a raw RSA-OAEP block. Opens\n"
                    "no store. Any program that has the certificate can do the same.",
     VERB_OPTIONS(encrypt_options),
     .words = "CERT",

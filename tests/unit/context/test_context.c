@@ -1,6 +1,7 @@
 /* Opening, closing, forking, threads, and facts about the whole. */
 #include "server.h"
 
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -356,7 +358,17 @@ static void fork_while_a_thread_opens_a_store_leaves_no_lock_behind(void **state
 #endif
 
 #if !defined(SANITIZED) /* sanitizers leave mlock out */
-enum { NOBODY = 65534 };
+/* Who is root may lock memory in spite of the limit. */
+static bool give_up_right_to_lock(void)
+{
+    const struct rlimit none = {0, 0};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct capabilities[2] = {0};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || syscall(SYS_capget, &header, capabilities) != 0)
+        return false;
+    capabilities[0].effective &= ~(UINT32_C(1) << CAP_IPC_LOCK);
+    return syscall(SYS_capset, &header, capabilities) == 0;
+}
 
 static void keep_warning(void *user, kw_log_level level, const char *line)
 {
@@ -368,13 +380,12 @@ static void keep_warning(void *user, kw_log_level level, const char *line)
 /* How many warnings come of memory that may be swapped out, where nothing may be locked; negative: something else failed. */
 static int warnings_without_leave_to_lock(const struct server *server)
 {
-    const struct rlimit none = {0, 0};
     unsigned warnings = 0;
     kw_context *context = NULL;
     kw_key *key = NULL;
     const kw_open_options options = {
         .size = sizeof(options), .configuration = server->configuration, .log = keep_warning, .user = &warnings};
-    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0))
+    if (!give_up_right_to_lock())
         return -1;
     /* Memory that this process has locked already stays so; that of a child must be locked again. */
     const pid_t child = fork();
@@ -390,14 +401,9 @@ static int warnings_without_leave_to_lock(const struct server *server)
 static void open_without_leave_to_lock_memory_warns_once(void **state)
 {
     struct server *server = *state;
-    char command[128];
     int result = 0;
     kw_close(server->context); /* so that the child has no memory that is locked already */
     server->context = NULL;
-    if (geteuid() == 0) { /* who may lock in spite of the limit */
-        snprintf(command, sizeof(command), "chown -R %d '%s'", NOBODY, server->directory);
-        server_run(command);
-    }
     const pid_t child = fork();
     if (child == 0)
         _exit(warnings_without_leave_to_lock(server) == 1 ? 0 : 1);

@@ -78,7 +78,8 @@ static kw_bytes make_pfx(bool mac)
     unsigned char *der = NULL;
     PKCS12 *file = PKCS12_create(PASSWORD, "x", key, certificate, NULL, 0, 0, 1, mac ? 1 : -1, 0);
     assert_non_null(file);
-    kw_bytes bytes = take(der, i2d_PKCS12(file, &der));
+    const int length = i2d_PKCS12(file, &der);
+    kw_bytes bytes = take(der, length);
     PKCS12_free(file);
     return bytes;
 }
