@@ -185,7 +185,7 @@ import_takes_pfx_in_ber() {
 }
 
 import_takes_pfx_of_any_password() {
-    local word
+    local word status
     server a
     source_keys ec-p256
     while read -r word; do
@@ -207,8 +207,11 @@ import_takes_pfx_of_any_password() {
     takes ec-p256 f.pfx
     # Absent and empty are two, and one types nothing for both; neither opens what has a password, nor a password them.
     for word in --null-password --empty-password; do
-        certtool --to-p12 --load-certificate ec-p256.crt --load-privkey ec-p256.key --p12-name x "$word" --outder --outfile f.pfx 2>err ||
-            fail "$(cat err)"
+        status=0
+        certtool --to-p12 --load-certificate ec-p256.crt --load-privkey ec-p256.key --p12-name x "$word" --outder --outfile f.pfx 2>err || status=$?
+        # GnuTLS 3.8.9 itself crashes on --null-password (SIGSEGV); other versions write such a file.
+        [[ $word != --null-password || $status -ne 139 ]] || continue
+        [[ $status -eq 0 ]] || fail "$(cat err)"
         set_password ''
         takes ec-p256 f.pfx
         set_password x
