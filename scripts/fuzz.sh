@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS [TARGET...]]: builds the fuzz targets (fuzz/fuzz_TARGET.c) and runs each for SECONDS (20).
+# fuzz.sh [SECONDS [TARGET...]]: builds the fuzz targets (fuzz/fuzz_TARGET.c) and runs each for SECONDS (20; 0: on its seeds alone).
 #
 # Seeds are fuzz/corpus/TARGET and files that openssl makes here, with keys that are worth nothing. What libFuzzer learns stays in
 # build/fuzz/corpus/TARGET for the next run. An input that crashes, leaks or hangs is kept and named:
@@ -70,7 +70,10 @@ for target in "${targets[@]}"; do
     folders=("$corpus/$target")
     [[ ! -d fuzz/corpus/$target ]] || folders+=("fuzz/corpus/$target")
     log=$found/$target.log
-    if "build/fuzz/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
+    # Without a time only what is there already is tried, which libFuzzer calls no runs.
+    how=(-max_total_time="$seconds")
+    [[ $seconds -ne 0 ]] || how=(-runs=0)
+    if "build/fuzz/fuzz/fuzz_$target" "${how[@]}" -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
         -artifact_prefix="$found/$target-" -print_final_stats=1 "${folders[@]}" >"$log" 2>&1; then
         printf '%-12s %9s inputs, %s kept\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
             "$(find "$corpus/$target" -type f | wc -l)"

@@ -141,7 +141,7 @@ do_exports() { scripts/check-exports.sh build/release; }
 do_quickstart() { scripts/quickstart.sh; }
 
 do_fuzz() {
-    if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 1; fi
+    if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 0; fi
 }
 
 do_tidy() {

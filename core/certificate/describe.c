@@ -245,6 +245,7 @@ kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *
                         kw_error *error)
 {
     const ASN1_OBJECT *algorithm = NULL;
+    ERR_set_mark(); /* what libcrypto says of its odd parts, such as a key that it cannot read, is not the caller's to find */
     info->subject = name_of(arena, X509_get_subject_name(certificate));
     info->issuer = name_of(arena, X509_get_issuer_name(certificate));
     info->serial = serial_of(arena, certificate);
@@ -265,5 +266,6 @@ kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *
         status = extended_usages(certificate, arena, info, error);
     if (status == KW_OK && arena->failed)
         status = error_memory(error);
+    ERR_pop_to_mark();
     return status;
 }
