@@ -140,7 +140,7 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
     if (status != KW_OK || in_use)
         return status;
     status = store_key_delete(store, found, error);
-    return status == KW_NOT_FOUND ? KW_OK : status;
+    return error_tolerate(status, KW_NOT_FOUND, error);
 }
 
 void key_arrival_abandon(kw_context *context, struct key_arrival *arrival)
