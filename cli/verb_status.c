@@ -97,9 +97,10 @@ static json_t *store_json(const kw_store_info *store)
 
     for (size_t i = 0; i < store->operation_count; i++) {
         const kw_operation_count *count = &store->operations[i];
-        json_array_append_new(operations, json_pack("{s:s,s:I,s:I,s:I}", "operation", count->operation, "calls",
+        json_array_append_new(operations, json_pack("{s:s,s:I,s:I,s:I,s:I}", "operation", count->operation, "calls",
                                                     (json_int_t)count->calls, "errors", (json_int_t)count->errors,
-                                                    "nanoseconds", (json_int_t)count->nanoseconds));
+                                                    "nanoseconds", (json_int_t)count->nanoseconds, "backend_calls",
+                                                    (json_int_t)count->backend_calls));
     }
     return json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:o,s:o}", "name", store->name, "id", store->id, "plugin",
                      store->plugin, "available", store->available ? 1 : 0, "problem", json_text(store->problem),

@@ -87,6 +87,9 @@ kw_status call_end(const struct call *call, kw_status answer, kw_error *error)
 
     atomic_fetch_add_explicit(&counter->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->nanoseconds, spent, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counter->backend_calls,
+                              (call->store->module->plugin.traits & KW_TRAIT_COUNTS) != 0 ? host_call_count() : 1,
+                              memory_order_relaxed);
     if (operations[call->operation].told != UNTOLD && number != KW_BUFFER_TOO_SMALL)
         host_tell_call(call->store->host, operations[call->operation].told == EVENT ? KW_LOG_INFO : KW_LOG_DEBUG,
                        operations[call->operation].name, spent / NANOSECONDS, number == KW_OK);
@@ -156,7 +159,8 @@ size_t store_counts(const struct store *store, kw_operation_count counts[STORE_O
         counts[filled].calls = made;
         counts[filled].errors = atomic_load_explicit(&counter->errors, memory_order_relaxed);
         counts[filled].nanoseconds = atomic_load_explicit(&counter->nanoseconds, memory_order_relaxed);
-        *calls += made;
+        counts[filled].backend_calls = atomic_load_explicit(&counter->backend_calls, memory_order_relaxed);
+        *calls += counts[filled].backend_calls;
         filled++;
     }
     return filled;

@@ -36,6 +36,7 @@ struct kw_host_context {
 
 static _Thread_local char call_sentence[512];
 static _Thread_local kw_error call_error;
+static _Thread_local uint32_t call_count;
 
 void host_call_begin(const kw_host_context *host)
 {
@@ -45,6 +46,12 @@ void host_call_begin(const kw_host_context *host)
                   "LimitMEMLOCK= of the service)");
     call_sentence[0] = '\0';
     call_error.status = KW_OK;
+    call_count = 0;
+}
+
+uint32_t host_call_count(void)
+{
+    return call_count;
 }
 
 void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
@@ -80,6 +87,12 @@ static void service_report(kw_host_context *host, const char *sentence)
 {
     (void)host;
     snprintf(call_sentence, sizeof(call_sentence), "%s", sentence == NULL ? "" : sentence);
+}
+
+static void service_count(kw_host_context *host, uint32_t calls)
+{
+    (void)host;
+    call_count += calls;
 }
 
 /* ---- Secrets ---------------------------------------------------------------------------------------- */
@@ -343,6 +356,7 @@ static const kw_host services = {
     .record_next = service_record_next,
     .clock = service_clock,
     .random = service_random,
+    .count = service_count,
 };
 
 kw_status host_new(const struct stores_options *options, const struct store_settings *settings,

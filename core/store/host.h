@@ -12,6 +12,8 @@ const kw_host *host_table(const kw_host_context *host);
 
 /* At the start of each call: forgets what was reported in this thread, and warns once of secrets that could not be locked. */
 void host_call_begin(const kw_host_context *host);
+/* The calls to the backend that the plugin told of in this thread since then. */
+uint32_t host_call_count(void);
 /* One line for the log. */
 void host_tell_call(const kw_host_context *host, kw_log_level level, const char *operation, uint64_t milliseconds,
                     bool succeeded);

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 struct counter {
-    atomic_uint_fast64_t calls, errors, nanoseconds;
+    atomic_uint_fast64_t calls, errors, nanoseconds, backend_calls;
 };
 
 enum store_state { STORE_STATE_CLOSED, STORE_STATE_OPENING, STORE_STATE_OPEN };

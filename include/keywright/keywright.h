@@ -164,6 +164,8 @@ typedef struct kw_operation_count {
     const char *operation; /* "sign", ... */
     uint64_t calls, errors;
     uint64_t nanoseconds; /* spent in all calls together */
+    uint64_t
+        backend_calls; /* that these calls made to the backend; the same as calls for a plugin that does not tell */
 } kw_operation_count;
 
 typedef struct kw_store_info {

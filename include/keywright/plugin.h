@@ -281,6 +281,12 @@ typedef struct kw_host {
 
     /* Fills output->data up to its capacity with random bytes fit for keys; independent on both sides of a fork. */
     kw_status (*random)(kw_host_context *context, kw_output *output);
+
+    /*
+     * The backend was called so many times (a PKCS#11 module: C_ functions) for the operation under way in this thread. For a
+     * plugin with KW_TRAIT_COUNTS, and cheap enough for every call.
+     */
+    void (*count)(kw_host_context *context, uint32_t calls);
     /* end of 1.0 */
 } kw_host;
 
@@ -403,6 +409,16 @@ typedef struct kw_plugin_operations {
     /* end of 1.0 */
 } kw_plugin_operations;
 
+enum {
+    /* Tells each call of its backend through kw_host.count; else the host counts the operations. */
+    KW_TRAIT_COUNTS = 1 << 0,
+    /*
+     * The backend counts refused secrets and may lock for good. The host then remembers a refused secret beyond the process, and hands
+     * out none where it could not remember its refusal.
+     */
+    KW_TRAIT_LOCKS = 1 << 1
+};
+
 /* What kw_plugin_query returns. The host reads abi_major, abi_minor and size before anything else. */
 typedef struct kw_plugin {
     uint32_t abi_major; /* KW_ABI_MAJOR */
@@ -414,6 +430,7 @@ typedef struct kw_plugin {
     const kw_option *options;
     size_t option_count;
     const kw_plugin_operations *operations;
+    uint32_t traits; /* KW_TRAIT_... */
     /* end of 1.0 */
 } kw_plugin;
 

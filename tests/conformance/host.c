@@ -381,6 +381,11 @@ static uint64_t host_clock(kw_host_context *context)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void host_count(kw_host_context *context, uint32_t calls)
+{
+    atomic_fetch_add(&context->host->backend_calls, calls);
+}
+
 static kw_status host_random(kw_host_context *context, kw_output *output)
 {
     (void)context;
@@ -410,6 +415,7 @@ void kit_host_init(struct kit_host *host, struct records *records)
         .record_next = host_record_next,
         .clock = host_clock,
         .random = host_random,
+        .count = host_count,
     };
 }
 

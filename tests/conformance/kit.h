@@ -154,7 +154,7 @@ struct kit_host {
     struct secret_value secrets[8];
     size_t secret_count;
     kw_status secret_status; /* not KW_OK: what secret_request answers */
-    atomic_uint record_calls, record_writes, secret_requests, secret_refusals, reports;
+    atomic_uint record_calls, record_writes, secret_requests, secret_refusals, reports, backend_calls;
     struct secret_block *secret_blocks; /* allocated and not freed */
     long blocks_now;                    /* how many */
     atomic_bool misused;                /* freed with a wrong length, or written beyond */
