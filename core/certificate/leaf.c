@@ -91,9 +91,9 @@ static bool find_name(const GENERAL_NAMES *names, const char *text, struct buffe
     return false;
 }
 
-/* As a client matches it: an address against iPAddress alone, and no name against the subject. */
 static bool covers(X509 *certificate, const GENERAL_NAMES *names, const char *host)
 {
+    const unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
     bool covered = false;
     ERR_set_mark();
     ASN1_OCTET_STRING *address = a2i_IPADDRESS(host);
@@ -103,9 +103,17 @@ static bool covers(X509 *certificate, const GENERAL_NAMES *names, const char *ho
     else if (strncmp(host, "*.", 2) == 0)
         covered = find_name(names, host, NULL);
     else
-        covered = X509_check_host(certificate, host, strlen(host), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+        covered = X509_check_host(certificate, host, strlen(host), flags, NULL) == 1;
     ASN1_OCTET_STRING_free(address);
     ERR_pop_to_mark();
+    return covered;
+}
+
+bool leaf_covers(X509 *certificate, const char *host)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    const bool covered = covers(certificate, names, host);
+    GENERAL_NAMES_free(names);
     return covered;
 }
 

@@ -105,6 +105,7 @@ static void tell_names_lists_what_is_missing_and_wildcards(void **state)
         {"DNS:*.pw.example", {"a.pw.example"}, NULL, true},
         {"DNS:*.pw.example", {"a.b.pw.example", "pw.example"}, ": a.b.pw.example, pw.example;", true},
         {"DNS:*.pw.example", {"*.pw.example"}, NULL, true},
+        {"DNS:p*.pw.example", {"pa.pw.example"}, ": pa.pw.example;", true}, /* RFC 9525: one whole label or nothing */
         {"DNS:a.pw.example", {"*.pw.example"}, ": *.pw.example;", false},
         {"email:x@example", {"www.example"}, ": www.example;", false}, /* the common name counts for nothing */
         {NULL, {"www.example"}, ": www.example;", false},
