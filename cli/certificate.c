@@ -161,7 +161,7 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
             [LIST_UNTIL] = until,
             [LIST_SUBJECT] = certificate->subject,
         };
-        const char *cells[LIST_COUNT];
+        const char *cells[LIST_COUNT] = {0};
         size_t cell = 0;
         for (size_t column = 0; column < LIST_COUNT; column++) {
             if (shown[column])

@@ -205,7 +205,7 @@ static const struct scheme *find(const char *source, const char **argument)
 /* It may be the secret itself, so nothing of it is repeated; a misspelt scheme is told by the right one. */
 static void unknown(const char *source, kw_error *error)
 {
-    const char *names[sizeof(schemes) / sizeof(schemes[0])];
+    const char *names[sizeof(schemes) / sizeof(schemes[0])] = {0};
     char given[16] = "", hint[HINT_SIZE];
     size_t length = strcspn(source, ":");
     for (size_t i = 0; i < scheme_count; i++)
