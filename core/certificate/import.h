@@ -60,4 +60,7 @@ kw_status import_refuse_error(kw_context *context, const struct kind *kind, cons
  */
 KW_MUST_USE kw_status import_check(struct importing *importing, struct arrival *arrival, kw_error *error);
 
+/* Fills `replaced`: the number of the entry's current certificate. */
+KW_MUST_USE kw_status import_find_replaced(kw_context *context, struct arrival *arrival, kw_error *error);
+
 #endif

@@ -52,6 +52,7 @@ kw_status leaf_check_validity(X509 *certificate, kw_error *error)
     ERR_pop_to_mark();
     if ((X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0) {
         status = error_set(error, KW_REFUSED, "one of its extensions is malformed");
+        error_remedy(error, "ask the CA for another; `openssl x509 -noout -text` shows what is in this one");
     } else if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {
         time_text(X509_get0_notAfter(certificate), when);
         status = error_set(error, KW_REFUSED, "it has expired: it was valid until %s", when);
@@ -121,6 +122,7 @@ void leaf_tell_names(X509 *certificate, const char *const *hosts, size_t host_co
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     struct buffer wildcard = {0}, missing = {0};
+    size_t lacking = 0;
     char sentence[1024];
     if (find_name(names, NULL, &wildcard) && !wildcard.failed) {
         text_mask((char *)wildcard.data);
@@ -130,16 +132,14 @@ void leaf_tell_names(X509 *certificate, const char *const *hosts, size_t host_co
                  (const char *)wildcard.data);
         warning(user, sentence);
     }
+    buffer_append_text(&missing, "its subject alternative names lack names and addresses of this server: ");
     for (size_t i = 0; i < host_count; i++)
         if (!covers(certificate, names, hosts[i]))
-            buffer_format(&missing, "%s%s", missing.length > 0 ? ", " : "", hosts[i]);
-    if (missing.length > 0 && !missing.failed) {
-        snprintf(sentence, sizeof(sentence),
-                 "its subject alternative names lack names and addresses of this server: %.*s; clients that use them "
-                 "will not trust it",
-                 (int)missing.length, (const char *)missing.data);
-        warning(user, sentence);
-    }
+            buffer_format(&missing, "%s%s", lacking++ > 0 ? ", " : "", hosts[i]);
+    buffer_append_text(&missing, "; clients that use them will not trust it");
+    buffer_append_u8(&missing, 0);
+    if (lacking > 0 && !missing.failed)
+        warning(user, (const char *)missing.data);
     buffer_free(&missing);
     buffer_free(&wildcard);
     GENERAL_NAMES_free(names);

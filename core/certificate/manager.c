@@ -17,15 +17,18 @@ void found_clear(struct found *found)
 
 void event_tell(kw_event_callback event, void *user, bool warning, const char *certificate, const char *format, ...)
 {
-    char what[1024];
+    char *what = NULL;
     va_list arguments;
     if (event == NULL)
         return;
     va_start(arguments, format);
-    vsnprintf(what, sizeof(what), format, arguments);
+    const int length = vasprintf(&what, format, arguments);
     va_end(arguments);
-    const kw_event told = {.warning = warning, .certificate = certificate, .what = what};
+    const kw_event told = {
+        .warning = warning, .certificate = certificate, .what = length >= 0 ? what : "(out of memory)"};
     event(user, &told);
+    if (length >= 0)
+        free(what);
 }
 
 /* Names the address that was probably meant. */
@@ -226,8 +229,13 @@ static kw_status next_number(kw_context *context, const struct entry_row *entry,
     struct certificate_row row = {0};
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
     status = error_tolerate(status, KW_NOT_FOUND, error);
-    if (status == KW_OK)
+    if (status == KW_OK && row.number >= CERTIFICATE_NUMBER_MAXIMUM) {
+        status = error_set(error, KW_REFUSED, "%s has had %u certificates, and can have no more", entry->address,
+                           row.number);
+        error_remedy(error, "delete the entry, or the highest number if a file brought it along");
+    } else if (status == KW_OK) {
         *number = row.number + 1;
+    }
     certificate_row_clear(&row);
     return status;
 }

@@ -364,7 +364,8 @@ typedef struct kw_import_options {
     const char *store;           /* NULL: where the configuration says */
     const char *password_source; /* NULL: prompt when one is needed */
     bool allow_no_mac;
-    kw_input content; /* data not NULL: the file's content; `path` is then its name in messages alone */
+    kw_input content;     /* data not NULL: the file's content; `path` is then its name in messages alone */
+    kw_input key_content; /* likewise for key_path */
 } kw_import_options;
 
 /*
@@ -432,7 +433,7 @@ KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *add
 /* ---- What clients trust ------------------------------------------------------------------------------------------------ */
 
 typedef enum kw_trust_format {
-    KW_TRUST_PEM,  /* ssl-connection's certificate and its chain */
+    KW_TRUST_PEM,  /* ssl-connection's certificate and its chain, up to the root where that is known here */
     KW_TRUST_DER,  /* the certificate alone */
     KW_TRUST_PKCS7 /* certificate and chain, DER: .p7b */
 } kw_trust_format;

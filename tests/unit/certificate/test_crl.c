@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,6 +320,21 @@ static void check_fresh_tells_what_is_wrong(void **state)
     }
 }
 
+/* Rightly signed by the CA, fresh, and without the certificates that an older list has revoked. */
+static void check_fresh_delta_list_is_refused(void **state)
+{
+    X509_CRL *crl = authority_crl(scene.crypto->library, root, root_key, NULL, -DAY, DAY, NULL);
+    ASN1_INTEGER *base = ASN1_INTEGER_new();
+    (void)state;
+    ASN1_INTEGER_set(base, 1);
+    assert_int_equal(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, base, 1, 0), 1);
+    assert_true(X509_CRL_sign(crl, root_key, EVP_sha256()) > 0);
+    assert_status(&scene, KW_REFUSED, crl_check_fresh(crl, input_text("http://x/y"), &scene.error));
+    assert_message(&scene, "is a delta list");
+    ASN1_INTEGER_free(base);
+    X509_CRL_free(crl);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -355,6 +371,7 @@ int main(void)
         cmocka_unit_test(fetch_what_is_no_place_is_refused),
         cmocka_unit_test(fetch_file_of_exactly_the_limit_is_let_in),
         cmocka_unit_test(check_fresh_tells_what_is_wrong),
+        cmocka_unit_test(check_fresh_delta_list_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
