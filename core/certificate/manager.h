@@ -33,11 +33,12 @@ struct found {
     const struct kind *kind;
     struct entry_row entry;
     struct certificate_row certificate;
+    uint64_t generation; /* of before it was read */
 };
 void found_clear(struct found *found);
 /* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
 KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
-/* Its key, opened. */
+/* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 
 /* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
