@@ -73,6 +73,12 @@ struct key_arrival {
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
                                         kw_input pkcs8, struct key_arrival *arrival, kw_error *error);
+/* What it asks the store for; all but the id. KW_INVALID_ARGUMENT: there is no such key. */
+KW_MUST_USE kw_status key_arrival_template(const char *address, const struct store *store, const char *key,
+                                           kw_key_template *wanted, kw_error *error);
+/* Imports the copy of a key that is at `from` in another store. KW_CONFLICT: somebody is moving it already. */
+KW_MUST_USE kw_status key_arrival_move(kw_context *context, const char *address, struct store *store, const char *key,
+                                       kw_input pkcs8, kw_input from, struct key_arrival *arrival, kw_error *error);
 /* Within the caller's transaction: clears the journal row. */
 KW_MUST_USE kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error);
 /* Deletes the key and the row, as far as it goes; what remains is recovery's. Not within a transaction. Nothing when there is nothing to do. */
@@ -88,6 +94,11 @@ void key_arrival_clear(struct key_arrival *arrival);
 KW_MUST_USE kw_status journal_own(kw_context *context, kw_error *error);
 KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
                                           struct key_arrival *departure, kw_error *error);
+/* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
+KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
+                                          struct store *store, struct key_arrival *departure, kw_error *error);
+/* Leaves it to whoever opens the state next, and not before this process ends. */
+KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
 
 /* At open: finishes or removes what dead owners left in the journal. Never deletes a key that a certificate names. */

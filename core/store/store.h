@@ -38,6 +38,8 @@ KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, st
 /* Goes up whenever the catalogue has a key in another place than before. One atomic read. */
 uint64_t stores_generation(const struct stores *stores);
 KW_MUST_USE kw_status stores_raise(struct stores *stores, uint64_t *generation, kw_error *error);
+/* Until no process can still use a key where it was before that generation: KW_TIMEOUT, with the processes that delay. */
+KW_MUST_USE kw_status stores_await(struct stores *stores, uint64_t generation, uint64_t milliseconds, kw_error *error);
 
 void stores_fork_prepare(struct stores *stores);
 void stores_fork_parent(struct stores *stores);
@@ -88,6 +90,8 @@ KW_MUST_USE kw_status store_key_generate(struct store *store, const kw_key_templ
                                          kw_error *error);
 KW_MUST_USE kw_status store_key_import(struct store *store, const kw_key_template *wanted, kw_input pkcs8,
                                        kw_output *locator, kw_error *error);
+/* Whether such a key could be imported, without a call: KW_UNSUPPORTED, saying what the store takes. */
+KW_MUST_USE kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error);
 KW_MUST_USE kw_status store_key_delete(struct store *store, kw_input locator, kw_error *error);
 KW_MUST_USE kw_status store_key_list(struct store *store, uint64_t *cursor, kw_output *locator, kw_error *error);
 KW_MUST_USE kw_status store_key_find(struct store *store, const struct id *id, kw_output *locator, kw_error *error);

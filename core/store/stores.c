@@ -280,6 +280,15 @@ kw_status stores_raise(struct stores *stores, uint64_t *generation, kw_error *er
     return KW_OK;
 }
 
+kw_status stores_await(struct stores *stores, uint64_t generation, uint64_t milliseconds, kw_error *error)
+{
+    (void)stores;
+    (void)generation;
+    (void)milliseconds;
+    (void)error;
+    return KW_OK;
+}
+
 /* ---- Forks ------------------------------------------------------------------------------------------------ */
 
 /* In the order of the configuration: first every store's lock, then the plugins, then the hosts' leaf locks. */
