@@ -286,8 +286,9 @@ static kw_status check_left(kw_context *context, const struct journal_row *row, 
     uint64_t generation = 0;
     if (row->operation != JOURNAL_LEAVE_KEY)
         return KW_OK;
-    kw_status status = stores_raise(context->stores, &generation, error);
-    return status == KW_OK ? stores_await(context->stores, generation, 0, error) : status;
+    char who[CONTROL_WHO_SIZE];
+    kw_status status = control_raise(context->control, &generation, error);
+    return status == KW_OK ? control_wait(context->control, generation, 0, who, error) : status;
 }
 
 /* One row of an owner whose lock we hold. What cannot be done now is left for a later start. */

@@ -53,7 +53,7 @@ out:
 
 kw_status manager_find(kw_context *context, const char *text, struct found *found, kw_error *error)
 {
-    struct found made = {.generation = stores_generation(context->stores)};
+    struct found made = {.generation = control_generation(context->control)};
     kw_status status = address_parse(text, &made.address, error);
     if (status == KW_OK)
         status = kind_of(&made.address, &made.kind, error);
@@ -107,7 +107,7 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
 static kw_status open_at(kw_context *context, const struct certificate_row *row, uint64_t generation, kw_key **key,
                          kw_error *error)
 {
-    const struct key_origin origin = {.stores = context->stores, .certificate = row->id};
+    const struct key_origin origin = {.control = context->control, .stores = context->stores, .certificate = row->id};
     struct store *store = NULL;
     kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
     if (status == KW_OK)
@@ -121,7 +121,7 @@ static kw_status open_at(kw_context *context, const struct certificate_row *row,
 static kw_status open_moved(kw_context *context, const struct certificate_row *row, kw_key **key)
 {
     struct certificate_row now = {0};
-    const uint64_t generation = stores_generation(context->stores);
+    const uint64_t generation = control_generation(context->control);
     kw_status status = catalogue_certificate_get(context->catalogue, &row->id, &now, NULL);
     if (status == KW_OK && now.generation == row->generation)
         status = KW_NOT_FOUND;

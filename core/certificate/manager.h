@@ -8,6 +8,7 @@
 #include "base/run_lock.h"
 #include "certificate/kinds.h"
 #include "certificate/x509.h"
+#include "control/control.h"
 #include "store/key.h"
 
 #include <pthread.h>
@@ -20,6 +21,7 @@ struct kw_context {
     struct crypto *crypto;
     struct catalogue *catalogue;
     struct stores *stores;
+    struct control *control;     /* what the processes of this state tell each other */
     pthread_mutex_t owner_mutex; /* guards the three below */
     struct id owner;             /* of journal rows */
     struct run_lock *owner_lock;

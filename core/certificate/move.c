@@ -198,7 +198,7 @@ kw_status moving_run(const struct transfer *transfer, struct moving *moving, kw_
     }
     key_arrival_clear(&arrival);
     /* From here on the key is in the target, whatever else happens. */
-    if (stores_raise(context->stores, &moving->generation, &why) != KW_OK)
+    if (control_raise(context->control, &moving->generation, &why) != KW_OK)
         event_tell(transfer->event, transfer->user, true, moving->name, "the other processes could not be told: %s",
                    why.message);
     return KW_OK;
@@ -208,15 +208,16 @@ void moving_finish(const struct transfer *transfer, struct moving *moving, bool 
 {
     kw_context *context = transfer->context;
     kw_error why = {0};
+    char who[CONTROL_WHO_SIZE];
     const uint64_t now = clock_milliseconds();
     const uint64_t rest = transfer->deadline > now ? transfer->deadline - now : 0;
     kw_status status = KW_OK;
     if (!moving->departure.journalled)
         return;
     if (moving->generation == 0)
-        status = stores_raise(context->stores, &moving->generation, &why);
+        status = control_raise(context->control, &moving->generation, &why);
     if (status == KW_OK)
-        status = stores_await(context->stores, moving->generation, rest, &why);
+        status = control_wait(context->control, moving->generation, rest, who, &why);
     if (status == KW_OK) {
         status = key_departure_finish(context, &moving->departure, &why);
         if (status == KW_OK)

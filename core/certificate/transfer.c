@@ -159,12 +159,21 @@ static kw_status choose_all(struct transfer *transfer, const kw_transfer_options
 
 static kw_status open_target(struct transfer *transfer, const char *name, kw_error *error)
 {
+    char who[CONTROL_WHO_SIZE];
+    bool known = false;
     kw_status status = KW_OK;
     if (name == NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "say which store the keys go to");
     status = stores_get(transfer->context->stores, name, &transfer->target, error);
     if (status == KW_OK)
         status = store_health(transfer->target, error);
+    if (status == KW_OK)
+        status = control_knows(transfer->context->control, store_id(transfer->target), &known, who, error);
+    if (status == KW_OK && !known) {
+        status = error_set(error, KW_REFUSED,
+                           "%s runs with a configuration without store '%s', and would lose the keys", who, name);
+        error_remedy(error, "restart it, or `keywright reload`, and then transfer");
+    }
     return status;
 }
 
@@ -180,22 +189,36 @@ static kw_status look_ahead(struct transfer *transfer, kw_error *error)
     return status;
 }
 
+static void tell(const struct transfer *transfer, size_t index, const char *from)
+{
+    const char *target = store_name(transfer->target);
+    char *what = from != NULL ? text_format("moved from store %s to store %s", from, target)
+                              : text_format("is in store %s already", target);
+    const kw_event told = {
+        .certificate = transfer->keys[index].name,
+        .what = what,
+        .done = index + 1,
+        .total = transfer->count,
+    };
+    if (what != NULL && transfer->event != NULL)
+        transfer->event(transfer->user, &told);
+    free(what);
+}
+
 static kw_status move_all(struct transfer *transfer, kw_error *error)
 {
     kw_status status = KW_OK;
     for (size_t i = 0; status == KW_OK && i < transfer->count; i++) {
         struct moving *moving = &transfer->keys[i];
-        const char *target = store_name(transfer->target);
         if (moving->here) {
-            event_tell(transfer->event, transfer->user, false, moving->name, "is in store %s already", target);
+            tell(transfer, i, NULL);
             continue;
         }
         status = moving_run(transfer, moving, error);
         if (status != KW_OK)
             break;
         moving_finish(transfer, moving, false);
-        event_tell(transfer->event, transfer->user, false, moving->name, "moved from store %s to store %s",
-                   moving->from, target);
+        tell(transfer, i, moving->from);
     }
     for (size_t i = 0; i < transfer->count; i++)
         moving_finish(transfer, &transfer->keys[i], true);

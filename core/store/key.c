@@ -195,7 +195,7 @@ static kw_status sign_at(kw_key *key, const struct key_place *place, const struc
 kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input, kw_output *signature, kw_error *error)
 {
     struct signing signing;
-    struct key_use use = {0};
+    struct key_use use = {.attempts = 0};
     kw_error inner; /* filled by a failure alone: the caller's must stay untouched when another attempt succeeds */
     kw_status status = signing_algorithm(key, algorithm, input, &signing, error);
 
@@ -215,7 +215,7 @@ kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input
         status = key_use_begin(key, &use, "sign", &inner);
         if (status == KW_OK)
             status = sign_at(key, use.place, &signing, signature, &inner);
-    } while (key_use_again(key, &use, status));
+    } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }
 
@@ -293,7 +293,7 @@ static kw_status decrypt_oaep(kw_key *key, const kw_algorithm *algorithm, kw_inp
                               kw_error *error)
 {
     kw_algorithm oaep;
-    struct key_use use = {0};
+    struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
     kw_status status = oaep_algorithm(key, algorithm, &oaep, error);
 
@@ -303,7 +303,7 @@ static kw_status decrypt_oaep(kw_key *key, const kw_algorithm *algorithm, kw_inp
         status = key_use_begin(key, &use, "decrypt", &inner);
         if (status == KW_OK)
             status = decrypt_oaep_at(key, use.place, &oaep, ciphertext, plaintext, &inner);
-    } while (key_use_again(key, &use, status));
+    } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }
 
@@ -380,7 +380,7 @@ out:
 
 static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext, kw_error *error)
 {
-    struct key_use use = {0};
+    struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
     kw_status status;
 
@@ -388,7 +388,7 @@ static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, size_t wanted, 
         status = key_use_begin(key, &use, "decrypt", &inner);
         if (status == KW_OK)
             status = decrypt_pkcs1_at(key, use.place, ciphertext, wanted, plaintext, &inner);
-    } while (key_use_again(key, &use, status));
+    } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }
 
@@ -433,7 +433,7 @@ static kw_status derive_at(const kw_key *key, const struct key_place *place, kw_
 
 kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
 {
-    struct key_use use = {0};
+    struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
     kw_status status;
 
@@ -443,7 +443,7 @@ kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error 
             status = place_cannot(use.place, &inner, "agree on secrets (ECDH)");
         else if (status == KW_OK)
             status = derive_at(key, use.place, peer, shared, &inner);
-    } while (key_use_again(key, &use, status));
+    } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }
 
@@ -484,7 +484,7 @@ out:
 
 kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *error)
 {
-    struct key_use use = {0};
+    struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
     kw_status status;
 
@@ -492,6 +492,6 @@ kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *error)
         status = key_use_begin(key, &use, "be given out", &inner);
         if (status == KW_OK)
             status = export_at(use.place, pkcs8, &inner);
-    } while (key_use_again(key, &use, status));
+    } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }

@@ -6,6 +6,7 @@
 #define KEYWRIGHT_STORE_KEY_H
 
 #include "base/secret.h"
+#include "control/control.h"
 #include "store/store.h"
 
 /* Stays in this store, whatever the catalogue says; see key_follow. */
@@ -23,7 +24,8 @@ struct store *key_store(const kw_key *key);
  * handle is shared.
  */
 struct key_origin {
-    struct stores *stores; /* NULL: the key stays where it is */
+    struct control *control; /* NULL: the key stays where it is */
+    struct stores *stores;
     struct id certificate;
 };
 void key_follow(kw_key *key, const struct key_origin *origin, uint64_t generation);

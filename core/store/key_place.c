@@ -107,42 +107,50 @@ static bool place_is(const struct key_place *place, const struct certificate_row
 
 /*
  * Reads where the key is now. What cannot be read, or not be opened there, leaves the key where it was: a process that has given up its
- * rights goes on with what it has. Two threads may both get here; the handle of one of them is the key's.
+ * rights goes on with what it has, and keeps the old copy from being deleted. Two threads may both get here; the handle of one of them is
+ * the key's.
  */
-static void place_renew(kw_key *key)
+static kw_status place_renew(kw_key *key, uint64_t generation, kw_error *why)
 {
     struct key_place *present = atomic_load_explicit(&key->place, memory_order_acquire);
     struct key_place *made = NULL;
     struct certificate_row row = {0};
     struct store *store = NULL;
-    const uint64_t generation = stores_generation(key->origin.stores);
-    kw_status status = catalogue_certificate_get(store_catalogue(present->store), &key->origin.certificate, &row, NULL);
+    kw_status status = catalogue_certificate_get(store_catalogue(present->store), &key->origin.certificate, &row, why);
 
-    if (status == KW_OK && !place_is(present, &row)) {
-        status = stores_get_by_id(key->origin.stores, row.store_id, &store, NULL);
-        if (status == KW_OK)
-            status = key_place_open(key, store, (kw_input){row.locator, row.locator_length}, &made, NULL);
-        if (status == KW_OK) {
-            made->previous = present;
-            if (atomic_compare_exchange_strong(&key->place, &present, made))
-                made = NULL;
-            else
-                made->previous = NULL;
-        }
-    }
+    if (status != KW_OK || place_is(present, &row))
+        goto out;
+    status = stores_get_by_id(key->origin.stores, row.store_id, &store, why);
     if (status == KW_OK)
+        status = key_place_open(key, store, (kw_input){row.locator, row.locator_length}, &made, why);
+    if (status != KW_OK)
+        goto out;
+    made->previous = present;
+    if (atomic_compare_exchange_strong(&key->place, &present, made))
+        made = NULL;
+    else
+        made->previous = NULL;
+out:
+    if (status == KW_OK) {
         atomic_store_explicit(&key->seen, generation, memory_order_release);
+        if (control_inherited(key->origin.control))
+            control_prove(key->origin.control);
+    }
     key_places_free(made);
     certificate_row_clear(&row);
+    return status;
 }
 
 kw_status key_use_begin(kw_key *key, struct key_use *use, const char *what, kw_error *error)
 {
     if (atomic_load_explicit(&key->place, memory_order_relaxed) == NULL)
         return error_set(error, KW_UNSUPPORTED, "only the public key is known here: it cannot %s", what);
-    if (key->origin.stores != NULL && use->attempts == 0 &&
-        stores_generation(key->origin.stores) != atomic_load_explicit(&key->seen, memory_order_acquire))
-        place_renew(key);
+    use->renewal = KW_OK;
+    if (key->origin.control != NULL) {
+        const uint64_t generation = control_enter(key->origin.control, &use->control);
+        if (generation != atomic_load_explicit(&key->seen, memory_order_acquire))
+            use->renewal = place_renew(key, generation, &use->why);
+    }
     use->place = atomic_load_explicit(&key->place, memory_order_acquire);
     use->attempts++;
     return KW_OK;
@@ -154,10 +162,20 @@ static const bool may_have_moved[KW_FAILED + 1] = {
     [KW_SECRET_REFUSED] = true, [KW_PERMISSION] = true,  [KW_CORRUPT] = true, [KW_FAILED] = true,
 };
 
-bool key_use_again(kw_key *key, struct key_use *use, kw_status status)
+bool key_use_again(kw_key *key, struct key_use *use, kw_status status, kw_error *error)
 {
-    if (!may_have_moved[status] || key->origin.stores == NULL || use->attempts >= ATTEMPTS_MAXIMUM)
+    bool moved = false;
+
+    if (key->origin.control == NULL)
         return false;
-    place_renew(key);
-    return atomic_load_explicit(&key->place, memory_order_acquire) != use->place;
+    if (may_have_moved[status] && use->renewal == KW_OK && use->attempts < ATTEMPTS_MAXIMUM) {
+        /* The generation may not have been raised yet. */
+        use->renewal = place_renew(key, atomic_load_explicit(&key->seen, memory_order_acquire), &use->why);
+        moved = atomic_load_explicit(&key->place, memory_order_acquire) != use->place;
+    }
+    control_leave(key->origin.control, &use->control);
+    /* It is not where it was, and where it is now it cannot be had: that is the reason to tell. */
+    if (status == KW_NOT_FOUND && use->renewal != KW_OK && use->renewal != KW_NOT_FOUND)
+        *error = use->why;
+    return moved;
 }

@@ -56,11 +56,14 @@ void key_places_free(struct key_place *place);
 struct key_use {
     struct key_place *place;
     unsigned attempts;
+    struct control_use control; /* as long as it lasts, what it uses is not taken away */
+    kw_status renewal;          /* why the key could not be found in its new place */
+    kw_error why;
 };
-/* Where the key is now. KW_UNSUPPORTED: only the public key is known, so that it cannot do `what`. Zero-initialise `use`. */
+/* Where the key is now. KW_UNSUPPORTED: only the public key is known, so that it cannot do `what`. `use->attempts` is 0 at first. */
 KW_MUST_USE kw_status key_use_begin(kw_key *key, struct key_use *use, const char *what, kw_error *error);
-/* Whether an operation that ended so must be begun again, since the key has moved. */
-KW_MUST_USE bool key_use_again(kw_key *key, struct key_use *use, kw_status status);
+/* Whether an operation that ended so must be begun again, since the key has moved. Once after each begin that succeeded. */
+KW_MUST_USE bool key_use_again(kw_key *key, struct key_use *use, kw_status status, kw_error *error);
 
 /*
  * What a caller asks for, complete: defaults filled in, held against the key's type, hashes known. `input` is the digest for all but EdDSA.

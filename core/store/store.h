@@ -35,12 +35,6 @@ void stores_free(struct stores *stores);
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);
 KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error);
 
-/* Goes up whenever the catalogue has a key in another place than before. One atomic read. */
-uint64_t stores_generation(const struct stores *stores);
-KW_MUST_USE kw_status stores_raise(struct stores *stores, uint64_t *generation, kw_error *error);
-/* Until no process can still use a key where it was before that generation: KW_TIMEOUT, with the processes that delay. */
-KW_MUST_USE kw_status stores_await(struct stores *stores, uint64_t generation, uint64_t milliseconds, kw_error *error);
-
 void stores_fork_prepare(struct stores *stores);
 void stores_fork_parent(struct stores *stores);
 void stores_fork_child(struct stores *stores);

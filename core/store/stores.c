@@ -262,33 +262,6 @@ kw_status stores_get_by_id(struct stores *stores, const char *id, struct store *
     return status;
 }
 
-/* ---- Keys that move -------------------------------------------------------------------------------------- */
-
-static atomic_uint_fast64_t generations;
-
-uint64_t stores_generation(const struct stores *stores)
-{
-    (void)stores;
-    return atomic_load_explicit(&generations, memory_order_acquire);
-}
-
-kw_status stores_raise(struct stores *stores, uint64_t *generation, kw_error *error)
-{
-    (void)stores;
-    (void)error;
-    *generation = atomic_fetch_add(&generations, 1) + 1;
-    return KW_OK;
-}
-
-kw_status stores_await(struct stores *stores, uint64_t generation, uint64_t milliseconds, kw_error *error)
-{
-    (void)stores;
-    (void)generation;
-    (void)milliseconds;
-    (void)error;
-    return KW_OK;
-}
-
 /* ---- Forks ------------------------------------------------------------------------------------------------ */
 
 /* In the order of the configuration: first every store's lock, then the plugins, then the hosts' leaf locks. */

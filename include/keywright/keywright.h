@@ -105,6 +105,7 @@ typedef struct kw_event {
     const char *certificate; /* address, or NULL */
     const char *what;        /* a sentence, or one word such as "created" when certificate is set */
     bool reminder;           /* nothing happened: `what` is for the user to do */
+    size_t done, total;      /* how many of how many, where that is known; else 0 */
 } kw_event;
 typedef void (*kw_event_callback)(void *user, const kw_event *event);
 
