@@ -132,6 +132,24 @@ KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement 
                                     kw_error *error);
 
 /*
+ * A certificate by the kind's rules, for a new key or one that is there: what kw_certificate_create, kw_rotate and kw_adopt have in common.
+ * KW_CONFLICT: the entry has another certificate meanwhile; KW_EXISTS: the entry is in use, or a certificate has the key.
+ */
+struct making {
+    const kw_certificate_template *wanted;
+    const struct id
+        *replaces;        /* the current certificate, whose place it takes; NULL: the entry is new, or out of use */
+    kw_input adopted;     /* locator of a key in the wanted store; empty: a new key */
+    kw_input certificate; /* DER, that the key has already; empty: a new one */
+    bool beside;          /* the store has another program's certificate beside the key, which stays */
+};
+KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error);
+
+/* A locator for people: as text, or, when it is none, as hex digits. */
+struct arena;
+const char *locator_text(struct arena *arena, kw_input locator);
+
+/*
  * Whether the user has yet to be asked to export the certificate separately: its kind wants that, it is the current one of an entry in use, and
  * no export of it alone was noted. REMINDER_SENTENCE with the address says so.
  */

@@ -359,6 +359,56 @@ typedef struct kw_transfer_options {
 KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_options *options,
                                          kw_event_callback event, void *user, kw_error *error);
 
+typedef struct kw_rotate_options {
+    size_t size;
+    const char *address;
+    bool new_key;      /* a new key pair and certificate; there is nothing else to rotate yet */
+    const char *store; /* for the new key; NULL: where the configuration says */
+} kw_rotate_options;
+
+/*
+ * Makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to it. Errors:
+ * KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's, or the entry is retired), KW_UNSUPPORTED (without new_key; or the store cannot),
+ * KW_CONFLICT (somebody else changed the entry), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
+                                       void *user, kw_error *error);
+
+typedef struct kw_store_key {
+    const char *locator; /* as text, or as hex digits: what kw_adopt takes */
+    const char *key;     /* rsa-3072, ...; empty: of another kind, or not readable */
+    const char *subject; /* of the certificate beside it, RFC 4514; empty: there is none */
+    const char *problem; /* why it cannot be adopted; NULL */
+} kw_store_key;
+
+typedef struct kw_store_key_list {
+    const kw_store_key *keys;
+    size_t count;
+} kw_store_key_list;
+
+/* The keys in a store that no certificate names, and nobody is making or moving. Errors: KW_NOT_FOUND, KW_UNSUPPORTED (it cannot list). */
+KW_MUST_USE KW_API kw_status kw_store_keys(kw_context *context, const char *store, kw_store_key_list **list,
+                                           kw_error *error);
+KW_API void kw_store_key_list_free(kw_store_key_list *list);
+
+typedef struct kw_adopt_options {
+    size_t size;
+    const char *store;
+    const char *locator;          /* as kw_store_keys tells it */
+    const char *address;          /* of an entry that is not in use */
+    const char *const *databases; /* master-key: which databases it serves */
+    size_t database_count;
+} kw_adopt_options;
+
+/*
+ * Takes over a key that another program made. The certificate beside it in the store is taken when it is self-signed and what the kind's
+ * own would be; else a new one is made, and what is beside the key stays. From then on the key is as any other: kw_certificate_delete
+ * deletes it. Errors: KW_NOT_FOUND (store, or no such key in it), KW_EXISTS (the entry is in use, or a certificate has
+ * the key), KW_REFUSED, KW_UNSUPPORTED (the key is of no kind that there is, or the kind cannot have it), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_adopt(kw_context *context, const kw_adopt_options *options, kw_event_callback event,
+                                      void *user, kw_error *error);
+
 /* ---- Export and import -------------------------------------------------------------------------------------------- */
 
 typedef struct kw_export_options {
