@@ -85,6 +85,7 @@ kw_status call_end(const struct call *call, kw_status answer, kw_error *error)
     const uint64_t spent = clock_nanoseconds() - call->started;
     const int number = (int)answer; /* whatever a broken plugin gave */
 
+    host_secrets_settle(call->store->host, answer);
     atomic_fetch_add_explicit(&counter->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->nanoseconds, spent, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->backend_calls,
