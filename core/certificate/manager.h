@@ -21,7 +21,7 @@ struct kw_context {
     struct crypto *crypto;
     struct catalogue *catalogue;
     struct stores *stores;
-    struct control *control; /* what the processes of this state tell each other */
+    struct control *control;     /* what the processes of this state tell each other */
     pthread_mutex_t owner_mutex; /* guards the three below */
     struct id owner;             /* of journal rows */
     struct run_lock *owner_lock;
@@ -35,11 +35,12 @@ struct found {
     const struct kind *kind;
     struct entry_row entry;
     struct certificate_row certificate;
+    uint64_t generation; /* of before it was read */
 };
 void found_clear(struct found *found);
 /* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
 KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
-/* Its key, opened. */
+/* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 
 /* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
@@ -74,6 +75,12 @@ struct key_arrival {
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
                                         kw_input pkcs8, struct key_arrival *arrival, kw_error *error);
+/* What it asks the store for; all but the id. KW_INVALID_ARGUMENT: there is no such key. */
+KW_MUST_USE kw_status key_arrival_template(const char *address, const struct store *store, const char *key,
+                                           kw_key_template *wanted, kw_error *error);
+/* Imports the copy of a key that is at `from` in another store. KW_CONFLICT: somebody is moving it already. */
+KW_MUST_USE kw_status key_arrival_move(kw_context *context, const char *address, struct store *store, const char *key,
+                                       kw_input pkcs8, kw_input from, struct key_arrival *arrival, kw_error *error);
 /* Within the caller's transaction: clears the journal row. */
 KW_MUST_USE kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error);
 /* Deletes the key and the row, as far as it goes; what remains is recovery's. Not within a transaction. Nothing when there is nothing to do. */
@@ -89,6 +96,11 @@ void key_arrival_clear(struct key_arrival *arrival);
 KW_MUST_USE kw_status journal_own(kw_context *context, kw_error *error);
 KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
                                           struct key_arrival *departure, kw_error *error);
+/* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
+KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
+                                          struct store *store, struct key_arrival *departure, kw_error *error);
+/* Leaves it to whoever opens the state next, and not before this process ends. */
+KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
 
 /* At open: finishes or removes what dead owners left in the journal. Never deletes a key that a certificate names. */

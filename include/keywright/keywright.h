@@ -105,6 +105,7 @@ typedef struct kw_event {
     const char *certificate; /* address, or NULL */
     const char *what;        /* a sentence, or one word such as "created" when certificate is set */
     bool reminder;           /* nothing happened: `what` is for the user to do */
+    size_t done, total;      /* how many of how many, where that is known; else 0 */
 } kw_event;
 typedef void (*kw_event_callback)(void *user, const kw_event *event);
 
@@ -350,6 +351,31 @@ KW_MUST_USE KW_API kw_status kw_certificate_retire(kw_context *context, const ch
 /* Removes certificate and key for good. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it). */
 KW_MUST_USE KW_API kw_status kw_certificate_delete(kw_context *context, const char *address, bool force,
                                                    kw_error *error);
+
+/* ---- Keys that move ------------------------------------------------------------------------------------------------ */
+
+typedef struct kw_transfer_options {
+    size_t size;
+    const char *const *addresses; /* these: of an entry all its certificates, of CERT@N this one; or */
+    size_t address_count;
+    const char *database; /* the keys of a database: its own, and those of the master keys that serve it; or */
+    bool everything;      /* all server keys: of databases and of master keys */
+    const char *store;    /* where they go: a name */
+    uint32_t wait_ms;     /* for what other processes still do with the keys where they were; 0: 60 s */
+} kw_transfer_options;
+
+/*
+ * Moves keys to another store, while they are in use. Whatever can be refused is refused before anything is touched: KW_UNSUPPORTED where
+ * the target cannot take a key or could not undo what was encrypted to it, or the source does not give it out; the remedy is
+ * a new key in the target (kw_rotate). A key is deleted where it was only after its copy has proved that it does all that the key does, the
+ * catalogue names it, and no process can use the old one any more. A process that delays that is named by a warning, and the
+ * old copy then goes at a later kw_open. Killed anywhere, the key stays usable, and the next kw_open finishes or goes back. Called again, it goes
+ * on with what is left; a key that is there already is told by `event`. Two certificates with one key move together. Errors:
+ * KW_INVALID_ARGUMENT, KW_NOT_FOUND, KW_UNSUPPORTED, KW_CONFLICT (somebody else transfers the key, or changed its certificate), KW_REFUSED (the
+ * copy is not what it must be), and whatever the stores answer; keys that `event` has told of as moved have moved.
+ */
+KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_options *options,
+                                         kw_event_callback event, void *user, kw_error *error);
 
 /* ---- Export and import -------------------------------------------------------------------------------------------- */
 
