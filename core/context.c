@@ -294,6 +294,7 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         status = tell_stores(made, error);
     if (status == KW_OK) {
         const struct stores_options wanted = {
+            .control = made->control,
             .crypto = made->crypto,
             .settings = made->settings,
             .catalogue = made->catalogue,

@@ -19,6 +19,7 @@ test=(
     libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
     libclang-rt-dev                               # libFuzzer and its AddressSanitizer
     sqlite3 jq python3 python3-jsonschema python3-yaml git
+    python3-prometheus-client # reads metrics
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
     iproute2   # interfaces in a network namespace

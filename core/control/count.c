@@ -110,6 +110,19 @@ static void add(struct control_total *total, const struct control_block *block)
     }
 }
 
+void control_total(struct control *control, const char *store_id, struct control_total *total)
+{
+    struct wanted wanted = {0};
+    *total = (struct control_total){0};
+    if (strlen(store_id) >= sizeof(wanted.store_id))
+        return;
+    memcpy(wanted.store_id, store_id, strlen(store_id));
+    memcpy(total->store_id, wanted.store_id, sizeof(total->store_id));
+    for (size_t i = 0; i < CONTROL_BLOCKS; i++)
+        if (is_named(&control->region->file->blocks[i], &wanted))
+            add(total, &control->region->file->blocks[i]);
+}
+
 kw_status control_totals(struct control *control, struct control_total **totals, size_t *count, kw_error *error)
 {
     struct control_total *made = calloc(1, sizeof(*made));

@@ -30,6 +30,8 @@ struct control_total {
         uint64_t calls, errors, nanoseconds, backend_calls;
     } operations[CONTROL_OPERATIONS];
 };
+/* One store's, all zero where it was never counted. */
+void control_total(struct control *control, const char *store_id, struct control_total *total);
 /* A row for each store that was ever counted, in no order; to be freed. */
 KW_MUST_USE kw_status control_totals(struct control *control, struct control_total **totals, size_t *count,
                                      kw_error *error);

@@ -65,19 +65,6 @@ bool region_locked(const struct region *region, off_t byte, pid_t *holder)
 
 /* ---- Making ---- */
 
-/* Who runs as root leaves nothing behind that the state's owner cannot use. */
-static kw_status give_to_owner(int descriptor, const char *state_directory, const char *path, kw_error *error)
-{
-    struct stat facts;
-    if (geteuid() != 0)
-        return KW_OK;
-    if (stat(state_directory, &facts) != 0)
-        return system_error(error, errno, RIGHT_READ, "examine", state_directory);
-    if (fchown(descriptor, facts.st_uid, facts.st_gid) != 0)
-        return system_error(error, errno, RIGHT_WRITE, "give its owner", path);
-    return KW_OK;
-}
-
 static const struct control_identity identity = {
     .magic = CONTROL_MAGIC,
     .layout = CONTROL_LAYOUT,
@@ -114,7 +101,7 @@ static kw_status make_unnamed(const char *state_directory, const char *path, cha
         status = system_error(error, errno, RIGHT_CREATE, "create", path);
         goto out;
     }
-    status = give_to_owner(descriptor, state_directory, path, error);
+    status = file_give_to_owner(name, state_directory, error);
     if (status == KW_OK)
         status = fill(descriptor, path, error);
     if (status != KW_OK) {
@@ -133,18 +120,11 @@ out:
 /* state/run, where somebody removed it. */
 static kw_status make_directory(const char *state_directory, const char *path, kw_error *error)
 {
-    int descriptor = -1;
     bool made = false;
     char *directory = path_directory(path);
     kw_status status = directory != NULL ? file_claim_directory(directory, 0700, &made, error) : error_memory(error);
-    if (status != KW_OK || !made)
-        goto out;
-    descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    status = descriptor < 0 ? system_error(error, errno, RIGHT_READ, "open", directory)
-                            : give_to_owner(descriptor, state_directory, directory, error);
-out:
-    if (descriptor >= 0)
-        close(descriptor);
+    if (status == KW_OK && made)
+        status = file_give_to_owner(directory, state_directory, error);
     free(directory);
     return status;
 }

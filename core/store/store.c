@@ -66,12 +66,21 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
     return status;
 }
 
+void store_take_counters(struct store *store)
+{
+    struct control_count *const counters =
+        store->control == NULL ? NULL : control_counts(store->control, store_id(store));
+
+    store->counters = counters == NULL ? store->own_counters : counters;
+}
+
 kw_status store_open(struct store *store, kw_error *error)
 {
     kw_plugin_instance *instance = NULL;
     kw_capabilities capabilities = {.size = sizeof(capabilities)};
     kw_status status = catalogue_store_register(store->catalogue, store_id(store), store_plugin(store), error);
 
+    store_take_counters(store);
     if (status == KW_OK)
         status = store_open_instance(store, &instance, &capabilities, error);
     if (status != KW_OK)

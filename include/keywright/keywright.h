@@ -160,7 +160,7 @@ typedef struct kw_plugin_list {
 KW_MUST_USE KW_API kw_status kw_plugins(const kw_open_options *options, kw_plugin_list **list, kw_error *error);
 KW_API void kw_plugin_list_free(kw_plugin_list *list);
 
-/* The operations that are counted, for kw_store_info.operations. */
+/* The operations that are counted, for kw_store_info.operations. They are counted in a file of the state directory, beyond the process. */
 typedef struct kw_operation_count {
     const char *operation; /* "sign", ... */
     uint64_t calls, errors;
@@ -176,8 +176,8 @@ typedef struct kw_store_info {
     bool available;
     const char *problem; /* why it is not, or NULL */
     kw_capabilities capabilities;
-    uint64_t calls; /* calls to the backend since this context was opened */
-    const kw_operation_count *operations;
+    uint64_t calls;                       /* to the backend, by all processes that use or used this state */
+    const kw_operation_count *operations; /* likewise */
     size_t operation_count;
     size_t certificates; /* whose keys it holds, former and retired ones too */
 } kw_store_info;
@@ -200,6 +200,24 @@ typedef struct kw_state {
 /* Facts about stores and catalogue; opens every store. A store that is not available is a fact, not an error. */
 KW_MUST_USE KW_API kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error);
 KW_API void kw_state_free(kw_state *state);
+
+/* One number, and what tells it from others of its name. */
+typedef struct kw_metric {
+    const char *name, *help;
+    bool counter;                             /* it only grows; else a gauge */
+    const char *store, *store_id, *operation; /* NULL: of no store */
+    double value;
+} kw_metric;
+
+typedef struct kw_metrics {
+    const kw_metric *metrics; /* those of one name follow each other */
+    size_t count;
+    const char *text; /* the same in the text format of Prometheus, such as a server answers a GET of /metrics with */
+} kw_metrics;
+
+/* What all processes that use this state have counted, also those that have ended. Opens no store. */
+KW_MUST_USE KW_API kw_status kw_metrics_get(kw_context *context, kw_metrics **metrics, kw_error *error);
+KW_API void kw_metrics_free(kw_metrics *metrics);
 
 /*
  * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
