@@ -179,8 +179,12 @@ out:
 static kw_status initialize_again(struct p11_module *module, struct p11_use *use)
 {
     char room[24];
-    CK_C_INITIALIZE_ARGS arguments = {.flags = CKF_OS_LOCKING_OK, .pReserved = module->init_args};
-    CK_RV result = p11_did(use, "C_Initialize", module->functions->C_Initialize(&arguments));
+    /* NSS has parameters where the standard has the reserved pointer, and its reserved pointer behind them. */
+    struct {
+        CK_C_INITIALIZE_ARGS standard;
+        void *behind;
+    } arguments = {.standard = {.flags = CKF_OS_LOCKING_OK, .pReserved = module->init_args}};
+    CK_RV result = p11_did(use, "C_Initialize", module->functions->C_Initialize(&arguments.standard));
     if (result == CKR_OK || result == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
         module->forked = false;
         return KW_OK;
