@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@ static _Atomic uint32_t epoch; /* what the real module's sessions are of */
 
 static void wait_for(uint32_t microseconds)
 {
+    static _Thread_local bool exact;
+    if (!exact)
+        exact = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) == 0;
     const struct timespec pause = {.tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000};
     nanosleep(&pause, NULL);
 }
