@@ -176,6 +176,7 @@ static void after_fork_in_child(void)
 static void watch_forks(void)
 {
     run_lock_watch_forks();
+    control_watch_forks();
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -243,6 +244,20 @@ static kw_status make_state_directory(const struct settings *settings, kw_error 
     return status;
 }
 
+/* So that nobody moves a key to a store that this process does not have. */
+static kw_status tell_stores(kw_context *context, kw_error *error)
+{
+    const struct settings *settings = context->settings;
+    const char **ids = calloc(settings->store_count + 1, sizeof(*ids));
+    if (ids == NULL)
+        return error_memory(error);
+    for (size_t i = 0; i < settings->store_count; i++)
+        ids[i] = settings->stores[i].id;
+    control_know(context->control, ids, settings->store_count);
+    free(ids);
+    return KW_OK;
+}
+
 static kw_status open_all_stores(kw_context *context, kw_error *error)
 {
     kw_status status = KW_OK;
@@ -273,8 +288,13 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         status = make_state_directory(made->settings, error);
     if (status == KW_OK)
         status = open_catalogue(made, create, error);
+    if (status == KW_OK)
+        status = control_open(made->settings->state, &made->log, &made->control, error);
+    if (status == KW_OK)
+        status = tell_stores(made, error);
     if (status == KW_OK) {
         const struct stores_options wanted = {
+            .control = made->control,
             .crypto = made->crypto,
             .settings = made->settings,
             .catalogue = made->catalogue,
@@ -316,6 +336,7 @@ void kw_close(kw_context *context)
         return;
     context_list_remove(context);
     stores_free(context->stores);
+    control_close(context->control);
     catalogue_close(context->catalogue);
     run_lock_release(context->owner_lock, context->process == getpid());
     crypto_close(context->crypto);

@@ -8,6 +8,7 @@ build=(
     gcc g++ libc6-dev cmake ninja-build pkgconf
     libssl-dev libyaml-dev libltdl-dev libsqlite3-dev libjansson-dev libsmartcols-dev
     libcurl4-openssl-dev
+    libp11-dev libp11-kit-dev # of the latter pkcs11.h alone
     openssl ca-certificates # quickstart's client, and the judge in many tests
 )
 test=(
@@ -19,9 +20,16 @@ test=(
     libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
     libclang-rt-dev                               # libFuzzer and its AddressSanitizer
     sqlite3 jq python3 python3-jsonschema python3-yaml git
+    python3-prometheus-client # reads metrics
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
+    softhsm2 opensc p11-kit # a token in files; pkcs11-tool and pkcs11-spy
     iproute2   # interfaces in a network namespace
+    libp11-kit-dev                               # pkcs11.h
+    softhsm2 opensc                              # a token; pkcs11-tool, pkcs11-spy
+    opencryptoki                                 # another, with a daemon
+    libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
+    libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
     ccache     # the same file is compiled once for several steps and runs
 )
 

@@ -2,15 +2,14 @@
 #ifndef KEYWRIGHT_STORE_INSTANCE_H
 #define KEYWRIGHT_STORE_INSTANCE_H
 
+#include "control/count.h"
 #include "store/host.h"
 #include "store/options.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct counter {
-    atomic_uint_fast64_t calls, errors, nanoseconds, backend_calls;
-};
+_Static_assert(STORE_OPERATION_COUNT <= CONTROL_OPERATIONS, "every operation has its counter");
 
 enum store_state { STORE_STATE_CLOSED, STORE_STATE_OPENING, STORE_STATE_OPEN };
 
@@ -25,7 +24,9 @@ struct store {
     /* set before the state becomes open, constant afterwards */
     kw_plugin_instance *instance;
     kw_capabilities capabilities;
-    struct counter counters[STORE_OPERATION_COUNT];
+    struct control *control;        /* NULL: counted in this process alone */
+    struct control_count *counters; /* this process's, among all processes' where it could be had, else: */
+    struct control_count own_counters[CONTROL_OPERATIONS];
 
     /* stores.c: who opens it */
     atomic_int state;
@@ -39,6 +40,9 @@ struct store {
 /* Calls the plugin's open, and close. */
 KW_MUST_USE kw_status store_open(struct store *store, kw_error *error);
 void store_close(struct store *store);
+
+/* Finds its counters: when it opens, and in a forked child. */
+void store_take_counters(struct store *store);
 
 void store_fork_prepare(struct store *store);
 void store_fork_parent(struct store *store);

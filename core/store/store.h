@@ -8,6 +8,7 @@
 #include "catalogue/catalogue.h"
 #include "config/settings.h"
 #include "config/source.h"
+#include "control/control.h"
 #include "store/loader.h"
 
 struct store;
@@ -17,6 +18,7 @@ struct store;
 struct stores;
 
 struct stores_options {
+    struct control *control; /* NULL: none of what processes share */
     struct crypto *crypto;
     const struct settings *settings;
     struct catalogue *catalogue;
@@ -69,7 +71,8 @@ enum store_operation {
     STORE_CERTIFICATE_DELETE,
     STORE_OPERATION_COUNT
 };
-/* Fills a row for each operation that was called; the sum of calls of this store since it exists. */
+const char *store_operation_name(enum store_operation operation);
+/* Fills a row for each operation that was called, by all processes that share the state; the sum of calls to the backend. */
 size_t store_counts(const struct store *store, kw_operation_count counts[STORE_OPERATION_COUNT], uint64_t *calls);
 /* The same for a store by name, also one that is not open. */
 size_t stores_counts(const struct stores *stores, const char *name, kw_operation_count counts[STORE_OPERATION_COUNT],
@@ -84,6 +87,8 @@ KW_MUST_USE kw_status store_key_generate(struct store *store, const kw_key_templ
                                          kw_error *error);
 KW_MUST_USE kw_status store_key_import(struct store *store, const kw_key_template *wanted, kw_input pkcs8,
                                        kw_output *locator, kw_error *error);
+/* Whether such a key could be imported, without a call: KW_UNSUPPORTED, saying what the store takes. */
+KW_MUST_USE kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error);
 KW_MUST_USE kw_status store_key_delete(struct store *store, kw_input locator, kw_error *error);
 KW_MUST_USE kw_status store_key_list(struct store *store, uint64_t *cursor, kw_output *locator, kw_error *error);
 KW_MUST_USE kw_status store_key_find(struct store *store, const struct id *id, kw_output *locator, kw_error *error);

@@ -89,6 +89,8 @@ static kw_status store_new(const struct stores_options *options, const struct st
     made->settings = settings;
     made->crypto = options->crypto;
     made->catalogue = options->catalogue;
+    made->control = options->control;
+    made->counters = made->own_counters;
     made->capabilities.size = sizeof(made->capabilities);
     atomic_init(&made->state, STORE_STATE_CLOSED);
     made->has_lock = pthread_mutex_init(&made->lock, NULL) == 0;
@@ -292,8 +294,10 @@ void stores_fork_child(struct stores *stores)
     for (size_t i = stores->count; i-- > 0;)
         host_fork_done(stores->rows[i]->host);
     for (size_t i = stores->count; i-- > 0;)
-        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
+        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN) {
+            store_take_counters(stores->rows[i]);
             store_fork_child(stores->rows[i]);
+        }
     for (size_t i = stores->count; i-- > 0;) {
         struct store *const store = stores->rows[i];
         /* Whoever was opening it, or waiting for that, is not in this process. */
