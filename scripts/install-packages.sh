@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|test]: installs the Debian packages that building (the default) or testing needs.
+# install-packages.sh [build|hsm|test]: installs the Debian packages that building (the default), the quickstart with a token, or testing needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -10,6 +10,10 @@ build=(
     libcurl4-openssl-dev
     libp11-dev libp11-kit-dev # of the latter pkcs11.h alone
     openssl ca-certificates # quickstart's client, and the judge in many tests
+)
+hsm=(
+    softhsm2 opensc # a token in files; pkcs11-tool looks into it, pkcs11-spy counts
+    jq
 )
 test=(
     libcmocka-dev
@@ -34,7 +38,7 @@ test=(
 )
 
 usage() {
-    echo "usage: scripts/install-packages.sh [build|test]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|test]" >&2
     exit 2
 }
 
@@ -46,7 +50,8 @@ fail() {
 [[ $# -le 1 ]] || usage
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
-test) wanted=("${build[@]}" "${test[@]}") ;;
+hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
+test) wanted=("${build[@]}" "${hsm[@]}" "${test[@]}") ;;
 *) usage ;;
 esac
 

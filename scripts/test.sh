@@ -20,7 +20,7 @@ format         | 1 |               | clang-format
 headers        | 1 |               | every header compiles alone; the public ones also as C++17
 build-dev      | A |               | gcc, debug
 build-clang    | A |               | clang, debug
-quickstart     | A |               | the first command of the README; it builds what is installed
+quickstart     | A |               | the first command of the README, also with a token; it builds what is installed
 build-release  | A |               | gcc, optimised
 build-asan     | A |               | AddressSanitizer and UndefinedBehaviorSanitizer
 build-tsan     | A |               | ThreadSanitizer
@@ -138,7 +138,10 @@ do_cppcheck() {
 
 do_install() { scripts/check-install.sh build/release; }
 do_exports() { scripts/check-exports.sh build/release; }
-do_quickstart() { scripts/quickstart.sh; }
+do_quickstart() {
+    scripts/quickstart.sh
+    scripts/quickstart.sh --hsm
+}
 
 do_fuzz() {
     if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 0; fi
