@@ -1,4 +1,5 @@
 /* Creating certificates, and requests for them. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
@@ -245,8 +246,8 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
     return status;
 }
 
-kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
-                                void *user, kw_error *error)
+kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_certificate_template template;
     const kw_certificate_template *const wanted = &template;
@@ -285,7 +286,7 @@ out:
     return status;
 }
 
-kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
+kw_status manager_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
 {
     struct found found = {0};
     kw_key *key = NULL;
