@@ -32,7 +32,7 @@ example_of_every_verb_runs() {
 
     run_examples init
     export KEYWRIGHT_CONFIG=$case_dir/server/keywright.yaml
-    run_examples apply "config check" "config schema" plugins status metrics create list show request sign verify encrypt decrypt export
+    run_examples apply "config check" "config schema" plugins status metrics reload create list show request sign verify encrypt decrypt export
     jq -e . keywright.schema.json >/dev/null || fail "the schema is no JSON"
     openssl x509 -in sales.pem -noout || fail "show --pem"
     openssl req -in server.csr -noout -verify 2>/dev/null || fail "request"
