@@ -8,6 +8,7 @@ build=(
     gcc g++ libc6-dev cmake ninja-build pkgconf
     libssl-dev libyaml-dev libltdl-dev libsqlite3-dev libjansson-dev libsmartcols-dev
     libcurl4-openssl-dev
+    libp11-dev libp11-kit-dev # of the latter pkcs11.h alone
     openssl ca-certificates # quickstart's client, and the judge in many tests
 )
 test=(
@@ -21,6 +22,7 @@ test=(
     sqlite3 jq python3 python3-jsonschema python3-yaml git
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
+    softhsm2 opensc p11-kit # a token in files; pkcs11-tool and pkcs11-spy
     iproute2   # interfaces in a network namespace
     libp11-kit-dev                               # pkcs11.h
     softhsm2 opensc                              # a token; pkcs11-tool, pkcs11-spy

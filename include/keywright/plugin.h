@@ -392,7 +392,8 @@ typedef struct kw_plugin_operations {
     /* M. Errors: KW_UNSUPPORTED (scheme, hash), KW_INVALID_ARGUMENT (a digest of the wrong length). */
     kw_status (*sign)(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input input,
                       kw_output *signature);
-    /* RSA. Errors: KW_UNSUPPORTED, KW_CIPHERTEXT_INVALID (one answer for every reason, and in one time). */
+    /* RSA. Errors: KW_UNSUPPORTED (also for OAEP with a label, where there is raw RSA), KW_CIPHERTEXT_INVALID (one answer for every
+     * reason, and in one time). */
     kw_status (*decrypt)(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input ciphertext,
                          kw_output *plaintext);
     /* EC, X25519: the shared secret with a peer's SubjectPublicKeyInfo. Errors: KW_INVALID_ARGUMENT (not on this key's
