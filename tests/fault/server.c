@@ -98,7 +98,7 @@ struct holding server_held(struct server *server)
 
 static void write_secret(const char *directory, const char *name, const char *content, const char *mode)
 {
-    char path[256];
+    char path[300];
     snprintf(path, sizeof(path), "%s/%s", directory, name);
     FILE *file = fopen(path, mode);
     if (file == NULL || fputs(content, file) < 0 || fclose(file) != 0 || chmod(path, 0600) != 0)
@@ -108,8 +108,9 @@ static void write_secret(const char *directory, const char *name, const char *co
 void server_make(struct server *server, const char *options)
 {
     kw_error error = {0};
-    char control[96], text[1024];
-    *server = (struct server){.directory = "/tmp/keywright-fault-XXXXXX"};
+    char control[300], text[1024];
+    *server = (struct server){.context = NULL};
+    snprintf(server->directory, sizeof(server->directory), "%s/server-XXXXXX", test_wanted("TMPDIR"));
     if (mkdtemp(server->directory) == NULL)
         server_stop("no directory", NULL);
     snprintf(control, sizeof(control), "%s/control", server->directory);
@@ -133,8 +134,7 @@ void server_make(struct server *server, const char *options)
 
 kw_status server_open(struct server *server, kw_error *error)
 {
-    const kw_open_options options = {
-        .size = sizeof(options), .configuration = server->configuration, .open_stores = true};
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration};
     return kw_open(&options, &server->context, error);
 }
 

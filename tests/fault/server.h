@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct server {
-    char directory[64], configuration[128];
+    char directory[256], configuration[288];
     kw_context *context;
     struct shim_control *control;
     int question, answer; /* pipes to the judge */

@@ -183,7 +183,7 @@ static void dropped_token_is_unavailable_until_it_is_back(void **state)
         assert_int_equal(server_sign(key, 3, &error), KW_OK);
     }
     assert_int_equal(server_create(&server, "general/other", "ec-p256", &error), KW_OK);
-    assert_int_equal(kw_certificate_delete(server.context, "general/other", true, NULL, NULL, &error), KW_OK);
+    assert_int_equal(kw_certificate_delete(server.context, "general/other", true, &error), KW_OK);
     close_key();
 }
 
@@ -199,7 +199,7 @@ static bool die_at(unsigned at, enum shim_action action)
         open_key();
         shim_arm(server.control, SHIM_ANY, action, CKR_OK, at, 1);
         if (server_create(&server, "general/mortal", "ec-p256", &error) != KW_OK ||
-            kw_certificate_delete(server.context, "general/mortal", true, NULL, NULL, &error) != KW_OK)
+            kw_certificate_delete(server.context, "general/mortal", true, &error) != KW_OK)
             _exit(1);
         _exit(0);
     }
@@ -226,7 +226,7 @@ static void process_killed_at_a_call_leaves_no_key(void **state)
                      "certificates",
                      at, listed, holding.private_keys, holding.public_keys, holding.certificates);
         if (listed > 1)
-            assert_int_equal(kw_certificate_delete(server.context, "general/mortal", true, NULL, NULL, &error), KW_OK);
+            assert_int_equal(kw_certificate_delete(server.context, "general/mortal", true, &error), KW_OK);
         assert_int_equal(server_sign(key, 1, &error), KW_OK);
         close_key();
     }
