@@ -29,8 +29,6 @@ test=(
     less       # the pager
     softhsm2 opensc p11-kit # a token in files; pkcs11-tool and pkcs11-spy
     iproute2   # interfaces in a network namespace
-    libp11-kit-dev                               # pkcs11.h
-    softhsm2 opensc                              # a token; pkcs11-tool, pkcs11-spy
     opencryptoki                                 # another, with a daemon
     libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
     libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release

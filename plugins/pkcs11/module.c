@@ -78,25 +78,21 @@ static CK_RV libp11_reason(void)
     return error != 0 && ERR_GET_LIB(error) == ERR_get_CKR_code() ? (CK_RV)ERR_GET_REASON(error) : CKR_GENERAL_ERROR;
 }
 
-/* libp11 says only that it failed. */
-static kw_status load_failed(const struct p11_module *module, struct p11_use *use, CK_RV result)
+/* Before libp11, which prints what it cannot load. NULL: `use` says why; else a handle to be closed. */
+static void *open_library(const struct p11_module *module, struct p11_use *use)
 {
-    char room[24];
     void *handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
     const char *reason = handle == NULL ? dlerror() : NULL;
-    if (handle == NULL)
+    if (handle == NULL) {
         p11_tell(use, KW_CONFIGURATION, "option library: '%s' cannot be loaded: %s", module->path,
                  reason != NULL ? reason : "no reason given");
-    else if (dlsym(handle, "C_GetFunctionList") == NULL)
+    } else if (dlsym(handle, "C_GetFunctionList") == NULL) {
         p11_tell(use, KW_CONFIGURATION, "option library: '%s' is no PKCS#11 module: it has no C_GetFunctionList",
                  module->path);
-    else
-        p11_tell(
-            use, KW_UNAVAILABLE,
-            "the module '%s' cannot be initialized: C_Initialize answers %s; some need init_args, a running service, "
-            "or access to their files",
-            module->path, p11_failure_name(result, room));
-    return use->status;
+        dlclose(handle);
+        handle = NULL;
+    }
+    return handle;
 }
 
 static bool functions_are_there(const CK_FUNCTION_LIST *list)
@@ -142,10 +138,16 @@ static void take_name(char *own, size_t size, const char *name)
 
 kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
 {
+    char room[24];
     kw_status status = KW_OK;
     struct p11_libp11 *made = calloc(1, sizeof(*made));
     ERR_set_mark();
     void *before = dlopen(module->path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    void *library = open_library(module, use);
+    if (library == NULL) {
+        status = use->status;
+        goto out;
+    }
     if (made != NULL)
         made->context = PKCS11_CTX_new();
     if (made == NULL || made->context == NULL) {
@@ -157,7 +159,11 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
         PKCS11_CTX_init_args(made->context, module->init_args);
     use->calls += 3; /* C_GetFunctionList, C_Initialize, C_GetInfo */
     if (PKCS11_CTX_load(made->context, module->path) != 0) {
-        status = load_failed(module, use, libp11_reason());
+        p11_tell(use, KW_UNAVAILABLE,
+                 "the module '%s' cannot be initialized: C_Initialize answers %s; some need init_args, a running "
+                 "service, or access to their files",
+                 module->path, p11_failure_name(libp11_reason(), room));
+        status = use->status;
         goto out;
     }
     module->is_ours = before == NULL;
@@ -170,8 +176,11 @@ out:
     if (made != NULL && made->context != NULL)
         PKCS11_CTX_free(made->context);
     free(made);
+    /* What was loaded stays loaded. */
+    if (library != NULL)
+        dlclose(library);
     if (before != NULL)
-        dlclose(before); /* of the handle above; the module stays */
+        dlclose(before);
     ERR_pop_to_mark();
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,8 +43,9 @@ static CK_RV sign(CK_ULONG *length)
 
 static int set_up_group(void **state)
 {
-    char path[] = "/tmp/keywright-shim-XXXXXX";
+    char path[256];
     (void)state;
+    snprintf(path, sizeof(path), "%s/shim-XXXXXX", wanted("TMPDIR"));
     const int file = mkstemp(path);
     assert_true(file >= 0);
     close(file);
