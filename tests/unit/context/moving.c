@@ -90,12 +90,10 @@ void moving_order(struct server *server, const char *store, const char *order)
 static long ask(struct server *server, const char *question)
 {
     char command[512], line[32] = "";
-    snprintf(command, sizeof(command), "sqlite3 -cmd '.timeout 5000' %s/state/catalogue.db \"%s\"", server->directory,
-             question);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    assert_non_null(fgets(line, sizeof(line), pipe));
-    assert_int_equal(pclose(pipe), 0);
+    snprintf(command, sizeof(command), "sqlite3 -cmd '.timeout 5000' %s/state/catalogue.db \"%s\" >%s/answer",
+             server->directory, question, server->directory);
+    server_run(command);
+    line[server_read_file(server, "answer", (unsigned char *)line, sizeof(line) - 1)] = '\0';
     return strtol(line, NULL, 10);
 }
 
