@@ -139,6 +139,8 @@ rule_libraries() {
             place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
             place["openssl/ssl.h"] = "^core/tls/"
             place["libsmartcols.h"] = "^cli/"
+            place["libp11.h"] = "^plugins/pkcs11/module\\.c$"
+            place["p11-kit/pkcs11.h"] = "^plugins/pkcs11/"
             place["libsmartcols/libsmartcols.h"] = "^cli/"
         }
         $3 == "<" && ($4 in place) && $1 !~ place[$4] { print $1 ":" $2 ": " $4 " is not for this file" }'

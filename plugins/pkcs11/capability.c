@@ -32,12 +32,15 @@ static const struct {
     {CKM_EC_EDWARDS_KEY_PAIR_GEN, KW_KEY_ED25519},
 };
 
-/* Modules that advertise what they then refuse, so that asking would be the only way to know; asking makes an object on the token. */
+/* What modules advertise and then refuse or do wrong, where trying it out would leave something on the token. By how they describe themselves. */
 static const struct {
-    const char *description; /* of the library, as it begins */
-    uint32_t cannot;
+    const char *description;
+    uint32_t operations, schemes, curves;
 } known[] = {
-    {"TPM2.0 Cryptoki", KW_CAN_IMPORT},
+    /* tpm2-pkcs11 1.9: no import; keys on P-521 without a public key that can be read */
+    {"TPM2.0 Cryptoki", KW_CAN_IMPORT, 0, KW_BIT(KW_CURVE_P521)},
+    /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
+    {"Meta PKCS11 LIBRARY", 0, KW_BIT(KW_SCHEME_RSA_PSS), 0},
 };
 
 struct list {
@@ -149,9 +152,15 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
                                       KW_CAN_SET_SECRET);
     if (!instance->wants_pin)
         can.operations &= ~(uint32_t)KW_CAN_SET_SECRET;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strncmp(instance->module->description, known[i].description, strlen(known[i].description)) == 0)
-            can.operations &= ~known[i].cannot;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strncmp(instance->module->description, known[i].description, strlen(known[i].description)) != 0)
+            continue;
+        can.operations &= ~known[i].operations;
+        can.schemes &= ~known[i].schemes;
+        can.curves &= ~known[i].curves;
+        for (size_t type = 0; type <= KW_KEY_X25519; type++)
+            abilities[type].schemes &= ~known[i].schemes;
+    }
     if (instance->always_authenticate)
         can.features |= KW_FEATURE_ALWAYS_AUTHENTICATE;
     instance->capabilities = can;

@@ -102,6 +102,9 @@ CK_RV p11_making_is_new(struct p11_use *use, struct p11_making *making)
     CK_OBJECT_HANDLE found[P11_MATCHES];
     size_t count = 0;
     CK_RV result = p11_objects_find(use, template, 2, found, &count);
+    if (result == CKR_OK && count > 0 && making->is_ours)
+        return p11_tell(use, KW_FAILED, "the token '%s' made the key and said that it did not; it was deleted again",
+                        use->instance->token->label);
     if (result == CKR_OK && count > 0)
         return p11_tell(use, KW_EXISTS, "the token '%s' has something with this id already",
                         use->instance->token->label);

@@ -5,7 +5,9 @@
  *   library.c       the module's file: who may have written it, its SHA-256; libcrypto in a context of its own
  *   gate.c          the gate that all calls of a module pass, and what a fork does to it
  *   module.c        modules: one a path and process, loaded by libp11, never unloaded; their slots and tokens
- *   token.c         finding a token by serial and label; opening it, logging in, renewing what was lost; the lock between processes
+ *   token.c         finding a token by serial and label; the lock between processes
+ *   login.c         opening it, logging in, the PIN
+ *   renew.c         sessions, login and handles renewed together
  *   session.c       the pool of sessions; an operation on one, repeated where the token was lost and that is safe
  *   failure.c       what return values mean
  *   capability.c    what a token can do, by its mechanisms
@@ -114,6 +116,7 @@ struct p11_token {
     CK_SLOT_ID slot;     /* set with the gate shut */
     unsigned generation; /* of sessions, login and object handles; set with the gate shut */
     bool ready;          /* logged in; likewise */
+    bool distrusted;     /* its PIN was refused since; likewise */
     uint64_t restarted;  /* when its module was, for its sake; likewise */
     kw_plugin_instance *instances;
     /* A session that keeps the login when an instance closes its own and others stay: a token logs out with the last one. */
@@ -125,17 +128,42 @@ struct p11_token {
     struct p11_token *next;
 };
 
+/* Alone in this process (the gate is shut) and among processes. end also counts. */
+struct p11_alone {
+    int file;
+};
+KW_MUST_USE kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone);
+void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone);
+
+/* Both with the gate shut. The one token that is wanted, if a login may be tried; `opening`: another that is there is a mistake in the options. */
+KW_MUST_USE kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *use, bool opening,
+                                       struct p11_offer *chosen);
+struct p11_token *p11_token_get(struct p11_module *module, const struct p11_offer *offer);
+/* In the child of a fork: nothing of the parent's is used. */
+void p11_token_forked(struct p11_token *token);
+
+/* ---- login.c --------------------------------------------------------------------------------------------------- */
+
 /* Finds, opens and logs in for an instance that opens. */
 KW_MUST_USE kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call);
 /* Its sessions; and with the last instance of the token, the login. */
 void p11_token_close(kw_plugin_instance *instance);
-/* Renews what belonged to `generation`, unless that was done meanwhile. */
-KW_MUST_USE kw_status p11_token_renew(kw_plugin_instance *instance, const kw_call *call, unsigned generation);
-/* In the child of a fork: nothing of the parent's is used. */
-void p11_token_forked(struct p11_token *token);
 /* Asks the host for the PIN, to be offered at the next login. With no lock held. */
 KW_MUST_USE kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call);
+void p11_token_distrust(kw_plugin_instance *instance, const kw_call *call);
 KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const kw_call *call, kw_input pin);
+
+/* A login is needed, and the host has not been asked for the PIN. */
+#define P11_NEEDS_PIN (CKR_VENDOR_DEFINED | 0x4B58u)
+/* A first session, which goes to the instance's pool, and the login. `inherited`: by a fork. With the gate shut. */
+CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited);
+/* Outside of the gate: tells the host of a login that failed. */
+kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, CK_RV result);
+
+/* ---- renew.c --------------------------------------------------------------------------------------------------- */
+
+/* Renews what belonged to `generation`, unless that was done meanwhile. */
+KW_MUST_USE kw_status p11_token_renew(kw_plugin_instance *instance, const kw_call *call, unsigned generation);
 
 /* ---- pkcs11.c ---------------------------------------------------------------------------------------------------- */
 
@@ -158,8 +186,8 @@ struct kw_plugin_instance {
     kw_plugin_instance *next; /* of the token's */
     bool is_listed;
     bool wants_pin, has_random, read_only;
-    /* The host's secret memory, KW_SECRET_MAXIMUM bytes each. The one in force, kept because a prompt or a descriptor cannot be asked again
-     * when the token was lost: written with the gate shut, length 0: none. The one of the host's, before a login has shown that it is right. */
+    /* The host's secret memory, KW_SECRET_MAXIMUM bytes each: what the token accepted, written with the gate shut (length 0: none), and
+     * what the host has given for the next login. */
     unsigned char *pin, *offered_pin;
     size_t pin_length, offered_length;
     kw_capabilities capabilities;
@@ -271,6 +299,8 @@ CK_RV p11_objects_find(struct p11_use *use, CK_ATTRIBUTE *template, size_t attri
                        CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count);
 /* Nothing was found: whether that is so, or the token or the login is gone. CKR_OK: it is so. */
 CK_RV p11_objects_absent(struct p11_use *use);
+/* The same, as a body. */
+CK_RV p11_token_look(struct p11_use *use, void *argument);
 
 /* ---- locator.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -117,7 +117,7 @@ static kw_status session_take(struct p11_use *use, CK_RV *result)
     for (;;) {
         p11_gate_enter(gate);
         use->generation = instance->token->generation;
-        if (!instance->token->ready) {
+        if (!instance->token->ready || instance->token->distrusted) {
             p11_gate_leave(gate);
             kw_status status = p11_token_renew(instance, use->call, use->generation);
             if (status != KW_OK)
@@ -157,10 +157,21 @@ static kw_status explain(struct p11_use *use, CK_RV result, const char *what)
     kw_status status = p11_failure_status(result);
     if (status == KW_CIPHERTEXT_INVALID)
         return p11_report(host, status, "the ciphertext was not made for this key, or was changed");
-    if (p11_failure_is_refusal_of_pin(result))
+    if (p11_failure_is_refusal_of_pin(result)) {
+        p11_token_distrust(use->instance, use->call);
         host->secret_refused(host->context, "pin");
+    }
     return p11_report(host, status, "the token '%s' cannot %s: %s answers %s", use->instance->token->label, what,
                       use->function != NULL ? use->function : "the module", p11_failure_name(result, room));
+}
+
+/*
+ * How often an operation is repeated that may be. A session that goes may go again while others lose theirs too; a handle that is not known
+ * although it was just looked up will not be known later.
+ */
+static int repetitions(CK_RV result)
+{
+    return result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID ? 1 : 8;
 }
 
 kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
@@ -168,7 +179,7 @@ kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const c
 {
     struct p11_use use = {.instance = instance, .call = call, .functions = instance->module->functions};
     kw_status status = p11_deadline(instance, call);
-    for (bool again = false; status == KW_OK; again = true) {
+    for (int losses = 0; status == KW_OK; losses++) {
         CK_RV result = CKR_OK;
         use.begun = use.dirty = false;
         status = session_take(&use, &result);
@@ -182,9 +193,7 @@ kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const c
         p11_count(&use);
         if (result == CKR_OK)
             return KW_OK;
-        if (!p11_failure_is_loss(result))
-            return explain(&use, result, what);
-        if (again)
+        if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
             return explain(&use, result, what);
         status = p11_token_renew(instance, call, use.generation);
         if (status == KW_OK && use.begun)
