@@ -2,6 +2,7 @@
 #include "control/layout.h"
 
 #include "base/clock.h"
+#include "base/run_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -201,6 +202,7 @@ static void fork_child(void)
 
 static void watch(void)
 {
+    run_lock_watch_forks(); /* which is below: replacing a damaged file takes one of its locks */
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
