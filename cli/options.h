@@ -43,6 +43,7 @@ enum option_id {
     OPTION_SYSTEM_DIRECTORY,
     OPTION_TO,
     OPTION_NEW_KEY,
+    OPTION_DRY_RUN,
     OPTION_COUNT
 };
 

@@ -118,7 +118,7 @@ static void write_text(struct buffer *text, const kw_metric *metrics, size_t cou
     buffer_append_u8(text, '\0');
 }
 
-kw_status kw_metrics_get(kw_context *context, kw_metrics **metrics, kw_error *error)
+static kw_status metrics_get(kw_context *context, kw_metrics **metrics, kw_error *error)
 {
     struct buffer text = {0};
     struct report *report = calloc(1, sizeof(*report));
@@ -144,6 +144,15 @@ out:
     buffer_free(&text);
     if (report != NULL)
         kw_metrics_free(&report->metrics);
+    return status;
+}
+
+kw_status kw_metrics_get(kw_context *context, kw_metrics **metrics, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = metrics_get(&view, metrics, error);
+    context_give(&view);
     return status;
 }
 

@@ -1,5 +1,6 @@
 /* Keys in a store that other programs made: which there are, and taking one over. */
 #include "certificate/ability.h"
+#include "certificate/calls.h"
 #include "certificate/import.h"
 
 #include "base/arena.h"
@@ -166,7 +167,7 @@ out:
     return status;
 }
 
-kw_status kw_store_keys(kw_context *context, const char *store_name, kw_store_key_list **list, kw_error *error)
+kw_status manager_store_keys(kw_context *context, const char *store_name, kw_store_key_list **list, kw_error *error)
 {
     struct store *store = NULL;
     struct under_way under_way = {0};
@@ -332,8 +333,8 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
     return KW_OK;
 }
 
-kw_status kw_adopt(kw_context *context, const kw_adopt_options *given, kw_event_callback event, void *user,
-                   kw_error *error)
+kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_event_callback event, void *user,
+                        kw_error *error)
 {
     kw_adopt_options options;
     struct adoption adoption = {.context = context, .options = &options};

@@ -1,4 +1,5 @@
 /* Creating certificates, and requests for them. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
@@ -312,8 +313,8 @@ kw_status certificate_make(kw_context *context, const struct making *making, kw_
     return status;
 }
 
-kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
-                                void *user, kw_error *error)
+kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_certificate_template template;
     const struct making making = {.wanted = &template};
@@ -345,7 +346,7 @@ out:
     return status;
 }
 
-kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
+kw_status manager_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
 {
     struct found found = {0};
     kw_key *key = NULL;

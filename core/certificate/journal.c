@@ -21,24 +21,24 @@ kw_status journal_own(kw_context *context, kw_error *error)
 {
     char *path = NULL;
     kw_status status = KW_OK;
-    pthread_mutex_lock(&context->owner_mutex);
-    if (context->owner_lock != NULL && context->process == getpid())
+    pthread_mutex_lock(&context->owner->mutex);
+    if (context->owner->lock != NULL && context->owner->process == getpid())
         goto out;
-    run_lock_release(context->owner_lock, false);
-    context->owner_lock = NULL;
-    status = id_make(context->crypto, &context->owner, error);
+    run_lock_release(context->owner->lock, false);
+    context->owner->lock = NULL;
+    status = id_make(context->crypto, &context->owner->id, error);
     if (status != KW_OK)
         goto out;
-    path = owner_path(context, &context->owner);
+    path = owner_path(context, &context->owner->id);
     if (path == NULL) {
         status = error_memory(error);
         goto out;
     }
-    status = run_lock_take(path, false, &context->owner_lock, error);
+    status = run_lock_take(path, false, &context->owner->lock, error);
     if (status == KW_OK)
-        context->process = getpid();
+        context->owner->process = getpid();
 out:
-    pthread_mutex_unlock(&context->owner_mutex);
+    pthread_mutex_unlock(&context->owner->mutex);
     free(path);
     return status;
 }
@@ -47,7 +47,7 @@ static kw_status write_intent(kw_context *context, const char *address, enum jou
                               struct key_arrival *arrival, kw_error *error)
 {
     struct journal_row *row = &arrival->journal;
-    row->owner = context->owner;
+    row->owner = context->owner->id;
     row->operation = operation;
     row->key_id = arrival->key_id;
     row->created = clock_wall();

@@ -1,4 +1,5 @@
 /* What there is: lists and details. */
+#include "certificate/calls.h"
 #include "certificate/findings.h"
 
 #include "base/arena.h"
@@ -338,8 +339,8 @@ static int compare(const void *left_pointer, const void *right_pointer)
     return order;
 }
 
-kw_status kw_certificates(kw_context *context, const kw_certificate_filter *given, kw_certificate_list **list,
-                          kw_error *error)
+kw_status manager_certificates(kw_context *context, const kw_certificate_filter *given, kw_certificate_list **list,
+                               kw_error *error)
 {
     kw_certificate_filter filter;
     struct catalogue_snapshot snapshot = {0};

@@ -13,6 +13,18 @@
 
 #include <pthread.h>
 
+/* Who this process is in the journal. */
+struct journal_owner {
+    pthread_mutex_t mutex; /* guards the rest */
+    struct id id;
+    struct run_lock *lock;
+    long process; /* that took the lock: a forked child makes an owner of its own before it writes the journal */
+};
+
+/*
+ * A context, or one call's view of it, whose settings and stores stay the same while it lasts. What works on a context below context.h gets a
+ * view.
+ */
 struct kw_context {
     struct log log;
     kw_prompt_callback prompt;
@@ -21,12 +33,13 @@ struct kw_context {
     struct crypto *crypto;
     struct catalogue *catalogue;
     struct stores *stores;
-    struct control *control;     /* what the processes of this state tell each other */
-    pthread_mutex_t owner_mutex; /* guards the three below */
-    struct id owner;             /* of journal rows */
-    struct run_lock *owner_lock;
-    long process; /* that took the lock: a forked child makes an owner of its own before it writes the journal */
-    struct kw_context *next; /* in the process's list of open contexts, for forks */
+    struct control *control; /* what the processes of this state tell each other */
+    struct journal_owner *owner;
+    struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
+    struct kw_context *next;  /* in the process's list of open contexts, for forks */
+    pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
+    atomic_bool reloading;    /* in some thread */
+    atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
 
 /* A certificate with its entry, found by address. */

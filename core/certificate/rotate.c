@@ -1,5 +1,5 @@
 /* Rotation: a new key pair and certificate for an entry, beside which the old ones stay. */
-#include "certificate/manager.h"
+#include "certificate/calls.h"
 
 #include "base/options.h"
 
@@ -73,8 +73,8 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
     return status;
 }
 
-kw_status kw_rotate(kw_context *context, const kw_rotate_options *given, kw_event_callback event, void *user,
-                    kw_error *error)
+kw_status manager_rotate(kw_context *context, const kw_rotate_options *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_rotate_options options;
     struct found found = {0};
@@ -94,7 +94,7 @@ kw_status kw_rotate(kw_context *context, const kw_rotate_options *given, kw_even
     if (status != KW_OK)
         return status;
     filter.address = options.address;
-    status = kw_certificates(context, &filter, &list, error);
+    status = manager_certificates(context, &filter, &list, error);
     if (status == KW_OK && list->count == 0)
         status = error_set(error, KW_CORRUPT, "the certificate of %s cannot be read", options.address);
     if (status == KW_OK)

@@ -1,5 +1,6 @@
 /* Transfer: chosen keys to another store. */
 #include "certificate/transfer.h"
+#include "certificate/calls.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -237,8 +238,8 @@ static void transfer_clear(struct transfer *transfer)
     free(transfer->keys);
 }
 
-kw_status kw_transfer(kw_context *context, const kw_transfer_options *given, kw_event_callback event, void *user,
-                      kw_error *error)
+kw_status manager_transfer(kw_context *context, const kw_transfer_options *given, kw_event_callback event, void *user,
+                           kw_error *error)
 {
     kw_transfer_options options;
     struct transfer transfer = {.context = context, .event = event, .user = user};

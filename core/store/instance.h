@@ -13,8 +13,19 @@ _Static_assert(STORE_OPERATION_COUNT <= CONTROL_OPERATIONS, "every operation has
 
 enum store_state { STORE_STATE_CLOSED, STORE_STATE_OPENING, STORE_STATE_OPEN };
 
+/* All stores of one context that are still there: of the configuration in force, and of former ones that somebody still uses. */
+struct family {
+    atomic_uint references;
+    pthread_mutex_t lock; /* held across a fork, and while a store is closed */
+    struct store *first;
+};
+
 struct store {
-    const struct store_settings *settings;
+    atomic_uint references;
+    struct family *family;
+    struct store *next; /* of the family */
+    struct settings *configuration;
+    const struct store_settings *settings; /* in it */
     const struct module *module;
     struct crypto *crypto;
     struct catalogue *catalogue;

@@ -96,6 +96,8 @@ void key_places_free(struct key_place *place)
 void key_follow(kw_key *key, const struct key_origin *origin, uint64_t generation)
 {
     key->origin = *origin;
+    if (origin->stores != NULL)
+        stores_reference(origin->stores);
     atomic_store_explicit(&key->seen, generation, memory_order_release);
 }
 
@@ -120,7 +122,7 @@ static kw_status place_renew(kw_key *key, uint64_t generation, kw_error *why)
 
     if (status != KW_OK || place_is(present, &row))
         goto out;
-    status = stores_get_by_id(key->origin.stores, row.store_id, &store, why);
+    status = stores_get_by_id(stores_newest(key->origin.stores), row.store_id, &store, why);
     if (status == KW_OK)
         status = key_place_open(key, store, (kw_input){row.locator, row.locator_length}, &made, why);
     if (status != KW_OK)

@@ -19,24 +19,34 @@ struct stores;
 
 struct stores_options {
     struct control *control; /* NULL: none of what processes share */
+    struct stores *before;   /* NULL: there are none */
     struct crypto *crypto;
-    const struct settings *settings;
+    struct settings *settings;
     struct catalogue *catalogue;
     const struct log *log;
     kw_prompt_callback prompt;
     void *user;
 };
 
-/* Checks plugins and options without opening anything: KW_CONFIGURATION with file:line:column. Borrows what `options` names. */
+/*
+ * Checks plugins and options without opening anything: KW_CONFIGURATION with file:line:column. Takes a reference of the settings, and
+ * borrows what else `options` names. Stores that are in `options->before` just the same are taken from there, open or not.
+ */
 KW_MUST_USE kw_status stores_new(const struct stores_options *options, struct stores **stores, kw_error *error);
 /* Only checks: every store's plugin loads and its options fit the plugin's table. No catalogue needed. */
 KW_MUST_USE kw_status stores_check(const struct settings *settings, kw_error *error);
+/* Gives a reference back. A store is closed when nobody has one of any stores that it is in. */
 void stores_free(struct stores *stores);
+struct stores *stores_reference(struct stores *stores);
+/* The stores that replaced these, by stores_replace, and so on; there as long as these are. */
+struct stores *stores_newest(struct stores *stores);
+void stores_replace(struct stores *stores, struct stores *successor);
 
 /* By name or by id; opened. Errors: KW_NOT_FOUND (not configured; names what is), and what opening answers. */
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);
 KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error);
 
+/* For all stores of the context: also those that these replaced. */
 void stores_fork_prepare(struct stores *stores);
 void stores_fork_parent(struct stores *stores);
 void stores_fork_child(struct stores *stores);

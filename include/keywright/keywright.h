@@ -124,6 +124,29 @@ KW_MUST_USE KW_API kw_status kw_initialise(const char *directory, const kw_open_
 KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user,
                                       kw_error *error);
 
+/* One setting that is another than before. */
+typedef struct kw_change {
+    const char *setting;        /* stores.hsm.options.pin; items of a list are numbered from 0 */
+    const char *before, *after; /* as written; NULL: not set. Of a secret in the file itself only what tells it apart */
+} kw_change;
+
+typedef struct kw_changes {
+    const kw_change *changes; /* by name */
+    size_t count;
+    size_t contexts; /* that are open now in all processes, this one included, and take it */
+} kw_changes;
+
+/*
+ * Reads the configuration file anew, and checks it as kw_open does. Unless `dry_run`, this context has it from then on, and every other one of the
+ * state, in whatever process, takes it at its next call on the context (not on a key); one that cannot tells its log, and goes on with the
+ * old. Work under way is not cut: calls go on with what they began with, and so do keys that are open in a store that is
+ * removed or set up otherwise, until they are freed. `changes` (NULL is allowed) are the differences from what was in force; freed by
+ * kw_changes_free. Errors: KW_CONFIGURATION and the like (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they
+ * cannot change while programs run), KW_CONFLICT (another thread does the same).
+ */
+KW_MUST_USE KW_API kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_error *error);
+KW_API void kw_changes_free(kw_changes *changes);
+
 /* ---- Configuration ----------------------------------------------------------------------------------- */
 
 /*
