@@ -68,7 +68,7 @@ const struct verb verb_import = {
     .summary = "imports certificates and keys: .pfx, or .pem/.crt/.cer/.p7b",
     .description =
         "Imports certificates and keys from a .pfx of Keywright or of another program, or from a\n"
-        ".pem, .crt or .cer with its key. All of the file or nothing. What is there already stays as it is.\n"
+        ".pem, .crt or .cer with its key. All that is chosen of it, or nothing. What is there already stays as it is.\n"
         "With --as ssl-connection or --as general/NAME the certificate takes the place of the present one,\n"
         "which is kept. Of several keys in a file, --as takes the one whose friendly name (where it has none,\n"
         "whose common name) is CERT or its last part. Without a private key the file (also .p7b) is the reply to "

@@ -54,7 +54,7 @@ static kw_status sign_run(struct session *session, kw_error *error)
 static const struct verb_option sign_options[] = {
     {OPTION_INPUT, "FILE", "what is signed", true, false},
     {OPTION_OUTPUT, "FILE", "where the signature goes", true, false},
-    {OPTION_HASH, "H", "sha256 (the default), sha384 or sha512", false, false},
+    {OPTION_HASH, "H", "sha256 (the default), sha224, sha384 or sha512", false, false},
     {OPTION_PADDING, "P", "RSA: pss (the default) or pkcs1", false, false},
 };
 

@@ -54,7 +54,7 @@ static kw_status verify_run(struct session *session, kw_error *error)
 static const struct verb_option verify_options[] = {
     {OPTION_INPUT, "FILE", "what was signed", true, false},
     {OPTION_SIGNATURE, "FILE", "the signature", true, false},
-    {OPTION_HASH, "H", "sha256 (the default), sha384 or sha512", false, false},
+    {OPTION_HASH, "H", "sha256 (the default), sha224, sha384 or sha512", false, false},
     {OPTION_PADDING, "P", "RSA: pss (the default) or pkcs1", false, false},
 };
 

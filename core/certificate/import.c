@@ -376,9 +376,13 @@ static void tell_missing_databases(const struct importing *importing, const stru
 {
     for (size_t i = 0; arrival->kind->serves_databases && i < arrival->item->database_count; i++) {
         const char *database = arrival->item->databases[i];
-        if (manager_require_database(importing->context, arrival->address.text, database, NULL) == KW_NOT_FOUND)
+        struct entry_row row = {0};
+        char *address = text_format("database/%s", database);
+        if (address != NULL && catalogue_entry_get(importing->context->catalogue, address, &row, NULL) == KW_NOT_FOUND)
             event_tell(importing->event, importing->user, true, arrival->address.text,
                        "serves the database %s too, which this server does not have", database);
+        entry_row_clear(&row);
+        free(address);
     }
 }
 

@@ -282,8 +282,10 @@ static kw_status check_can_be_shown(const struct importing *importing, X509 *cer
     struct arena arena = {0};
     kw_certificate_info info = {0};
     const kw_status status = x509_describe(importing->context->crypto, certificate, &arena, &info, error);
-    if (status != KW_OK)
+    if (status != KW_OK) {
         error_where(error, "%s", importing->options->path);
+        error_remedy(error, "have it made anew; `openssl x509 -noout -text` shows what is in this one");
+    }
     arena_free(&arena);
     return status;
 }
@@ -307,8 +309,8 @@ kw_status import_check(struct importing *importing, struct arrival *arrival, kw_
             error_remedy(error, "%s",
                          status == KW_CORRUPT
                              ? "get the file anew from where it was made"
-                             : "make a new key, as `keywright create` and `keywright request` do, and have "
-                               "a certificate issued for it; or give the key that belongs to this one");
+                             : "give the key that belongs to this certificate; or make a new one, as `keywright "
+                               "create` and `keywright request` do, and have a certificate issued for it");
         return status;
     }
     status = kind_check_key(arrival->kind, arrival->key, error);

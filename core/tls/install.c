@@ -2,6 +2,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/right.h"
 #include "certificate/bundle.h"
 #include "certificate/manager.h"
 #include "tls/verdict.h"
@@ -91,6 +92,7 @@ out:
 
 static kw_status check_directory(const char *path, kw_error *error)
 {
+    char user[RIGHT_USER_SIZE];
     if (access(path, W_OK | X_OK) == 0)
         return KW_OK;
     if (errno == ENOENT || errno == ENOTDIR) {
@@ -99,10 +101,11 @@ static kw_status check_directory(const char *path, kw_error *error)
         error_remedy(error, "install the package ca-certificates");
         return KW_NOT_FOUND;
     }
-    error_set(error, KW_PERMISSION,
-              "the user with the number %lu has no right to write into this directory, where the certificates are that "
-              "the system trusts",
-              (unsigned long)geteuid());
+    right_user(geteuid(), user);
+    error_set(
+        error, KW_PERMISSION,
+        "the user %s has no right to write into this directory, where the certificates are that the system trusts",
+        user);
     error_where(error, "%s", path);
     error_remedy(error, "run it as root");
     return KW_PERMISSION;

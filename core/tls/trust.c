@@ -36,6 +36,8 @@ static kw_status chain_of(kw_context *context, STACK_OF(X509) *chain, kw_error *
 static kw_status add_root(kw_context *context, STACK_OF(X509) *chain, kw_error *error)
 {
     struct trust trust = {0};
+    if (X509_self_signed(sk_X509_value(chain, sk_X509_num(chain) - 1), 0) == 1)
+        return KW_OK;
     kw_status status = trust_read(context->crypto, context->settings, &trust, error);
     if (status == KW_OK)
         status = chain_complete(context->crypto, &trust, chain, error);

@@ -97,7 +97,7 @@ static const char *names_in(const kw_certificate_info *info, struct arena *arena
         const char *name = colon != NULL ? colon + 1 : info->san[i];
         all = all != NULL ? arena_format(arena, "%s, %s", all, name) : arena_text(arena, name);
     }
-    return all != NULL ? all : info->subject;
+    return all != NULL ? all : "none: it has no subject alternative names, and clients look at nothing else";
 }
 
 static const char *subject_of_sentence(const struct judging *judging, enum about about, X509 *concerned)

@@ -204,6 +204,21 @@ static void former_server_encryption_is_not_reminded_of(void **state)
     found_clear(&found);
 }
 
+/* A database that is out of use is here all the same. */
+static void master_key_warns_of_databases_that_are_missing_alone(void **state)
+{
+    (void)state;
+    assert_ok(&server, server_create(&server, "database/old", NULL));
+    assert_ok(&server, kw_certificate_retire(server.context, "database/old", NULL, NULL, &server.error));
+    struct pfx_item item = item_of(key, issue("Active Directory: corp", key, true), "master-key/corp");
+    item.databases = calloc(2, sizeof(*item.databases));
+    item.databases[0] = text_copy("old");
+    item.databases[1] = text_copy("gone");
+    item.database_count = 2;
+    assert_ok(&server, import_items(&item, 1, NULL, "this server does not have"));
+    assert_int_equal(warnings, 1);
+}
+
 static void key_without_a_certificate_is_told_of(void **state)
 {
     (void)state;
@@ -255,6 +270,7 @@ int main(void)
         cmocka_unit_test(keys_without_friendly_names_go_by_their_common_names),
         cmocka_unit_test(former_certificate_that_comes_back_is_judged),
         cmocka_unit_test(former_server_encryption_is_not_reminded_of),
+        cmocka_unit_test(master_key_warns_of_databases_that_are_missing_alone),
         cmocka_unit_test(key_without_a_certificate_is_told_of),
         cmocka_unit_test(pem_with_two_keys_is_refused),
         cmocka_unit_test(number_beyond_all_reason_is_refused),
