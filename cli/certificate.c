@@ -2,7 +2,11 @@
 
 #include "text.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define FINDINGS_SHOWN   8
+#define DATABASES_LISTED 3
 
 static json_t *findings_json(const kw_certificate_info *certificate)
 {
@@ -56,28 +60,29 @@ json_t *certificate_json_whole(const kw_certificate_info *certificate)
     return document;
 }
 
-/* "a, b, c"; cut where it does not fit. */
-static void join(char *text, size_t size, const char *const *parts, size_t count)
+/* What is wrong in a few words: the colour of a row is never all that tells. */
+static char *finding_words(const kw_certificate_info *certificate)
 {
-    size_t length = 0;
+    const char *words[FINDINGS_SHOWN] = {0};
+    size_t count = 0;
 
-    text[0] = '\0';
-    for (size_t i = 0; i < count && length < size; i++) {
-        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", parts[i]);
-        length += wrote > 0 ? (size_t)wrote : 0;
-    }
+    for (; count < certificate->finding_count && count < FINDINGS_SHOWN; count++)
+        words[count] = certificate->findings[count].word;
+    return text_join(words, count, NULL);
 }
 
-/* What is wrong in a few words: the colour of a row is never all that tells. */
-static void join_words(char *text, size_t size, const kw_certificate_info *certificate)
+/* A line of the list has room for a few; the details have them all. */
+static char *listed_databases(const kw_certificate_info *certificate)
 {
-    size_t length = 0;
+    const bool all = certificate->database_count <= DATABASES_LISTED;
+    char *few = text_join(certificate->databases, all ? certificate->database_count : DATABASES_LISTED, NULL),
+         *text = few;
 
-    text[0] = '\0';
-    for (size_t i = 0; i < certificate->finding_count && length < size; i++) {
-        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", certificate->findings[i].word);
-        length += wrote > 0 ? (size_t)wrote : 0;
+    if (!all && few != NULL) {
+        text = text_format("%s and %zu more", few, certificate->database_count - DATABASES_LISTED);
+        free(few);
     }
+    return text;
 }
 
 static enum tint tint_of(const kw_certificate_info *certificate)
@@ -145,29 +150,32 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
         return problem_memory(error);
     for (size_t i = 0; i < list->count; i++) {
         const kw_certificate_info *certificate = &list->certificates[i];
-        char databases[256], until[TEXT_TIME_SIZE], note[128];
-        join(databases, sizeof(databases), certificate->databases, certificate->database_count);
+        char until[TEXT_TIME_SIZE];
+        char *databases = listed_databases(certificate);
+        char *note = finding_words(certificate);
         text_date(until, certificate->not_after);
-        join_words(note, sizeof(note), certificate);
         const char *const all_cells[LIST_COUNT] = {
             [LIST_CERTIFICATE] = certificate->address,
-            [LIST_DATABASES] = serves_others(certificate) ? databases : "",
+            [LIST_DATABASES] = serves_others(certificate) && databases != NULL ? databases : "",
             [LIST_REQUIRED] = certificate->required  ? "yes"
                               : certificate->retired ? "retired"
                                                      : "replaced",
-            [LIST_NOTE] = note,
+            [LIST_NOTE] = note != NULL ? note : "",
             [LIST_KEY] = certificate->key,
             [LIST_STORE] = certificate->store,
             [LIST_UNTIL] = until,
             [LIST_SUBJECT] = certificate->subject,
         };
-        const char *cells[LIST_COUNT];
+        const char *cells[LIST_COUNT] = {0};
         size_t cell = 0;
         for (size_t column = 0; column < LIST_COUNT; column++) {
             if (shown[column])
                 cells[cell++] = all_cells[column];
         }
-        status = table_add(table, cells, cell, tint_of(certificate), error);
+        status = databases != NULL && note != NULL ? table_add(table, cells, cell, tint_of(certificate), error)
+                                                   : problem_memory(error);
+        free(databases);
+        free(note);
         if (status != KW_OK)
             goto out;
     }
@@ -212,34 +220,27 @@ static kw_status add_findings(struct table *details, const kw_certificate_info *
 
     for (size_t i = 0; status == KW_OK && i < certificate->finding_count; i++) {
         const kw_certificate_finding *finding = &certificate->findings[i];
-        char sentence[1024];
-        snprintf(sentence, sizeof(sentence), "%s: %s; %s", finding->word, finding->sentence, finding->remedy);
-        status = details_add_tinted(details, finding->severe ? "Wrong" : "Warning", sentence,
-                                    finding->severe ? TINT_BAD : TINT_WARNING, error);
+        char *sentence = text_format("%s: %s; %s", finding->word, finding->sentence, finding->remedy);
+        status = sentence != NULL ? details_add_tinted(details, finding->severe ? "Wrong" : "Warning", sentence,
+                                                       finding->severe ? TINT_BAD : TINT_WARNING, error)
+                                  : problem_memory(error);
+        free(sentence);
     }
     return status;
 }
 
-static void join_usages(char *text, size_t size, const char *const *names, size_t count)
-{
-    size_t length = 0;
-
-    snprintf(text, size, "%s", count == 0 ? "not restricted" : "");
-    for (size_t i = 0; i < count && length < size; i++) {
-        int wrote = snprintf(text + length, size - length, "%s%s", i > 0 ? ", " : "", text_usage(names[i]));
-        length += wrote > 0 ? (size_t)wrote : 0;
-    }
-}
-
 static kw_status add_names(struct table *details, const kw_certificate_info *certificate, kw_error *error)
 {
-    char from[TEXT_TIME_SIZE], until[TEXT_TIME_SIZE + 64], databases[512];
+    char from[TEXT_TIME_SIZE], until[TEXT_TIME_SIZE + 64];
+    char *databases = text_join(certificate->databases, certificate->database_count, NULL);
+
+    if (databases == NULL)
+        return problem_memory(error);
 
     text_time(from, certificate->not_before);
     text_time(until, certificate->not_after);
     if (!certificate->expiry_checked)
         snprintf(until + strlen(until), sizeof(until) - strlen(until), " (never checked for this kind)");
-    join(databases, sizeof(databases), certificate->databases, certificate->database_count);
 
     const struct line lines[] = {
         {"Kind", certificate->kind},
@@ -254,18 +255,21 @@ static kw_status add_names(struct table *details, const kw_certificate_info *cer
         {"Valid from", from},
         {"Valid until", until},
     };
-    return add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error);
+    const kw_status status = add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error);
+    free(databases);
+    return status;
 }
 
 #define FINGERPRINT_SIZE 200
 
 static kw_status add_key(struct table *details, const kw_certificate_info *certificate, kw_error *error)
 {
-    char key_usage[512], extended[512], store[256];
+    char store[256];
     char sha256[FINGERPRINT_SIZE], sha1[FINGERPRINT_SIZE], spki[FINGERPRINT_SIZE], serial[FINGERPRINT_SIZE];
 
-    join_usages(key_usage, sizeof(key_usage), certificate->key_usage, certificate->key_usage_count);
-    join_usages(extended, sizeof(extended), certificate->extended_key_usage, certificate->extended_key_usage_count);
+    char *key_usage = text_join(certificate->key_usage, certificate->key_usage_count, text_usage);
+    char *extended = text_join(certificate->extended_key_usage, certificate->extended_key_usage_count, text_usage);
+    kw_status status;
     text_fingerprint(sha256, sizeof(sha256), certificate->sha256);
     text_fingerprint(sha1, sizeof(sha1), certificate->sha1);
     text_fingerprint(spki, sizeof(spki), certificate->spki_sha256);
@@ -275,8 +279,8 @@ static kw_status add_key(struct table *details, const kw_certificate_info *certi
                                             : "unknown: the configuration does not name this store");
 
     const struct line lines[] = {
-        {"Key usage", key_usage},
-        {"Extended usage", extended},
+        {"Key usage", certificate->key_usage_count > 0 ? key_usage : "not restricted"},
+        {"Extended usage", certificate->extended_key_usage_count > 0 ? extended : "not restricted"},
         {"Signed with", certificate->signature_algorithm},
         {"Serial", certificate->serial[0] == '-' ? certificate->serial : serial},
         {"SHA-256", sha256},
@@ -288,7 +292,11 @@ static kw_status add_key(struct table *details, const kw_certificate_info *certi
         {"Locator", certificate->locator},
         {"Certificate id", certificate->certificate_id},
     };
-    return add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error);
+    status = key_usage != NULL && extended != NULL ? add_lines(details, lines, sizeof(lines) / sizeof(lines[0]), error)
+                                                   : problem_memory(error);
+    free(key_usage);
+    free(extended);
+    return status;
 }
 
 kw_status certificate_print_details(const kw_certificate_info *certificate, kw_error *error)

@@ -1,7 +1,9 @@
 #include "text.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -94,4 +96,29 @@ const char *text_usage(const char *name)
             return usages[i].words;
     }
     return name;
+}
+
+char *text_join(const char *const *parts, size_t count, const char *(*word)(const char *part))
+{
+    size_t length = 1, at = 0;
+
+    for (size_t i = 0; i < count; i++)
+        length += strlen(word != NULL ? word(parts[i]) : parts[i]) + 2;
+    char *text = calloc(1, length);
+    for (size_t i = 0; text != NULL && i < count; i++)
+        at += (size_t)snprintf(text + at, length - at, "%s%s", i > 0 ? ", " : "",
+                               word != NULL ? word(parts[i]) : parts[i]);
+    return text;
+}
+
+char *text_format(const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return text;
 }

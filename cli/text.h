@@ -16,4 +16,8 @@ void text_fingerprint(char *text, size_t size, const char *hex);
 /* "digital signature" of "digitalSignature", "TLS server" of "serverAuth"; an unknown one as it is. */
 const char *text_usage(const char *name);
 
+/* "a, b, c", each part as `word` has it (NULL: as it is), and printf into a new string; to be freed. NULL when memory ran out. */
+char *text_join(const char *const *parts, size_t count, const char *(*word)(const char *part));
+char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -42,6 +42,6 @@ embed_by_pkg_config "$root/$libdir" "$work/by-pkg-config"
 cmake --install "$build" --prefix "$work/elsewhere" >/dev/null
 embed_by_pkg_config "$work/elsewhere/$libdir" "$work/by-pkg-config-elsewhere"
 
-cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$root"
+cmake -S tests/install -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$root"
 cmake --build "$work/cmake"
 "$work/cmake/embed" "$work/by-cmake"

@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Lowest first. context.c stands above them all.
-floors=(base config catalogue store openssl subkey certificate tls)
+floors=(base control config catalogue store openssl subkey certificate tls)
 length_warning=500
 length_maximum=700
 own_path=$top

@@ -49,7 +49,7 @@ void buffer_append_text(struct buffer *buffer, const char *text)
 
 static void append_big_endian(struct buffer *buffer, uint64_t value, size_t length)
 {
-    unsigned char bytes[8];
+    unsigned char bytes[8] = {0};
     for (size_t i = 0; i < length; i++)
         bytes[i] = (unsigned char)(value >> (8 * (length - 1 - i)));
     buffer_append(buffer, bytes, length);

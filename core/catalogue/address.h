@@ -7,6 +7,8 @@
 #define ADDRESS_PARTS_MAXIMUM 3
 #define ADDRESS_NAME_MAXIMUM  200 /* bytes of one part */
 #define ADDRESS_TEXT_MAXIMUM  640
+/* Of an entry's certificates: what looks through them all stays quick, whatever number a file claims. */
+#define CERTIFICATE_NUMBER_MAXIMUM 10000u
 
 struct address {
     char text[ADDRESS_TEXT_MAXIMUM + 1];                         /* without @N */

@@ -125,9 +125,11 @@ static kw_status pass_verdict(int code, const X509 *certificate, kw_error *error
         status = error_set(error, KW_REFUSED, "%.*s%s%.*s%s%s", (int)(hole - verdict->sentence), verdict->sentence, who,
                            second != NULL ? (int)(second - rest) : (int)strlen(rest), rest,
                            verdict->issuer && second != NULL ? by : "", second != NULL ? second + 2 : "");
-        if (verdict->remedy != NULL)
-            error_remedy(error, "%s", verdict->remedy);
     }
+    error_remedy(error, "%s",
+                 verdict != NULL && verdict->remedy != NULL
+                     ? verdict->remedy
+                     : "ask the CA for another certificate; `openssl x509 -noout -text` shows what is in this one");
     free(subject);
     free(issuer);
     return status;
@@ -225,6 +227,7 @@ out:
 /* ---- Revocation lists --------------------------------------------------------------------------------------------- */
 
 struct hunt {
+    X509 *certificate;
     const struct search *search;
     const char *subject;
     size_t tried;
@@ -241,6 +244,9 @@ static kw_status try_place(struct hunt *hunt, const ASN1_STRING *place, kw_error
     kw_status status = crl_fetch(hunt->search->crypto, url, &wanted->trust->crl, &crl, &reason);
     if (status == KW_OK)
         status = crl_check_fresh(crl, url, &reason);
+    if (status == KW_OK && X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(hunt->certificate)) != 0)
+        status = error_set(&reason, KW_REFUSED, "the revocation list %.*s is another CA's", (int)url.length,
+                           (const char *)url.data);
     hunt->tried++;
     if (status == KW_OK) {
         if (sk_X509_CRL_push(hunt->search->crls, crl) <= 0) {
@@ -311,7 +317,7 @@ static kw_status fetch_crls_of(const struct search *search, X509 *certificate, k
 {
     int critical = 0;
     CRL_DIST_POINTS *points = X509_get_ext_d2i(certificate, NID_crl_distribution_points, &critical, NULL);
-    struct hunt hunt = {.search = search};
+    struct hunt hunt = {.search = search, .certificate = certificate};
     char *subject = NULL;
     kw_status status = KW_OK;
     if (points == NULL && critical == -1)
@@ -342,18 +348,55 @@ static kw_status push_all(STACK_OF(X509) *into, const STACK_OF(X509) *from, kw_e
     return KW_OK;
 }
 
-static kw_status make_store(struct search *search, kw_error *error)
+static kw_status add_all(X509_STORE *store, const STACK_OF(X509) *certificates, kw_error *error)
 {
-    const struct trust *trust = search->wanted->trust;
-    search->store = X509_STORE_new();
-    if (search->store == NULL)
-        return error_memory(error);
-    for (int i = 0; i < sk_X509_num(trust->authorities); i++)
-        if (!X509_STORE_add_cert(search->store, sk_X509_value(trust->authorities, i)))
+    for (int i = 0; i < sk_X509_num(certificates); i++)
+        if (!X509_STORE_add_cert(store, sk_X509_value(certificates, i)))
             return crypto_error(error, KW_FAILED, "libcrypto does not take a trusted CA");
-    if (trust->system_roots && !X509_STORE_set_default_paths_ex(search->store, search->crypto->library, NULL))
-        return crypto_error(error, KW_FAILED, "libcrypto does not find the system's roots");
     return KW_OK;
+}
+
+static kw_status make_store(struct crypto *crypto, const struct trust *trust, X509_STORE **store, kw_error *error)
+{
+    X509_STORE *made = X509_STORE_new();
+    kw_status status = made != NULL ? add_all(made, trust->authorities, error) : error_memory(error);
+    if (status == KW_OK && trust->system_roots && !X509_STORE_set_default_paths_ex(made, crypto->library, NULL))
+        status = crypto_error(error, KW_FAILED, "libcrypto does not find the system's roots");
+    if (status == KW_OK) {
+        *store = made;
+        made = NULL;
+    }
+    X509_STORE_free(made);
+    return status;
+}
+
+kw_status chain_complete(struct crypto *crypto, const struct trust *trust, STACK_OF(X509) *chain, kw_error *error)
+{
+    X509_STORE *store = NULL;
+    X509_STORE_CTX *context = X509_STORE_CTX_new_ex(crypto->library, NULL);
+    kw_status status = context != NULL ? make_store(crypto, trust, &store, error) : error_memory(error);
+    /* Nothing is judged by this store, so what is only an issuer may be in it too. */
+    if (status == KW_OK)
+        status = add_all(store, trust->intermediates, error);
+    if (status == KW_OK && X509_STORE_CTX_init(context, store, NULL, NULL) != 1)
+        status = crypto_error(error, KW_FAILED, "libcrypto cannot search for issuers");
+    while (status == KW_OK && sk_X509_num(chain) <= DEPTH_MAXIMUM) {
+        X509 *last = sk_X509_value(chain, sk_X509_num(chain) - 1), *issuer = NULL;
+        if (X509_self_signed(last, 0) == 1 || X509_STORE_CTX_get1_issuer(&issuer, context, last) != 1)
+            break;
+        if (X509_verify(last, X509_get0_pubkey(issuer)) != 1) {
+            X509_free(issuer);
+            break;
+        }
+        if (sk_X509_push(chain, issuer) <= 0) {
+            X509_free(issuer);
+            status = error_memory(error);
+        }
+    }
+    ERR_clear_error();
+    X509_STORE_CTX_free(context);
+    X509_STORE_free(store);
+    return status;
 }
 
 static void warn_of_expiry(const struct search *search, const STACK_OF(X509) *path)
@@ -379,7 +422,7 @@ kw_status chain_find(struct crypto *crypto, const struct chain_wanted *wanted, X
     if (status == KW_OK && X509_self_signed(certificate, 0) == 1)
         status = pass_verdict(X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, certificate, error);
     if (status == KW_OK)
-        status = make_store(&search, error);
+        status = make_store(crypto, wanted->trust, &search.store, error);
     /* Without lists at first: only what a trusted CA has signed may send this host to a URL. */
     if (status == KW_OK)
         status = verify(&search, &found, error);

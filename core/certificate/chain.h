@@ -25,4 +25,11 @@ struct chain_wanted {
 KW_MUST_USE kw_status chain_find(struct crypto *crypto, const struct chain_wanted *wanted, X509 *certificate,
                                  STACK_OF(X509) *others, STACK_OF(X509) **path, kw_error *error);
 
+/*
+ * Appends the issuers that the end of `chain` still lacks, up to a root: of what the configuration names and of the system's roots, those that
+ * signed. Checks no more than signatures. Where one is not known here the chain ends there.
+ */
+KW_MUST_USE kw_status chain_complete(struct crypto *crypto, const struct trust *trust, STACK_OF(X509) *chain,
+                                     kw_error *error);
+
 #endif

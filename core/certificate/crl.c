@@ -48,8 +48,7 @@ static bool set_up(CURL *curl, const char *url, const struct crl_limits *limits,
                    char *reason)
 {
     return curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, SCHEMES) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, SCHEMES) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, SCHEMES) == CURLE_OK && /* of redirects too */
            curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_MAXREDIRS, REDIRECTS) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && /* signals are the application's */
@@ -257,6 +256,13 @@ kw_status crl_check_fresh(const X509_CRL *crl, kw_input url, kw_error *error)
     int digest = NID_undef;
     char when[TIME_TEXT_SIZE];
     kw_status status = KW_OK;
+    /* RFC 5280 section 5.2.4: it names only what has changed since another list. libcrypto takes it for a whole one. */
+    if (X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) >= 0) {
+        status = error_set(error, KW_REFUSED, "the revocation list %.*s is a delta list, which is not complete", length,
+                           text);
+        error_remedy(error, "tell the CA, whose certificate must name a complete list");
+        return status;
+    }
     if (next == NULL)
         return error_set(error, KW_REFUSED, "the revocation list %.*s does not say until when it holds", length, text);
     if (X509_cmp_current_time(next) <= 0) {

@@ -252,12 +252,11 @@ kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *
     X509_ALGOR_get0(&algorithm, NULL, NULL, X509_get0_tbs_sigalg(certificate));
     info->signature_algorithm = object_name(arena, algorithm, false);
     info->san_count = info->key_usage_count = info->extended_key_usage_count = 0;
-    kw_status status =
-        time_of(X509_get0_notBefore(certificate), arena, &info->not_before, &info->not_before_text, error);
+    kw_status status = digests(crypto, certificate, arena, info, error);
+    if (status == KW_OK)
+        status = time_of(X509_get0_notBefore(certificate), arena, &info->not_before, &info->not_before_text, error);
     if (status == KW_OK)
         status = time_of(X509_get0_notAfter(certificate), arena, &info->not_after, &info->not_after_text, error);
-    if (status == KW_OK)
-        status = digests(crypto, certificate, arena, info, error);
     if (status == KW_OK)
         status = names(certificate, arena, info, error);
     if (status == KW_OK)

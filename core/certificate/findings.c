@@ -4,17 +4,13 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "certificate/leaf.h"
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <string.h>
-#include <strings.h>
 
-#define FINDINGS_MAXIMUM  4
-#define SOON_DAYS         30
-#define SECONDS_PER_DAY   86400
-#define DATE_LENGTH       10
-#define SAN_PREFIX_LENGTH 4 /* of "DNS:" */
+#define FINDINGS_MAXIMUM 4
+#define SECONDS_PER_DAY  86400
+#define DATE_LENGTH      10
 
 const char *certificate_misplacement(kw_context *context, const struct entry_row *entry,
                                      const struct certificate_row *row, struct arena *arena)
@@ -32,8 +28,11 @@ const char *certificate_misplacement(kw_context *context, const struct entry_row
                              entry->database_count, &chosen, NULL) != KW_OK ||
         strcmp(chosen, here->name) == 0)
         return NULL;
-    return arena_format(arena, "the key of %s is in store %s, and the configuration wants it in %s", entry->address,
-                        here->name, chosen);
+    return arena_format(
+        arena,
+        "the key of %s is in store %s, and the configuration wants it in %s: `keywright transfer %s --to "
+        "%s` moves it",
+        entry->address, here->name, chosen, entry->address, chosen);
 }
 
 struct findings {
@@ -88,7 +87,7 @@ static void look_at_validity(struct findings *findings, int64_t now)
         finding.sentence =
             arena_format(findings->arena, "it is not valid before %.*s (UTC)", DATE_LENGTH, info->not_before_text);
         finding.remedy = "see whether this machine's clock is right";
-    } else if (info->not_after - now < (int64_t)SOON_DAYS * SECONDS_PER_DAY) {
+    } else if (info->not_after - now < (int64_t)LEAF_DAYS * SECONDS_PER_DAY) {
         const int64_t days = (info->not_after - now) / SECONDS_PER_DAY;
         finding.severe = false;
         finding.word = "expires soon";
@@ -100,27 +99,6 @@ static void look_at_validity(struct findings *findings, int64_t now)
         add(findings, &finding);
 }
 
-/* Wildcards cover names of one label; an address has to be there as an address, since clients take nothing else. */
-static bool covers(X509 *certificate, const kw_certificate_info *info, const char *host)
-{
-    const unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-    bool covered = false;
-    ERR_set_mark();
-    ASN1_OCTET_STRING *address = a2i_IPADDRESS(host);
-    if (address != NULL)
-        covered =
-            X509_check_ip(certificate, ASN1_STRING_get0_data(address), (size_t)ASN1_STRING_length(address), 0) == 1;
-    else if (host[0] != '*')
-        covered = X509_check_host(certificate, host, 0, flags, NULL) == 1;
-    else
-        for (size_t i = 0; i < info->san_count; i++)
-            covered = covered || (strncmp(info->san[i], "DNS:", SAN_PREFIX_LENGTH) == 0 &&
-                                  strcasecmp(info->san[i] + SAN_PREFIX_LENGTH, host) == 0);
-    ASN1_OCTET_STRING_free(address);
-    ERR_pop_to_mark();
-    return covered;
-}
-
 static void look_at_hosts(struct findings *findings, const struct kind *kind, X509 *certificate)
 {
     const kw_certificate_info *info = findings->info;
@@ -130,7 +108,7 @@ static void look_at_hosts(struct findings *findings, const struct kind *kind, X5
         return;
     const struct certificate_settings settings = settings_certificate(findings->context->settings, info->address);
     for (size_t i = 0; i < settings.host_count; i++)
-        if (!covers(certificate, info, settings.hosts[i]))
+        if (!leaf_covers(certificate, settings.hosts[i]))
             buffer_format(&missing, "%s%s", count++ > 0 ? ", " : "", settings.hosts[i]);
     if (count > 0 && !missing.failed)
         add(findings,

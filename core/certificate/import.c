@@ -1,5 +1,6 @@
 /* Import: keys and certificates from files, all of a file or nothing. */
 #include "certificate/import.h"
+#include "certificate/calls.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -13,6 +14,12 @@
 #define IMPORT_FILE_MAXIMUM (16u * 1024u * 1024u)
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
+
+static kw_status read_content(const char *path, kw_input given, struct secret *content, kw_error *error)
+{
+    return given.data != NULL ? secret_copy(content, given, error)
+                              : file_read_secret(path, IMPORT_FILE_MAXIMUM, content, error);
+}
 
 static kw_status read_password(struct importing *importing, const char *what, struct secret *password, kw_error *error)
 {
@@ -53,7 +60,7 @@ static kw_status read_pem(struct importing *importing, kw_input content, kw_erro
     if (importing->items[0].pkcs8.length > 0)
         return error_set(error, KW_INVALID_ARGUMENT, "there is a private key in %s already: leave out --key",
                          importing->options->path);
-    status = file_read_secret(key_path, IMPORT_FILE_MAXIMUM, &key, error);
+    status = read_content(key_path, importing->options->key_content, &key, error);
     if (status == KW_OK) {
         status = pem_read(crypto, secret_view(&key), ask_pem_password, importing, &from_key, error);
         if (status != KW_OK)
@@ -76,9 +83,7 @@ static kw_status read_items(struct importing *importing, kw_error *error)
 {
     const char *path = importing->options->path;
     struct secret content = {0};
-    kw_status status = importing->options->content.data != NULL
-                           ? secret_copy(&content, importing->options->content, error)
-                           : file_read_secret(path, IMPORT_FILE_MAXIMUM, &content, error);
+    kw_status status = read_content(path, importing->options->content, &content, error);
     if (status != KW_OK)
         return status;
     if (!pfx_is(secret_view(&content)))
@@ -114,7 +119,7 @@ static bool is_reply(const struct importing *importing)
 /* Certificates without a key are issuers of the others at best; they have no place of their own. */
 static kw_status drop_bare_certificates(struct importing *importing, kw_error *error)
 {
-    size_t kept = 0;
+    size_t kept = 0, keys = 0;
     for (size_t i = 0; i < importing->count; i++) {
         struct pfx_item *item = &importing->items[i];
         if (has_key(item) && item->certificate != NULL) {
@@ -122,10 +127,16 @@ static kw_status drop_bare_certificates(struct importing *importing, kw_error *e
             *item = (struct pfx_item){0};
             importing->items[kept++] = whole;
         } else {
+            if (has_key(item))
+                keys++;
             pfx_item_clear(item);
         }
     }
     importing->count = kept;
+    if (kept > 0 && keys > 0)
+        event_tell(importing->event, importing->user, true, NULL,
+                   "%zu private key%s of the file ha%s no certificate in it, and %s left out", keys,
+                   keys == 1 ? "" : "s", keys == 1 ? "s" : "ve", keys == 1 ? "is" : "are");
     if (kept > 0)
         return KW_OK;
     kw_status status = error_set(error, KW_INVALID_ARGUMENT, "it holds no certificate together with its private key");
@@ -135,14 +146,26 @@ static kw_status drop_bare_certificates(struct importing *importing, kw_error *e
     return status;
 }
 
+/* What its maker called it; else the common name of its certificate. */
+static void name_of(const struct pfx_item *item, char name[COMMON_NAME_SIZE])
+{
+    name[0] = '\0';
+    if (item->friendly_name != NULL)
+        snprintf(name, COMMON_NAME_SIZE, "%s", item->friendly_name);
+    else
+        X509_NAME_get_text_by_NID(X509_get_subject_name(item->certificate), NID_commonName, name, COMMON_NAME_SIZE);
+    text_mask(name);
+}
+
 static bool is_named(const struct pfx_item *item, const char *address)
 {
     const char *slash = strrchr(address, '/');
-    const char *name = item->friendly_name;
-    return name != NULL && (strcmp(name, address) == 0 || strcmp(name, slash != NULL ? slash + 1 : address) == 0);
+    char name[COMMON_NAME_SIZE];
+    name_of(item, name);
+    return strcmp(name, address) == 0 || strcmp(name, slash != NULL ? slash + 1 : address) == 0;
 }
 
-/* --as names one: of several in the file, the one whose friendly name is the address or its last part. */
+/* --as names one: of several in the file, the one whose name is the address or its last part. */
 static kw_status choose_named(struct importing *importing, kw_error *error)
 {
     const char *address = importing->options->address;
@@ -152,12 +175,13 @@ static kw_status choose_named(struct importing *importing, kw_error *error)
     if (address == NULL || importing->count <= 1)
         return KW_OK;
     for (size_t i = 0; i < importing->count; i++) {
-        const char *name = importing->items[i].friendly_name;
+        char name[COMMON_NAME_SIZE];
+        name_of(&importing->items[i], name);
         if (is_named(&importing->items[i], address)) {
             chosen = i;
             count++;
         }
-        buffer_format(&names, "%s'%s'", i > 0 ? ", " : "", name != NULL ? name : "");
+        buffer_format(&names, "%s'%s'", i > 0 ? ", " : "", name);
     }
     buffer_append_u8(&names, 0);
     if (count == 1) {
@@ -171,9 +195,11 @@ static kw_status choose_named(struct importing *importing, kw_error *error)
         status = error_set(error, KW_INVALID_ARGUMENT, "--as names one certificate, and the file holds %zu",
                            importing->count);
         error_where(error, "%s", importing->options->path);
-        error_remedy(error,
-                     "of several the one is taken whose friendly name is CERT or its last part, once; here they are %s",
-                     names.failed ? "many" : (const char *)names.data);
+        error_remedy(
+            error,
+            "of several the one is taken whose friendly name, or common name where it has none, is CERT or its "
+            "last part, once; here they are %s",
+            names.failed ? "many" : (const char *)names.data);
     }
     buffer_free(&names);
     return status;
@@ -285,6 +311,15 @@ static kw_status refresh(struct importing *importing, struct arrival *arrival, k
         return KW_OK;
     status = catalogue_entry_get(catalogue, arrival->address.text, &entry, error);
     if (status == KW_OK && arrival->again) {
+        struct certificate_row row = {0};
+        status = catalogue_certificate_get(catalogue, &arrival->certificate, &row, error);
+        certificate_row_clear(&row);
+        if (status == KW_NOT_FOUND) {
+            status = error_set(error, KW_CONFLICT, "the certificate, which was here, has been deleted meanwhile");
+            error_remedy(error, "import it again");
+        }
+    }
+    if (status == KW_OK && arrival->again) {
         entry.certificate = arrival->certificate;
         entry.state = ENTRY_IN_USE;
     }
@@ -308,6 +343,11 @@ static kw_status place_all(struct importing *importing, kw_error *error)
         return status;
     for (size_t i = 0; status == KW_OK && i < importing->count; i++) {
         struct arrival *arrival = &importing->arrivals[i];
+        /* Another import may have come first: what is replaced is what is there now. */
+        if (arrival->replaces)
+            status = import_find_replaced(importing->context, arrival, error);
+        if (status != KW_OK)
+            break;
         if (arrival->here)
             status = refresh(importing, arrival, error);
         else if (!arrival->left_out)
@@ -375,8 +415,8 @@ static void tell_all(const struct importing *importing)
     }
 }
 
-kw_status kw_import(kw_context *context, const kw_import_options *given, kw_event_callback event, void *user,
-                    kw_error *error)
+kw_status manager_import(kw_context *context, const kw_import_options *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_import_options options;
     struct importing importing = {.context = context, .options = &options, .event = event, .user = user};

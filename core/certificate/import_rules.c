@@ -1,6 +1,7 @@
 /* The rules of an import: what may come in, and where. */
 #include "certificate/import.h"
 
+#include "base/arena.h"
 #include "certificate/chain.h"
 #include "certificate/key_check.h"
 
@@ -40,20 +41,25 @@ kw_status import_refuse_error(kw_context *context, const struct kind *kind, cons
     return status;
 }
 
+bool import_is_own(kw_context *context, const struct kind *kind, const struct address *address, X509 *certificate,
+                   bool renamed)
+{
+    char expected[COMMON_NAME_SIZE];
+    X509_NAME *name = X509_get_subject_name(certificate);
+    const char *database = kind_database(kind, address);
+    manager_common_name(context, kind, address, expected);
+    const bool named = name_has(name, NID_commonName, expected) || (renamed && kind->common_name_configurable);
+    const bool placed =
+        !kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
+    return named && placed && X509_self_signed(certificate, 1) == 1;
+}
+
 /* S13: what is not replaceable comes in only as what Keywright itself made under this very name. */
 static kw_status check_is_own_kind(struct importing *importing, const struct arrival *arrival, kw_error *error)
 {
-    char expected[COMMON_NAME_SIZE];
-    X509 *certificate = arrival->item->certificate;
-    X509_NAME *name = X509_get_subject_name(certificate);
-    const char *database = kind_database(arrival->kind, &arrival->address);
-    manager_common_name(importing->context, arrival->kind, &arrival->address, expected);
     /* Another server may have made it under a name of its own, where names can be configured. */
-    const bool named =
-        name_has(name, NID_commonName, expected) || (!arrival->fresh && arrival->kind->common_name_configurable);
-    const bool placed =
-        !arrival->kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
-    if (named && placed && X509_self_signed(certificate, 1) == 1)
+    if (import_is_own(importing->context, arrival->kind, &arrival->address, arrival->item->certificate,
+                      !arrival->fresh))
         return KW_OK;
     return import_refuse_error(importing->context, arrival->kind, &arrival->address, error);
 }
@@ -126,12 +132,16 @@ static kw_status judge(struct importing *importing, struct arrival *arrival, kw_
     const struct pfx_item *item = arrival->item;
     X509 *certificate = item->certificate;
     const bool server = arrival->kind->usage == USAGE_TLS_SERVER;
+    /*
+     * Out of an export of Keywright's: a restore must not fail for a CA that is away today. What is in no export (S21) did not come out
+     * of one, whatever the file says.
+     */
+    const bool restored = !arrival->fresh && arrival->kind->exported;
     struct teller teller = {importing, arrival};
     if (!arrival->kind->expiry_checked || arrival->left_out || (arrival->here && !arrival->again) ||
-        ((item->former || item->retired) && !arrival->fresh))
+        ((item->former || item->retired) && restored))
         return KW_OK;
-    /* Its own, or out of an export of Keywright's: a restore must not fail for a CA that is away today. */
-    const bool judged = !arrival->fresh || (X509_self_signed(certificate, 1) == 1 && (!server || arrival->here));
+    const bool judged = restored || (X509_self_signed(certificate, 1) == 1 && (!server || arrival->here));
     kw_status status = leaf_check_validity(certificate, error);
     if (status == KW_OK && server)
         status = leaf_check_server(certificate, error);
@@ -212,12 +222,17 @@ static kw_status find_certificate(kw_context *context, const struct entry_row *e
     return status;
 }
 
-static kw_status find_number(kw_context *context, const struct entry_row *entry, unsigned *number, kw_error *error)
+kw_status import_find_replaced(kw_context *context, struct arrival *arrival, kw_error *error)
 {
     struct certificate_row row = {0};
-    kw_status status = catalogue_certificate_get(context->catalogue, &entry->certificate, &row, error);
-    *number = row.number;
+    struct entry_row entry = {0};
+    kw_status status = catalogue_entry_get(context->catalogue, arrival->address.text, &entry, error);
+    if (status == KW_OK)
+        status = catalogue_certificate_get(context->catalogue, &entry.certificate, &row, error);
+    if (status == KW_OK)
+        arrival->replaced = row.number;
     certificate_row_clear(&row);
+    entry_row_clear(&entry);
     return status;
 }
 
@@ -251,7 +266,7 @@ static kw_status check_against_catalogue(struct importing *importing, struct arr
                      arrival->address.text);
     } else if (may_replace && entry.state == ENTRY_IN_USE) {
         arrival->replaces = true;
-        status = find_number(importing->context, &entry, &arrival->replaced, error);
+        status = import_find_replaced(importing->context, arrival, error);
     } else if ((arrival->fresh || !item->former) && entry.state == ENTRY_IN_USE) {
         status = error_set(error, KW_EXISTS, "%s exists already, with another certificate", arrival->address.text);
         error_remedy(error, "`keywright show %s` shows it", arrival->address.text);
@@ -261,10 +276,24 @@ out:
     return status;
 }
 
+/* What goes in can be listed: a certificate with a date or a name that cannot be read would spoil every list that it is in. */
+static kw_status check_can_be_shown(const struct importing *importing, X509 *certificate, kw_error *error)
+{
+    struct arena arena = {0};
+    kw_certificate_info info = {0};
+    const kw_status status = x509_describe(importing->context->crypto, certificate, &arena, &info, error);
+    if (status != KW_OK)
+        error_where(error, "%s", importing->options->path);
+    arena_free(&arena);
+    return status;
+}
+
 kw_status import_check(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
     const struct pfx_item *item = arrival->item;
     kw_status status = choose_address(importing, arrival, error);
+    if (status == KW_OK)
+        status = check_can_be_shown(importing, item->certificate, error);
     if (status != KW_OK)
         return status;
     if (item->pkcs8.length > 0)
@@ -274,6 +303,12 @@ kw_status import_check(struct importing *importing, struct arrival *arrival, kw_
         status = key_check_certificate(item->certificate, &arrival->key, error);
     if (status != KW_OK) {
         error_where(error, "%s", importing->options->path);
+        if (error != NULL && error->remedy[0] == '\0')
+            error_remedy(error, "%s",
+                         status == KW_CORRUPT
+                             ? "get the file anew from where it was made"
+                             : "make a new key, as `keywright create` and `keywright request` do, and have "
+                               "a certificate issued for it; or give the key that belongs to this one");
         return status;
     }
     status = kind_check_key(arrival->kind, arrival->key, error);

@@ -217,7 +217,7 @@ static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error
     if (public_key == NULL)
         return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
     if (EVP_PKEY_eq(public_key, key) != 1)
-        status = error_set(error, KW_INVALID_ARGUMENT, "the certificate does not belong to the private key");
+        status = error_set(error, KW_REFUSED, "the certificate does not belong to the private key");
     else if (signed_by_itself(certificate) && X509_verify(certificate, key) != 1)
         status = error_set(error, KW_CORRUPT, "the certificate is damaged: its signature, by its own key, is wrong");
     ERR_clear_error();

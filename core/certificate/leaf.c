@@ -52,6 +52,7 @@ kw_status leaf_check_validity(X509 *certificate, kw_error *error)
     ERR_pop_to_mark();
     if ((X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0) {
         status = error_set(error, KW_REFUSED, "one of its extensions is malformed");
+        error_remedy(error, "ask the CA for another; `openssl x509 -noout -text` shows what is in this one");
     } else if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {
         time_text(X509_get0_notAfter(certificate), when);
         status = error_set(error, KW_REFUSED, "it has expired: it was valid until %s", when);
@@ -91,9 +92,9 @@ static bool find_name(const GENERAL_NAMES *names, const char *text, struct buffe
     return false;
 }
 
-/* As a client matches it: an address against iPAddress alone, and no name against the subject. */
 static bool covers(X509 *certificate, const GENERAL_NAMES *names, const char *host)
 {
+    const unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
     bool covered = false;
     ERR_set_mark();
     ASN1_OCTET_STRING *address = a2i_IPADDRESS(host);
@@ -103,9 +104,17 @@ static bool covers(X509 *certificate, const GENERAL_NAMES *names, const char *ho
     else if (strncmp(host, "*.", 2) == 0)
         covered = find_name(names, host, NULL);
     else
-        covered = X509_check_host(certificate, host, strlen(host), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+        covered = X509_check_host(certificate, host, strlen(host), flags, NULL) == 1;
     ASN1_OCTET_STRING_free(address);
     ERR_pop_to_mark();
+    return covered;
+}
+
+bool leaf_covers(X509 *certificate, const char *host)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    const bool covered = covers(certificate, names, host);
+    GENERAL_NAMES_free(names);
     return covered;
 }
 
@@ -113,6 +122,7 @@ void leaf_tell_names(X509 *certificate, const char *const *hosts, size_t host_co
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     struct buffer wildcard = {0}, missing = {0};
+    size_t lacking = 0;
     char sentence[1024];
     if (find_name(names, NULL, &wildcard) && !wildcard.failed) {
         text_mask((char *)wildcard.data);
@@ -122,16 +132,14 @@ void leaf_tell_names(X509 *certificate, const char *const *hosts, size_t host_co
                  (const char *)wildcard.data);
         warning(user, sentence);
     }
+    buffer_append_text(&missing, "its subject alternative names lack names and addresses of this server: ");
     for (size_t i = 0; i < host_count; i++)
         if (!covers(certificate, names, hosts[i]))
-            buffer_format(&missing, "%s%s", missing.length > 0 ? ", " : "", hosts[i]);
-    if (missing.length > 0 && !missing.failed) {
-        snprintf(sentence, sizeof(sentence),
-                 "its subject alternative names lack names and addresses of this server: %.*s; clients that use them "
-                 "will not trust it",
-                 (int)missing.length, (const char *)missing.data);
-        warning(user, sentence);
-    }
+            buffer_format(&missing, "%s%s", lacking++ > 0 ? ", " : "", hosts[i]);
+    buffer_append_text(&missing, "; clients that use them will not trust it");
+    buffer_append_u8(&missing, 0);
+    if (lacking > 0 && !missing.failed)
+        warning(user, (const char *)missing.data);
     buffer_free(&missing);
     buffer_free(&wildcard);
     GENERAL_NAMES_free(names);

@@ -10,6 +10,12 @@ KW_MUST_USE kw_status leaf_check_server(X509 *certificate, kw_error *error);
 /* KW_REFUSED when it has expired, is not valid yet, or has a malformed extension. */
 KW_MUST_USE kw_status leaf_check_validity(X509 *certificate, kw_error *error);
 
+/*
+ * Whether its SAN names a host as clients match it: an address as iPAddress alone, a name never by the subject, a wildcard for one whole
+ * label. A host that is a wildcard itself has to be there as it is.
+ */
+bool leaf_covers(X509 *certificate, const char *host);
+
 /* Told in sentences, none of which keeps a certificate out. */
 typedef void (*leaf_warning)(void *user, const char *sentence);
 /* A wildcard in its SAN; which of `hosts` the SAN lacks, all in one sentence. */

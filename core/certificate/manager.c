@@ -17,15 +17,18 @@ void found_clear(struct found *found)
 
 void event_tell(kw_event_callback event, void *user, bool warning, const char *certificate, const char *format, ...)
 {
-    char what[1024];
+    char *what = NULL;
     va_list arguments;
     if (event == NULL)
         return;
     va_start(arguments, format);
-    vsnprintf(what, sizeof(what), format, arguments);
+    const int length = vasprintf(&what, format, arguments);
     va_end(arguments);
-    const kw_event told = {.warning = warning, .certificate = certificate, .what = what};
+    const kw_event told = {
+        .warning = warning, .certificate = certificate, .what = length >= 0 ? what : "(out of memory)"};
     event(user, &told);
+    if (length >= 0)
+        free(what);
 }
 
 /* Names the address that was probably meant. */
@@ -53,7 +56,7 @@ out:
 
 kw_status manager_find(kw_context *context, const char *text, struct found *found, kw_error *error)
 {
-    struct found made = {0};
+    struct found made = {.generation = control_generation(context->control)};
     kw_status status = address_parse(text, &made.address, error);
     if (status == KW_OK)
         status = kind_of(&made.address, &made.kind, error);
@@ -104,14 +107,39 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
     return status;
 }
 
+static kw_status open_at(kw_context *context, const struct certificate_row *row, uint64_t generation, kw_key **key,
+                         kw_error *error)
+{
+    const struct key_origin origin = {.control = context->control, .stores = context->stores, .certificate = row->id};
+    struct store *store = NULL;
+    kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
+    if (status == KW_OK)
+        status = key_open(store, (kw_input){row->locator, row->locator_length}, key, error);
+    if (status == KW_OK)
+        key_follow(*key, &origin, generation);
+    return status;
+}
+
+/* Where it is now, when that is another place than the row was read with: KW_OK and the key. */
+static kw_status open_moved(kw_context *context, const struct certificate_row *row, kw_key **key)
+{
+    struct certificate_row now = {0};
+    const uint64_t generation = control_generation(context->control);
+    kw_status status = catalogue_certificate_get(context->catalogue, &row->id, &now, NULL);
+    if (status == KW_OK && now.generation == row->generation)
+        status = KW_NOT_FOUND;
+    if (status == KW_OK)
+        status = open_at(context, &now, generation, key, NULL);
+    certificate_row_clear(&now);
+    return status;
+}
+
 kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error)
 {
-    struct store *store = NULL;
     kw_key *opened = NULL;
-    const kw_input locator = {found->certificate.locator, found->certificate.locator_length};
-    kw_status status = stores_get_by_id(context->stores, found->certificate.store_id, &store, error);
-    if (status == KW_OK)
-        status = key_open(store, locator, &opened, error);
+    kw_status status = open_at(context, &found->certificate, found->generation, &opened, error);
+    if (status != KW_OK && open_moved(context, &found->certificate, &opened) == KW_OK)
+        status = error_tolerate(status, status, error);
     if (status == KW_NOT_FOUND) {
         error_prefix(error, "the key of %s", found->address.text);
         error_remedy(error, "check that its store is the one it was made in, or import a backup");
@@ -226,8 +254,13 @@ static kw_status next_number(kw_context *context, const struct entry_row *entry,
     struct certificate_row row = {0};
     kw_status status = catalogue_certificate_get_last(context->catalogue, &entry->id, &row, error);
     status = error_tolerate(status, KW_NOT_FOUND, error);
-    if (status == KW_OK)
+    if (status == KW_OK && row.number >= CERTIFICATE_NUMBER_MAXIMUM) {
+        status = error_set(error, KW_REFUSED, "%s has had %u certificates, and can have no more", entry->address,
+                           row.number);
+        error_remedy(error, "delete the entry, or the highest number if a file brought it along");
+    } else if (status == KW_OK) {
         *number = row.number + 1;
+    }
     certificate_row_clear(&row);
     return status;
 }

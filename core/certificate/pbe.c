@@ -49,6 +49,18 @@ static kw_status malformed(const X509_ALGOR *algorithm, kw_error *error)
     return error_set(error, KW_CORRUPT, "the parameters of %s are malformed", text);
 }
 
+/* Of the file's budget. A step of scrypt's (N * r * p) takes about as long as an iteration of the others. */
+static kw_status charge(struct pbe_limits *limits, uint64_t iterations, kw_error *error)
+{
+    if (limits->iterations + iterations > PBE_TOTAL_MAXIMUM)
+        return error_set(error, KW_REFUSED,
+                         "the file asks for more than %llu iterations altogether to derive keys from the password; "
+                         "more are not done",
+                         (unsigned long long)PBE_TOTAL_MAXIMUM);
+    limits->iterations += iterations;
+    return KW_OK;
+}
+
 static kw_status spend(struct pbe_limits *limits, const ASN1_INTEGER *count, kw_error *error)
 {
     uint64_t iterations = 0;
@@ -63,13 +75,7 @@ static kw_status spend(struct pbe_limits *limits, const ASN1_INTEGER *count, kw_
                          read ? "" : "more than ",
                          read ? (unsigned long long)iterations : (unsigned long long)UINT64_MAX,
                          PBE_ITERATIONS_MAXIMUM);
-    if (limits->iterations + iterations > PBE_TOTAL_MAXIMUM)
-        return error_set(error, KW_REFUSED,
-                         "the file asks for more than %llu iterations altogether to derive keys from the password; "
-                         "more are not done",
-                         (unsigned long long)PBE_TOTAL_MAXIMUM);
-    limits->iterations += iterations;
-    return KW_OK;
+    return charge(limits, iterations, error);
 }
 
 static bool has_cipher(struct pbe_limits *limits, int nid)
@@ -144,7 +150,7 @@ static kw_status check_pbkdf2(struct pbe_limits *limits, const X509_ALGOR *funct
     return status;
 }
 
-static kw_status check_scrypt(const X509_ALGOR *function, kw_error *error)
+static kw_status check_scrypt(struct pbe_limits *limits, const X509_ALGOR *function, kw_error *error)
 {
     const void *value = NULL;
     int type = 0;
@@ -163,7 +169,7 @@ static kw_status check_scrypt(const X509_ALGOR *function, kw_error *error)
         return error_set(error, KW_REFUSED,
                          "the file asks for scrypt with N * r * p above %llu to derive a key from the password",
                          (unsigned long long)PBE_SCRYPT_MAXIMUM);
-    return KW_OK;
+    return charge(limits, n * r * p, error);
 }
 
 static kw_status check_function(struct pbe_limits *limits, const X509_ALGOR *function, kw_error *error)
@@ -174,7 +180,7 @@ static kw_status check_function(struct pbe_limits *limits, const X509_ALGOR *fun
     case NID_id_pbkdf2:
         return check_pbkdf2(limits, function, error);
     case NID_id_scrypt:
-        return check_scrypt(function, error);
+        return check_scrypt(limits, function, error);
     default:
         return unsupported(object, "the key derivation", error);
     }

@@ -265,8 +265,11 @@ static kw_status read_key(struct pem_reading *reading, struct pem_object *object
 {
     bool known = false;
     const bool encrypted = object->header != NULL && strstr(object->header, "ENCRYPTED") != NULL;
-    if (reading->item->pkcs8.data != NULL)
-        return KW_OK; /* the first one counts */
+    if (reading->item->pkcs8.data != NULL) {
+        error_set(error, KW_INVALID_ARGUMENT, "the file holds more than one private key");
+        error_remedy(error, "put each key into a file of its own, with its certificate");
+        return KW_INVALID_ARGUMENT;
+    }
     if (form == PEM_FORM_FOREIGN)
         return error_set(error, KW_UNSUPPORTED, "a private key in the form '%s' is not supported; PKCS#8 is",
                          object->name);
@@ -358,6 +361,31 @@ static kw_status choose_certificate(struct pem_reading *reading, kw_error *error
     return KW_OK;
 }
 
+/* What people often have instead, by its first bytes. */
+static void tell_likely_form(kw_input data, kw_error *error)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+        const char *remedy;
+    } forms[] = {
+        {"\xfe\xed\xfe\xed", 4,
+         "it looks like a Java keystore (JKS): `keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 "
+         "-deststoretype PKCS12` makes a file that can be imported"},
+        {"\xce\xce\xce\xce", 4,
+         "it looks like a Java keystore (JCEKS): `keytool -importkeystore -srckeystore FILE -destkeystore NEW.p12 "
+         "-deststoretype PKCS12` makes a file that can be imported"},
+        {"\xff\xfe", 2, "it looks like text in UTF-16: save it in UTF-8 or ASCII"},
+        {"\xfe\xff", 2, "it looks like text in UTF-16: save it in UTF-8 or ASCII"},
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (data.length < forms[i].length || memcmp(data.data, forms[i].bytes, forms[i].length) != 0)
+            continue;
+        error_remedy(error, "%s", forms[i].remedy);
+        return;
+    }
+}
+
 kw_status pem_read(struct crypto *crypto, kw_input data, pem_ask ask, void *user, struct pfx_item *item,
                    kw_error *error)
 {
@@ -371,6 +399,7 @@ kw_status pem_read(struct crypto *crypto, kw_input data, pem_ask ask, void *user
     if (data.length > INT32_MAX || (!pem && (data.length == 0 || data.data[0] != 0x30))) {
         status =
             error_set(error, KW_INVALID_ARGUMENT, "the file is neither a certificate nor a private key in PEM or DER");
+        tell_likely_form(data, error);
         goto out;
     }
     status = pem ? read_pem(&reading, data, error) : read_der(&reading, data, error);

@@ -1,5 +1,6 @@
 #include "certificate/pfx_attributes.h"
 #include "base/buffer.h"
+#include "catalogue/address.h"
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -211,7 +212,7 @@ static kw_status take_entry(const ENTRY_ATTRIBUTE *attribute, struct pfx_item *i
     const int databases = sk_ASN1_UTF8STRING_num(attribute->databases);
     if (ASN1_STRING_length(attribute->entry) != (int)sizeof(item->entry.bytes))
         return malformed("the entry's id is not 16 bytes long", error);
-    if (ASN1_INTEGER_get_uint64(&number, attribute->number) != 1 || number > UINT32_MAX)
+    if (ASN1_INTEGER_get_uint64(&number, attribute->number) != 1 || number > CERTIFICATE_NUMBER_MAXIMUM)
         return malformed("the certificate's number is out of range", error);
     memcpy(item->entry.bytes, ASN1_STRING_get0_data(attribute->entry), sizeof(item->entry.bytes));
     item->number = (unsigned)number;

@@ -213,7 +213,7 @@ static kw_status read_store(struct settings_reader *reader, const struct setting
     const struct yaml_node *stores = yaml_get(reader->root, "stores");
     if (yaml_get(stores, node->text) != NULL)
         return store_text(reader, setting, node->text, target);
-    const char *names[64];
+    const char *names[64] = {0};
     char hint[HINT_SIZE];
     size_t count = 0;
     for (size_t i = 0; stores != NULL && stores->kind == YAML_MAPPING && i < stores->count && count < 64; i++)

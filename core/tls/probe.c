@@ -21,6 +21,14 @@
 /* Before any other message a TLS server sends a handshake or an alert, in a record of version 3.x. */
 enum { RECORD_ALERT = 0x15, RECORD_HANDSHAKE = 0x16, RECORD_MAJOR = 0x03 };
 
+static void probe_clear_certificate(struct probe *probe)
+{
+    X509_free(probe->certificate);
+    sk_X509_pop_free(probe->chain, X509_free);
+    probe->certificate = NULL;
+    probe->chain = NULL;
+}
+
 /* ---- HOST:PORT ---- */
 
 static kw_status malformed(const char *text, kw_error *error)
@@ -127,6 +135,19 @@ static kw_status connect_one(struct connection *connection, const struct addrinf
     return reason == 0 ? KW_OK : error_set(error, KW_UNAVAILABLE, "%s", strerror(reason));
 }
 
+/* One that swallows what is sent to it must not use up the time of those behind it. */
+static kw_status connect_in_turn(struct connection *connection, const struct addrinfo *at, kw_error *error)
+{
+    const uint64_t whole = connection->deadline, now = clock_milliseconds();
+    uint64_t turns = 0;
+    for (const struct addrinfo *each = at; each != NULL; each = each->ai_next)
+        turns++;
+    connection->deadline = whole > now ? now + (whole - now) / turns : whole;
+    const kw_status status = connect_one(connection, at, error);
+    connection->deadline = whole;
+    return status;
+}
+
 static kw_status connect_any(struct connection *connection, char address[PROBE_ADDRESS_MAXIMUM], kw_error *error)
 {
     const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
@@ -143,12 +164,13 @@ static kw_status connect_any(struct connection *connection, char address[PROBE_A
         error_remedy(error, "check how it is spelt, and the name servers");
         return KW_UNAVAILABLE;
     }
-    for (const struct addrinfo *at = addresses; at != NULL && status == KW_UNAVAILABLE; at = at->ai_next) {
+    for (const struct addrinfo *at = addresses; at != NULL && (status == KW_UNAVAILABLE || status == KW_TIMEOUT);
+         at = at->ai_next) {
         if (connection->socket >= 0)
             close(connection->socket);
         if (getnameinfo(at->ai_addr, at->ai_addrlen, address, PROBE_ADDRESS_MAXIMUM, NULL, 0, NI_NUMERICHOST) != 0)
             snprintf(address, PROBE_ADDRESS_MAXIMUM, "unknown");
-        status = connect_one(connection, at, &why);
+        status = connect_in_turn(connection, at, &why);
     }
     freeaddrinfo(addresses);
     if (status == KW_OK)
@@ -249,8 +271,31 @@ static kw_status shake_hands(struct connection *connection, SSL *ssl, kw_error *
     }
 }
 
+/* The server's, as soon as it comes; judged later, and by more than libssl looks at. */
+static int keep_certificate(X509_STORE_CTX *context, void *user)
+{
+    struct probe *probe = user;
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(context);
+    probe_clear_certificate(probe);
+    probe->certificate = X509_STORE_CTX_get0_cert(context);
+    probe->chain = sent != NULL ? X509_chain_up_ref(sent) : sk_X509_new_null();
+    if (probe->certificate == NULL || probe->chain == NULL || X509_up_ref(probe->certificate) != 1)
+        probe->certificate = NULL;
+    return 1;
+}
+
+/* Called when the server wants a client's certificate: there is none. */
+static int no_certificate(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+    (void)certificate;
+    (void)key;
+    bool *wanted = SSL_get_app_data(ssl);
+    *wanted = true;
+    return 0;
+}
+
 /* Level 1: also a server with a weak key is shown, and then judged. */
-static SSL *new_session(struct crypto *crypto, const struct probe_target *target)
+static SSL *new_session(struct crypto *crypto, const struct probe_target *target, struct probe *probe, bool *wants_ours)
 {
     SSL_CTX *context = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
@@ -258,6 +303,8 @@ static SSL *new_session(struct crypto *crypto, const struct probe_target *target
     if (context == NULL || in == NULL || out == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
         goto out;
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_cert_verify_callback(context, keep_certificate, probe);
+    SSL_CTX_set_client_cert_cb(context, no_certificate);
     SSL_CTX_set_security_level(context, 1);
     ssl = SSL_new(context);
     if (ssl == NULL)
@@ -265,7 +312,8 @@ static SSL *new_session(struct crypto *crypto, const struct probe_target *target
     SSL_set_bio(ssl, in, out);
     in = out = NULL;
     SSL_set_connect_state(ssl);
-    if (!target->is_address && SSL_set_tlsext_host_name(ssl, target->host) != 1) {
+    if (SSL_set_app_data(ssl, wants_ours) != 1 ||
+        (!target->is_address && SSL_set_tlsext_host_name(ssl, target->host) != 1)) {
         SSL_free(ssl);
         ssl = NULL;
     }
@@ -276,15 +324,10 @@ out:
     return ssl;
 }
 
-static kw_status look(SSL *ssl, struct probe *probe, kw_error *error)
+static kw_status look(const SSL *ssl, struct probe *probe, kw_error *error)
 {
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
-    probe->certificate = SSL_get1_peer_certificate(ssl);
-    probe->chain = chain != NULL ? X509_chain_up_ref(chain) : sk_X509_new_null();
     if (probe->certificate == NULL)
         return error_set(error, KW_FAILED, "the server shows no certificate");
-    if (probe->chain == NULL)
-        return error_memory(error);
     snprintf(probe->protocol, sizeof(probe->protocol), "%s", SSL_get_version(ssl));
     snprintf(probe->cipher, sizeof(probe->cipher), "%s", SSL_get_cipher_name(ssl));
     return KW_OK;
@@ -296,19 +339,25 @@ kw_status probe_run(struct crypto *crypto, const struct probe_target *target, un
     struct connection connection = {
         .target = target, .deadline = clock_milliseconds() + timeout_ms, .timeout_ms = timeout_ms, .socket = -1};
     struct probe made = {0};
+    bool wants_ours = false;
     SSL *ssl = NULL;
     kw_status status = connect_any(&connection, made.address, error);
     if (status != KW_OK)
         goto out;
-    ssl = new_session(crypto, target);
+    ssl = new_session(crypto, target, &made, &wants_ours);
     status = ssl != NULL ? shake_hands(&connection, ssl, error)
                          : crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
+    /* Without a client's certificate some servers end it here; theirs has been seen, and its key has signed. */
+    if (status == KW_FAILED && wants_ours && made.certificate != NULL)
+        status = error_tolerate(status, KW_FAILED, error);
     if (status == KW_OK)
         status = look(ssl, &made, error);
     if (status != KW_OK)
         goto out;
-    SSL_shutdown(ssl);
-    (void)!send_all(&connection, ssl, NULL);
+    if (SSL_is_init_finished(ssl)) {
+        SSL_shutdown(ssl);
+        (void)!send_all(&connection, ssl, NULL);
+    }
     ERR_clear_error();
     *probe = made;
     made = (struct probe){0};
@@ -324,7 +373,6 @@ out:
 
 void probe_clear(struct probe *probe)
 {
-    X509_free(probe->certificate);
-    sk_X509_pop_free(probe->chain, X509_free);
+    probe_clear_certificate(probe);
     *probe = (struct probe){0};
 }

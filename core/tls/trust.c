@@ -1,6 +1,8 @@
 /* The certificate that clients must trust: given out, and looked at as a client sees it (S4, S7). */
+#include "tls/trust.h"
 #include "base/options.h"
 #include "certificate/bundle.h"
+#include "certificate/chain.h"
 #include "certificate/manager.h"
 #include "tls/probe.h"
 #include "tls/verdict.h"
@@ -30,10 +32,23 @@ static kw_status chain_of(kw_context *context, STACK_OF(X509) *chain, kw_error *
     return status;
 }
 
-kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes *content, kw_error *error)
+/* Clients anchor their trust in the root, which no server sends and no path of ours keeps. */
+static kw_status add_root(kw_context *context, STACK_OF(X509) *chain, kw_error *error)
+{
+    struct trust trust = {0};
+    kw_status status = trust_read(context->crypto, context->settings, &trust, error);
+    if (status == KW_OK)
+        status = chain_complete(context->crypto, &trust, chain, error);
+    trust_clear(&trust);
+    return status;
+}
+
+kw_status trust_export(kw_context *context, kw_trust_format format, kw_bytes *content, kw_error *error)
 {
     STACK_OF(X509) *chain = sk_X509_new_null();
     kw_status status = chain != NULL ? chain_of(context, chain, error) : error_memory(error);
+    if (status == KW_OK && format != KW_TRUST_DER)
+        status = add_root(context, chain, error);
     if (status != KW_OK)
         goto out;
     switch (format) {
@@ -81,9 +96,22 @@ static const kw_input *copy_chain(const struct probe *probe, struct arena *arena
     return chain;
 }
 
+/* It is one more reason not to trust it, and what can be read of it is shown. */
+static kw_status note_malformed(struct report *report, const kw_error *why, kw_error *error)
+{
+    struct verdict *verdict = &report->verdict;
+    if (verdict->count == VERDICT_PROBLEMS_MAXIMUM)
+        return KW_OK;
+    verdict->problems[verdict->count++] =
+        (kw_trust_problem){.code = "malformed",
+                           .sentence = arena_format(&report->arena, "the certificate is malformed: %s", why->message)};
+    return report->arena.failed ? error_memory(error) : KW_OK;
+}
+
 /* What a certificate of a server's has not, since it is in no catalogue, is empty. */
 static kw_status describe(struct crypto *crypto, const struct probe *probe, struct report *report, kw_error *error)
 {
+    kw_error why = {0};
     report->certificate = (kw_certificate_info){.address = "",
                                                 .kind = "",
                                                 .name = "",
@@ -94,8 +122,14 @@ static kw_status describe(struct crypto *crypto, const struct probe *probe, stru
                                                 .key = "",
                                                 .key_id = "",
                                                 .certificate_id = "",
-                                                .locator = ""};
-    kw_status status = x509_describe(crypto, probe->certificate, &report->arena, &report->certificate, error);
+                                                .locator = "",
+                                                .not_before_text = "unreadable",
+                                                .not_after_text = "unreadable"};
+    kw_status status = x509_describe(crypto, probe->certificate, &report->arena, &report->certificate, &why);
+    if (status == KW_CORRUPT)
+        status = note_malformed(report, &why, error);
+    else if (status != KW_OK && error != NULL)
+        *error = why;
     if (status != KW_OK)
         return status;
     report->certificate.chain = copy_chain(probe, &report->arena, &report->certificate.chain_count, error);

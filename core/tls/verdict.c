@@ -170,6 +170,9 @@ static bool set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_ad
     char plain[64];
     if (host == NULL)
         return true;
+    /* As clients do, which look for no host in the subject; and for a wildcard in place of a whole label alone. */
+    X509_VERIFY_PARAM_set_hostflags(parameters,
+                                    X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     if (!is_address)
         return X509_VERIFY_PARAM_set1_host(parameters, host, 0) == 1;
     const size_t length = strcspn(host, "%");

@@ -256,7 +256,7 @@ typedef struct kw_host {
      * The value of a secret option (`option` is its name in the plugin's table). `secret->data` is memory of
      * secret_allocate with a capacity of at least KW_SECRET_MAXIMUM. May ask a person, so it may take long; hold no
      * lock. Errors: KW_CONFIGURATION (no source, or it cannot be read), KW_SECRET_REFUSED (this value was refused
-     * before and has not changed), KW_PERMISSION.
+     * before and has not changed), KW_PERMISSION; and those of KW_TRAIT_LOCKS.
      */
     kw_status (*secret_request)(kw_host_context *context, const kw_call *call, const char *option, kw_output *secret);
     /* The backend refused the secret that was requested last. The host will not hand it out again. */
@@ -414,8 +414,15 @@ enum {
     /* Tells each call of its backend through kw_host.count; else the host counts the operations. */
     KW_TRAIT_COUNTS = 1 << 0,
     /*
-     * The backend counts refused secrets and may lock for good. The host then remembers a refused secret beyond the process, and hands
-     * out none where it could not remember its refusal.
+     * The backend counts refused secrets and may lock for good. The host then remembers a refused secret beyond the process: it is not
+     * handed out again, by this process or another, before its value, the file it comes from or a setting of the store changes. It writes
+     * down each attempt before it hands the secret out, lets one process at a time have one, and hands out none where that cannot be
+     * written (KW_REFUSED, KW_PERMISSION, KW_CORRUPT; KW_UNAVAILABLE: another attempt does not end). Such a plugin
+     *  - asks in the thread of the operation that needs the secret, sends it to the backend in that operation, once, and keeps no copy
+     *    (but for keys that want it at each use);
+     *  - says by the operation's status what became of it: KW_OK means accepted; KW_SECRET_REFUSED, or secret_refused before any other
+     *    status, means refused; every other status means that the backend did not judge it.
+     * Of a process that dies in between the host does not know: it hands out a secret that was accepted before once more, and no other.
      */
     KW_TRAIT_LOCKS = 1 << 1
 };

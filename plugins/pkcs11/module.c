@@ -130,7 +130,7 @@ static kw_status take_functions(struct p11_module *module, struct p11_use *use)
 /* Names go to terminals and logs. */
 static void take_name(char *own, size_t size, const char *name)
 {
-    snprintf(own, size, "%s", name != NULL ? name : "");
+    snprintf(own, size, "%.*s", (int)size - 1, name != NULL ? name : "");
     for (char *at = own; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7F)
             *at = '?';
@@ -195,7 +195,7 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
     } arguments = {.standard = {.flags = CKF_OS_LOCKING_OK, .pReserved = module->init_args}};
     CK_RV result = p11_did(use, "C_Initialize", module->functions->C_Initialize(&arguments.standard));
     if (result == CKR_OK || result == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        module->forked = false;
+        module->forked = module->down = false;
         return KW_OK;
     }
     p11_tell(use, KW_UNAVAILABLE, "the module '%s' cannot be initialized again: C_Initialize answers %s", module->path,
@@ -206,6 +206,7 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
 kw_status p11_module_restart(struct p11_module *module, struct p11_use *use)
 {
     (void)p11_did(use, NULL, module->functions->C_Finalize(NULL));
+    module->down = true;
     for (struct p11_token *token = module->tokens; token != NULL; token = token->next) {
         token->generation++;
         token->ready = false;
@@ -318,7 +319,7 @@ static kw_status offers_again(struct p11_module *module, struct p11_use *use, st
 
 kw_status p11_module_offers(struct p11_module *module, struct p11_use *use, struct p11_offer **offers, size_t *count)
 {
-    kw_status status = module->forked ? initialize_again(module, use) : KW_OK;
+    kw_status status = module->forked || module->down ? initialize_again(module, use) : KW_OK;
     if (status != KW_OK)
         return status;
     ERR_set_mark();

@@ -85,6 +85,7 @@ struct p11_module {
     struct p11_libp11 *libp11;
     bool is_ours; /* nobody in this process had it before, so that it may be restarted */
     bool forked;  /* inherited by a fork, and not yet initialized in this process */
+    bool down;    /* finalized, and not initialized again yet */
     struct p11_token *tokens;
     struct p11_module *next;
 };

@@ -1,6 +1,6 @@
 /*
  * Every C_ function that the plugin calls, failing in every way that a token may fail: the operation fails with a sentence or goes on, the next
- * one works, no key is left over.
+ * one works, no key is left over. And with lengths and counts that are not true: no crash, and the next operation works.
  *
  * Of the cases a sample by KW_TEST_SEED; all with KW_TEST_FULL=yes. One by itself, as its failure names it:
  *     with_token.sh softhsm test_pkcs11_faults OPERATION FUNCTION CKR AT once|always before|after
@@ -118,18 +118,23 @@ static const struct operation operations[] = {
 struct answer {
     const char *name;
     CK_RV rv;
-    bool after; /* it may also come when the token has done what it was asked for */
+    bool after;               /* it may also come when the token has done what it was asked for */
+    enum shim_action instead; /* not an error: a length or count that is not true */
 };
 
 static const struct answer answers[] = {
-    {"CKR_DEVICE_REMOVED", CKR_DEVICE_REMOVED, true},
-    {"CKR_SESSION_HANDLE_INVALID", CKR_SESSION_HANDLE_INVALID, false},
-    {"CKR_OBJECT_HANDLE_INVALID", CKR_OBJECT_HANDLE_INVALID, false},
-    {"CKR_USER_NOT_LOGGED_IN", CKR_USER_NOT_LOGGED_IN, false},
-    {"CKR_GENERAL_ERROR", CKR_GENERAL_ERROR, true},
-    {"CKR_HOST_MEMORY", CKR_HOST_MEMORY, true},
-    {"CKR_FUNCTION_NOT_SUPPORTED", CKR_FUNCTION_NOT_SUPPORTED, false},
-    {"CKR_DEVICE_MEMORY", CKR_DEVICE_MEMORY, true},
+    {"CKR_DEVICE_REMOVED", CKR_DEVICE_REMOVED, true, SHIM_OBEY},
+    {"CKR_SESSION_HANDLE_INVALID", CKR_SESSION_HANDLE_INVALID, false, SHIM_OBEY},
+    {"CKR_OBJECT_HANDLE_INVALID", CKR_OBJECT_HANDLE_INVALID, false, SHIM_OBEY},
+    {"CKR_USER_NOT_LOGGED_IN", CKR_USER_NOT_LOGGED_IN, false, SHIM_OBEY},
+    {"CKR_GENERAL_ERROR", CKR_GENERAL_ERROR, true, SHIM_OBEY},
+    {"CKR_HOST_MEMORY", CKR_HOST_MEMORY, true, SHIM_OBEY},
+    {"CKR_FUNCTION_NOT_SUPPORTED", CKR_FUNCTION_NOT_SUPPORTED, false, SHIM_OBEY},
+    {"CKR_DEVICE_MEMORY", CKR_DEVICE_MEMORY, true, SHIM_OBEY},
+    {"longer", CKR_OK, false, SHIM_LONGER},
+    {"huge", CKR_OK, false, SHIM_HUGE},
+    {"shorter", CKR_OK, false, SHIM_SHORTER},
+    {"empty", CKR_OK, false, SHIM_EMPTY},
 };
 #define ANSWERS (sizeof(answers) / sizeof(answers[0]))
 
@@ -140,6 +145,18 @@ struct fault {
     unsigned at;
     bool always, after;
 };
+
+/* Functions that answer with lengths or counts. */
+static bool tells_lengths(enum shim_function function)
+{
+    static const enum shim_function all[] = {
+        SHIM_C_GetSlotList, SHIM_C_GetMechanismList, SHIM_C_GetAttributeValue, SHIM_C_FindObjects,
+        SHIM_C_Sign,        SHIM_C_Decrypt,          SHIM_C_Encrypt,           SHIM_C_WrapKey};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i] == function)
+            return true;
+    return false;
+}
 
 /* What a passing fault of the token may be called. Nothing of it says that data is wrong or a secret refused. */
 static bool fitting(kw_status status)
@@ -156,10 +173,16 @@ static void complain(const struct fault *fault, const char *what, kw_status stat
             kw_status_text(status), error->message);
 }
 
+/* What a token denied to have: nobody could remove it. */
+static struct holding denied;
+
 /* What is on the token is what the catalogue has. */
 static bool nothing_left_over(struct holding *holding)
 {
     *holding = server_held(&server);
+    holding->private_keys -= denied.private_keys;
+    holding->public_keys -= denied.public_keys;
+    holding->certificates -= denied.certificates;
     const long listed = server_listed(&server);
     return holding->private_keys == listed && holding->public_keys <= listed && holding->certificates <= listed;
 }
@@ -186,13 +209,15 @@ static void try_fault(const struct fault *fault)
     kw_error error = {0}, later = {0};
     if (fault->operation->before != NULL)
         fault->operation->before();
-    shim_arm(server.control, fault->function, fault->after ? SHIM_FAIL_AFTER : SHIM_FAIL, fault->answer->rv, fault->at,
+    const bool lie = fault->answer->instead != SHIM_OBEY;
+    const enum shim_action failure = fault->after ? SHIM_FAIL_AFTER : SHIM_FAIL;
+    shim_arm(server.control, fault->function, lie ? fault->answer->instead : failure, fault->answer->rv, fault->at,
              fault->always ? SHIM_ALWAYS : 1);
     const double begin = test_seconds();
     const kw_status status = fault->operation->run(&error);
     const double took = test_seconds() - begin;
     shim_disarm(server.control);
-    if (!fitting(status))
+    if (!lie && !fitting(status))
         complain(fault, "this is not what a fault of the token is called", status, &error);
     if (status != KW_OK && error.message[0] == '\0')
         complain(fault, "it failed without a word", status, &error);
@@ -209,6 +234,12 @@ static void try_fault(const struct fault *fault)
         complain(fault, "the next operation does not work", next, &later);
         close_keys();
         open_keys();
+    }
+    if (lie) {
+        const long listed = server_listed(&server);
+        const struct holding held = server_held(&server);
+        denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
+                                  held.certificates > listed ? held.certificates - listed : 0};
     }
     check_holding(fault);
     if (fault->operation->run == run_create || fault->operation->run == run_delete) {
@@ -265,7 +296,8 @@ static void enumerate(const bool *drawn, size_t room, size_t *number)
                                                 .at = at,
                                                 .always = a % 2 == 1,
                                                 .after = a / 2 % 2 == 1};
-                    if (fault.after && !fault.answer->after)
+                    if (fault.after ? !fault.answer->after
+                                    : fault.answer->instead != SHIM_OBEY && !tells_lengths(fault.function))
                         continue;
                     if (drawn != NULL && *number < room && drawn[*number])
                         try_fault(&fault);

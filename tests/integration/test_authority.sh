@@ -150,12 +150,13 @@ accepts() {
     expect 0 keywright import file.pem --key "$ca/leaf.key" --as ssl-connection "$@"
 }
 
-# refuses NAME REASON [REMEDY]: likewise; and it changes nothing.
+# refuses NAME REASON [REMEDY]: likewise; it says what to do, and changes nothing.
 refuses() {
     cat "$1.pem" "${issuer:-$ca/issuing/cert.pem}" >file.pem
     expect 5 keywright import file.pem --key "$ca/leaf.key" --as ssl-connection
     expect_err "$2"
     expect_err "${3:-.}"
+    [[ $(wc -l <"$case_dir/err") -ge 2 ]] || fail "it says nothing of what to do"
     unchanged
 }
 
@@ -251,7 +252,7 @@ reply_that_answers_nothing_is_refused() {
     expect_err 'stays in the store where it is'
     unchanged
     new_key other.key
-    expect 2 keywright import file.pem --key other.key --as ssl-connection
+    expect 5 keywright import file.pem --key other.key --as ssl-connection
     unchanged
     openssl crl2pkcs7 -nocrl -certfile file.pem -outform DER -out all.p7b
     head -c 300 all.p7b >short.p7b
@@ -519,7 +520,7 @@ revocation_lists_that_revoke_are_believed() {
     issuer=$ca/revoked/cert.pem refuses below2 "the certificate 'CN=Test revoked' is revoked since"
     # Lists that somebody else made.
     listed foreign "$web/root.crl"
-    refuses foreign "the revocation list that the certificate 'CN=pw.example' leads to is another CA's"
+    refuses foreign "the revocation list .* is another CA's"
     authority forger
     openssl req -x509 -key "$ca/forger/key.pem" -subj '/CN=Test issuing' -out "$ca/forger/cert.pem"
     revocations forger "$ca/forged.crl"

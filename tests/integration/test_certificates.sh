@@ -214,6 +214,22 @@ create_master_key_again_adds_databases() {
     expect 5 keywright create master-key/corp.example --database research
 }
 
+# As many as it takes to fill more than a line: all in the details, a few in the list.
+master_key_of_many_databases_is_shown_whole_and_listed_short() {
+    local number options=()
+    server a
+    for number in {10..39}; do
+        keywright -q create "database/branch-office-$number" --key ec-p256
+        options+=(--database "branch-office-$number")
+    done
+    expect 0 keywright create master-key/corp.example --key ec-p256 "${options[@]}"
+    expect 0 keywright show master-key/corp.example
+    expect_out 'branch-office-10, branch-office-11'
+    [[ $(grep -o 'branch-office-[0-9]*' out | sort -u | wc -l) -eq 30 ]] || fail "not all 30 databases"
+    expect 0 keywright list
+    expect_out 'branch-office-10, branch-office-11, branch-office-12 and 27 more'
+}
+
 create_with_json_shows_the_certificate() {
     server a
     expect 0 keywright --json create database/sales
@@ -356,6 +372,6 @@ run_cases init_makes_a_server_with_private_files init_that_fails_leaves_nothing 
     apply_is_safe_to_repeat_and_restores_what_is_missing a_start_without_server_encryption_adds_it \
     starts_at_once_add_one_server_encryption reminder_stays_until_server_encryption_is_exported_separately ssl_connection_is_as_the_products_want_it \
     create_each_kind_gives_its_subject create_each_algorithm_gives_such_a_key create_against_a_rule_is_refused \
-    create_master_key_again_adds_databases create_with_json_shows_the_certificate show_tells_what_openssl_tells \
+    create_master_key_again_adds_databases master_key_of_many_databases_is_shown_whole_and_listed_short create_with_json_shows_the_certificate show_tells_what_openssl_tells \
     show_reference_is_a_file_or_says_that_it_is_not_supported request_is_signed_by_the_key retire_hides_and_delete_removes \
     retire_database_takes_its_own unicode_names_work_and_control_characters_do_not

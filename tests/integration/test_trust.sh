@@ -214,6 +214,35 @@ TABLE
     stop_servers
 }
 
+# TLS 1.2 ends with an alert where a client's certificate is demanded; the server's has been seen before that.
+check_of_a_server_that_wants_a_certificate_of_ours_judges_its_own() {
+    trust_only
+    certificate demanding
+    serve -tls1_2 -Verify 1 -cert demanding.pem -key demanding.key
+    expect 1 keywright trust check "localhost:$port" --json
+    expect_json '.certificate.subject == "CN=demanding" and [.problems[].code] == ["self-signed"]'
+    trust_only demanding.pem
+    expect 0 keywright trust check "localhost:$port"
+    stop_servers
+    serve -Verify 1 -cert demanding.pem -key demanding.key
+    expect 0 keywright trust check "localhost:$port"
+    stop_servers
+}
+
+check_of_a_malformed_certificate_is_a_reason_like_others() {
+    trust_only
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout malformed.key -out malformed.pem -subj /CN=malformed \
+        -days 30 -addext subjectAltName=DER:0c:01:41 2>/dev/null
+    serve -cert malformed.pem -key malformed.key
+    expect 1 keywright trust check "localhost:$port"
+    expect_untrusted
+    expect_out 'the certificate is malformed: '
+    expect_out 'Subject +CN=malformed'
+    expect 1 keywright trust check "localhost:$port" --json
+    expect_json '[.problems[].code] | index("malformed") != null'
+    stop_servers
+}
+
 check_without_tls_or_server_says_what_is_wrong() {
     local target
     trust_only
@@ -318,6 +347,25 @@ install_takes_the_root_of_a_path() {
     openssl verify -no-CAfile -CApath certs -untrusted middle.pem leaf.pem >/dev/null || fail "openssl does not trust it"
 }
 
+# What a CA issued for ssl-connection: clients need the root, which the server neither sends nor keeps.
+export_of_a_cas_certificate_leads_to_the_root() {
+    mkdir local certs
+    server a
+    authority root
+    authority middle root
+    issued leaf middle "extendedKeyUsage=serverAuth" "keyUsage=digitalSignature"
+    cat leaf.pem middle.pem >path.pem
+    printf '%s\n' 'trust: {authorities: [../root.pem], system_roots: false}' >>a/keywright.yaml
+    expect 0 keywright import path.pem --key leaf.key --as ssl-connection
+    expect 0 keywright trust export -o all.pem
+    [[ $(grep -c BEGIN all.pem) -eq 3 ]] || fail "$(grep -c BEGIN all.pem) certificates"
+    openssl verify -no-CAfile -no-CApath -trusted root.pem -untrusted all.pem leaf.pem >/dev/null || fail "no path"
+    expect 0 keywright trust export --format p7b -o all.p7b
+    [[ $(openssl pkcs7 -inform DER -in all.p7b -print_certs | grep -c BEGIN) -eq 3 ]] || fail "PKCS#7"
+    expect 0 install
+    expect_same "$(echo local/*)" root.pem
+}
+
 install_that_is_refused_leaves_nothing_behind() {
     local unprivileged=() less=-dac_override,-dac_read_search
     mkdir local certs
@@ -380,4 +428,5 @@ install_that_is_refused_leaves_nothing_behind() {
 
 run_cases export_gives_the_certificate_without_its_key check_of_an_untrusted_server_says_so_and_what_to_do check_tells_each_reason \
     check_without_tls_or_server_says_what_is_wrong install_lets_others_trust_and_can_be_repeated install_without_a_file_takes_ssl_connection \
-    install_takes_the_root_of_a_path install_that_is_refused_leaves_nothing_behind
+    install_takes_the_root_of_a_path export_of_a_cas_certificate_leads_to_the_root check_of_a_server_that_wants_a_certificate_of_ours_judges_its_own \
+    check_of_a_malformed_certificate_is_a_reason_like_others install_that_is_refused_leaves_nothing_behind

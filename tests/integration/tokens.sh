@@ -138,6 +138,8 @@ token_start_nss() {
     token_library=$(token_module libsoftokn3.so)
     mkdir "$1/database"
     printf '%s\n' "$token_pin" >"$1/pin"
+    # Else each use of a private key costs ten thousand rounds of a derivation.
+    export NSS_MIN_MP_PBE_ITERATION_COUNT=1 NSS_MAX_MP_PBE_ITERATION_COUNT=1
     certutil -N -d "sql:$1/database" -f "$1/pin"
     token_init_args="configdir='sql:$1/database' flags=readWrite dbTokenDescription='$token_label'"
 }
@@ -164,7 +166,7 @@ EOF
     token_daemon "$1/swtpm.log" swtpm socket --tpm2 --flags not-need-init --tpmstate "dir=$1/tpm" \
         --server "type=unixio,path=${places[0]}" --ctrl "type=unixio,path=${places[1]}"
     token_await 'the software TPM' eval "[[ -S ${places[0]} && -S ${places[1]} && -S ${places[2]} ]]"
-    token_daemon "$1/abrmd.log" tpm2-abrmd --session --allow-root --tcti="swtpm:path=${places[0]}"
+    token_daemon "$1/abrmd.log" tpm2-abrmd --session --allow-root --max-transients=100 --tcti="swtpm:path=${places[0]}"
     token_await tpm2-abrmd token_tool --list-slots
     token_tool --slot-index 0 --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log"
     token_tool --token-label "$token_label" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log"

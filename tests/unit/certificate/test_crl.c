@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,17 +160,22 @@ struct web {
     pthread_t thread;
     int connections; /* that it answers before it ends */
     bool silent;
+    const char *elsewhere; /* sends clients there; an empty one back to itself */
 };
 
 static void *serve(void *user)
 {
     struct web *web = user;
     for (int i = 0; i < web->connections; i++) {
-        char request[2048], head[128];
+        char request[2048], head[256];
         const int connection = accept(web->listener, NULL, NULL);
         assert_true(connection >= 0);
         const ssize_t got = recv(connection, request, sizeof(request), 0);
-        const int length = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        const int length =
+            web->elsewhere == NULL
+                ? snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                : snprintf(head, sizeof(head), "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: %s\r\n\r\n",
+                           *web->elsewhere != '\0' ? web->elsewhere : web->url);
         if (got > 0 && !web->silent && send(connection, head, (size_t)length, MSG_NOSIGNAL) == length)
             (void)!send(connection, list.data, list.length, MSG_NOSIGNAL);
         if (web->silent)
@@ -179,12 +185,14 @@ static void *serve(void *user)
     return NULL;
 }
 
-static void web_start(struct web *web, int connections, bool silent)
+static void web_start(struct web *web, int connections, bool silent, const char *elsewhere)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
-    *web = (struct web){
-        .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .connections = connections, .silent = silent};
+    *web = (struct web){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                        .connections = connections,
+                        .silent = silent,
+                        .elsewhere = elsewhere};
     assert_true(web->listener >= 0);
     assert_int_equal(bind(web->listener, (struct sockaddr *)&address, size), 0);
     assert_int_equal(listen(web->listener, 16), 0);
@@ -216,7 +224,7 @@ static void fetch_http_by_threads_and_a_forked_child_works(void **state)
     pthread_t threads[THREADS];
     int result = 0;
     (void)state;
-    web_start(&web, THREADS + 1, false);
+    web_start(&web, THREADS + 1, false, NULL);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, fetch_one, &web), 0);
     for (int i = 0; i < THREADS; i++) {
@@ -240,7 +248,7 @@ static void fetch_http_that_never_answers_ends_in_time(void **state)
     const struct crl_limits hasty = {.timeout = 200, .maximum = 10000};
     const uint64_t before = clock_milliseconds();
     (void)state;
-    web_start(&web, 1, true);
+    web_start(&web, 1, true, NULL);
     assert_status(&scene, KW_UNAVAILABLE, crl_fetch(scene.crypto, input_text(web.url), &hasty, &crl, &scene.error));
     assert_message(&scene, "did not arrive within 200 ms");
     assert_true(clock_milliseconds() - before < 20000);
@@ -253,10 +261,33 @@ static void fetch_http_that_is_too_large_is_refused(void **state)
     X509_CRL *crl = NULL;
     const struct crl_limits small = {.timeout = 5000, .maximum = list.length - 1};
     (void)state;
-    web_start(&web, 1, false);
+    web_start(&web, 1, false, NULL);
     assert_status(&scene, KW_REFUSED, crl_fetch(scene.crypto, input_text(web.url), &small, &crl, &scene.error));
     assert_message(&scene, "is larger than");
     web_stop(&web);
+}
+
+/* A list's URL is a stranger's word, and where its server sends us is another's. */
+static void fetch_http_that_leads_elsewhere_is_refused(void **state)
+{
+    static const struct {
+        const char *elsewhere;
+        int connections;
+        const char *message;
+    } cases[] = {
+        {"file:///etc/hosts", 1, "neither http nor https"},
+        {"ftp://127.0.0.1:1/list.crl", 1, "neither http nor https"},
+        {"gopher://127.0.0.1:1/list.crl", 1, "neither http nor https"},
+        {"", 4, "more than 3 redirects"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct web web;
+        web_start(&web, cases[i].connections, false, cases[i].elsewhere);
+        assert_status(&scene, KW_REFUSED, fetch(web.url));
+        assert_message(&scene, cases[i].message);
+        web_stop(&web);
+    }
 }
 
 /* ---- Freshness ---- */
@@ -289,6 +320,21 @@ static void check_fresh_tells_what_is_wrong(void **state)
     }
 }
 
+/* Rightly signed by the CA, fresh, and without the certificates that an older list has revoked. */
+static void check_fresh_delta_list_is_refused(void **state)
+{
+    X509_CRL *crl = authority_crl(scene.crypto->library, root, root_key, NULL, -DAY, DAY, NULL);
+    ASN1_INTEGER *base = ASN1_INTEGER_new();
+    (void)state;
+    ASN1_INTEGER_set(base, 1);
+    assert_int_equal(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, base, 1, 0), 1);
+    assert_true(X509_CRL_sign(crl, root_key, EVP_sha256()) > 0);
+    assert_status(&scene, KW_REFUSED, crl_check_fresh(crl, input_text("http://x/y"), &scene.error));
+    assert_message(&scene, "is a delta list");
+    ASN1_INTEGER_free(base);
+    X509_CRL_free(crl);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -319,11 +365,13 @@ int main(void)
         cmocka_unit_test(fetch_http_by_threads_and_a_forked_child_works),
         cmocka_unit_test(fetch_http_that_never_answers_ends_in_time),
         cmocka_unit_test(fetch_http_that_is_too_large_is_refused),
+        cmocka_unit_test(fetch_http_that_leads_elsewhere_is_refused),
         cmocka_unit_test(fetch_file_in_der_and_pem_gives_the_list),
         cmocka_unit_test(fetch_damaged_list_is_refused),
         cmocka_unit_test(fetch_what_is_no_place_is_refused),
         cmocka_unit_test(fetch_file_of_exactly_the_limit_is_let_in),
         cmocka_unit_test(check_fresh_tells_what_is_wrong),
+        cmocka_unit_test(check_fresh_delta_list_is_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -89,8 +89,8 @@ static void key_check_certificate_of_another_key_is_refused(void **state)
         EVP_PKEY *same_kind = scene_key(&scene, kinds_of_key[i]);
         X509 *of_other = scene_certificate(&scene, other, "x", NULL, NULL, false);
         X509 *of_same_kind = scene_certificate(&scene, same_kind, "x", NULL, NULL, false);
-        assert_judged(key, of_other, KW_INVALID_ARGUMENT, "does not belong to the private key");
-        assert_judged(key, of_same_kind, KW_INVALID_ARGUMENT, "does not belong to the private key");
+        assert_judged(key, of_other, KW_REFUSED, "does not belong to the private key");
+        assert_judged(key, of_same_kind, KW_REFUSED, "does not belong to the private key");
         X509_free(of_other);
         X509_free(of_same_kind);
         EVP_PKEY_free(key);

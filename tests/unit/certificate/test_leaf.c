@@ -11,7 +11,7 @@
 
 static struct scene scene;
 static EVP_PKEY *key;
-static char warned[2048];
+static char warned[8192];
 
 static void warn(void *user, const char *sentence)
 {
@@ -90,6 +90,24 @@ static void check_validity_knows_before_and_after(void **state)
     X509_free(certificate);
 }
 
+static void tell_names_of_many_hosts_names_them_all(void **state)
+{
+    enum { HOSTS = 100 };
+    const struct extension extensions[] = {{NID_subject_alt_name, "DNS:pw.example"}, {0, NULL}};
+    X509 *certificate = with(extensions, 0, 0);
+    char texts[HOSTS][32];
+    const char *hosts[HOSTS];
+    (void)state;
+    for (size_t i = 0; i < HOSTS; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "host-%zu.lengthy.example", i);
+        hosts[i] = texts[i];
+    }
+    warned[0] = '\0';
+    leaf_tell_names(certificate, hosts, HOSTS, warn, NULL);
+    assert_non_null(strstr(warned, "host-99.lengthy.example; clients that use them"));
+    X509_free(certificate);
+}
+
 static void tell_names_lists_what_is_missing_and_wildcards(void **state)
 {
     static const struct {
@@ -105,6 +123,7 @@ static void tell_names_lists_what_is_missing_and_wildcards(void **state)
         {"DNS:*.pw.example", {"a.pw.example"}, NULL, true},
         {"DNS:*.pw.example", {"a.b.pw.example", "pw.example"}, ": a.b.pw.example, pw.example;", true},
         {"DNS:*.pw.example", {"*.pw.example"}, NULL, true},
+        {"DNS:p*.pw.example", {"pa.pw.example"}, ": pa.pw.example;", true}, /* RFC 9525: one whole label or nothing */
         {"DNS:a.pw.example", {"*.pw.example"}, ": *.pw.example;", false},
         {"email:x@example", {"www.example"}, ": www.example;", false}, /* the common name counts for nothing */
         {NULL, {"www.example"}, ": www.example;", false},
@@ -163,6 +182,7 @@ int main(void)
         cmocka_unit_test(check_server_wants_its_uses),
         cmocka_unit_test(check_validity_knows_before_and_after),
         cmocka_unit_test(tell_names_lists_what_is_missing_and_wildcards),
+        cmocka_unit_test(tell_names_of_many_hosts_names_them_all),
         cmocka_unit_test(tell_expiry_begins_thirty_days_before),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -92,6 +92,21 @@ static void pbe_check_scrypt_has_a_limit(void **state)
     }
 }
 
+/* Many keys in a file, each within the limit of one. */
+static void pbe_check_scrypt_counts_for_the_whole_file(void **state)
+{
+    const unsigned each = 16384 * 8, many = (unsigned)(PBE_TOTAL_MAXIMUM / each);
+    struct pbe_limits limits = {.crypto = scene.crypto, .iterations = PBE_TOTAL_MAXIMUM - 2 * each};
+    X509_ALGOR *algorithm = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 16, NULL, 16384, 8, 1);
+    (void)state;
+    assert_true(many > 100);
+    assert_ok(&scene, pbe_check(&limits, algorithm, &scene.error));
+    assert_ok(&scene, pbe_check(&limits, algorithm, &scene.error));
+    assert_status(&scene, KW_REFUSED, pbe_check(&limits, algorithm, &scene.error));
+    assert_message(&scene, "altogether");
+    X509_ALGOR_free(algorithm);
+}
+
 static void pbe_check_unknown_algorithms_are_named(void **state)
 {
     X509_ALGOR *strange = X509_ALGOR_new(), *no_parameters = X509_ALGOR_new(), *mac = X509_ALGOR_new();
@@ -184,6 +199,7 @@ int main(void)
         cmocka_unit_test(pbe_check_iterations_have_a_limit),
         cmocka_unit_test(pbe_check_iterations_of_a_file_add_up),
         cmocka_unit_test(pbe_check_scrypt_has_a_limit),
+        cmocka_unit_test(pbe_check_scrypt_counts_for_the_whole_file),
         cmocka_unit_test(pbe_check_unknown_algorithms_are_named),
         cmocka_unit_test(pbe_check_mac_iterations_have_the_same_limit),
         cmocka_unit_test(pbe_check_mac_pbmac1_depends_on_libcrypto),

@@ -262,6 +262,25 @@ static void pem_read_certificates_in_der_and_trusted_form(void **state)
     pfx_item_clear(&item);
 }
 
+static void pem_read_likely_other_forms_get_a_remedy(void **state)
+{
+    static const struct {
+        const char *content, *remedy;
+    } rows[] = {
+        {"\xfe\xed\xfe\xed\x02", "keytool -importkeystore"},
+        {"\xce\xce\xce\xce\x02", "keytool -importkeystore"},
+        {"\xff\xfe-", "UTF-16"},
+        {"\xfe\xff-", "UTF-16"},
+    };
+    struct pfx_item item = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        scene_write(&scene, "strange", input_text(rows[i].content));
+        assert_status(&scene, KW_INVALID_ARGUMENT, read_file("strange", NULL, &item));
+        assert_non_null(strstr(scene.error.remedy, rows[i].remedy));
+    }
+}
+
 static void pem_read_what_it_is_not_is_told(void **state)
 {
     static const struct {
@@ -341,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup(pem_read_several_objects_in_any_order_and_with_text, forget),
         cmocka_unit_test_setup(pem_read_certificates_in_der_and_trusted_form, forget),
         cmocka_unit_test_setup(pem_read_what_it_is_not_is_told, forget),
+        cmocka_unit_test_setup(pem_read_likely_other_forms_get_a_remedy, forget),
         cmocka_unit_test_setup(pem_read_costly_derivation_is_refused_before_it_asks, forget),
         cmocka_unit_test_setup(pem_read_truncated_or_changed_der_never_crashes, forget),
     };

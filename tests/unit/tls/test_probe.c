@@ -5,10 +5,12 @@
 #include "tls/probe.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -190,6 +192,57 @@ static void probe_of_a_server_without_tls_1_2_is_refused(void **state)
     assert_non_null(strstr(error.message, "no TLS 1.2"));
 }
 
+/* ---- A host of two addresses, the first of which swallows what is sent to it ---- */
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found)
+{
+    if (strcmp(host, "two.example") != 0)
+        return __real_getaddrinfo(host, port, wanted, found);
+    const int first = __real_getaddrinfo("127.0.0.2", port, wanted, found);
+    return first != 0 ? first : __real_getaddrinfo("127.0.0.1", port, wanted, &(*found)->ai_next);
+}
+
+/* A listener that accepts nothing: once its queue is full, the kernel answers no more. */
+static int listen_deaf(const char *port, int fillers[4])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(port, NULL, 10))};
+    assert_int_equal(inet_pton(AF_INET, "127.0.0.2", &address.sin_addr), 1);
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (size_t i = 0; i < 4; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(fillers[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    return listener;
+}
+
+static void probe_of_a_host_goes_on_to_the_address_that_answers(void **state)
+{
+    struct server server = {.answer = "no TLS", .length = 6};
+    struct probe_target target = {.host = "two.example"};
+    struct crypto *crypto = NULL;
+    struct probe seen = {0};
+    kw_error error = {0};
+    int fillers[4];
+    (void)state;
+    assert_int_equal(crypto_open(&crypto, NULL), KW_OK);
+    server_start(&server);
+    snprintf(target.port, sizeof(target.port), "%s", server.port);
+    const int deaf = listen_deaf(target.port, fillers);
+    assert_int_equal(probe_run(crypto, &target, 2000, &seen, &error), KW_FAILED);
+    assert_non_null(strstr(error.message, "does not speak TLS"));
+    pthread_join(server.thread, NULL);
+    close(server.listener);
+    close(deaf);
+    for (size_t i = 0; i < 4; i++)
+        close(fillers[i]);
+    crypto_close(crypto);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +252,7 @@ int main(void)
         cmocka_unit_test(probe_of_a_server_that_never_ends_a_record_times_out),
         cmocka_unit_test(probe_of_what_is_no_tls_says_so),
         cmocka_unit_test(probe_of_a_server_without_tls_1_2_is_refused),
+        cmocka_unit_test(probe_of_a_host_goes_on_to_the_address_that_answers),
     };
     /* What would end the process does so here. */
     signal(SIGPIPE, SIG_DFL);

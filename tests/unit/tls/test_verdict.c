@@ -5,12 +5,26 @@
 #include "tls/verdict.h"
 
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
 static struct scene scene;
 static EVP_PKEY *key, *root_key;
 static X509 *root, *leaf, *self;
+
+/* For this name as clients look for it. */
+static X509 *named(const char *name, X509 *issuer, EVP_PKEY *issuer_key)
+{
+    X509 *made = scene_certificate(&scene, key, name, issuer, issuer_key, false);
+    GENERAL_NAMES *names = GENERAL_NAMES_new();
+    GENERAL_NAME *entry = a2i_GENERAL_NAME(NULL, NULL, NULL, GEN_DNS, name, 0);
+    assert_true(names != NULL && entry != NULL && sk_GENERAL_NAME_push(names, entry) > 0);
+    assert_int_equal(X509_add1_ext_i2d(made, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT), 1);
+    assert_true(X509_sign(made, issuer_key != NULL ? issuer_key : key, EVP_sha256()) > 0);
+    GENERAL_NAMES_free(names);
+    return made;
+}
 
 static int open_scene(void **state)
 {
@@ -19,8 +33,8 @@ static int open_scene(void **state)
     key = scene_key(&scene, "ec-p256");
     root_key = scene_key(&scene, "ec-p256");
     root = scene_certificate(&scene, root_key, "root", NULL, NULL, true);
-    leaf = scene_certificate(&scene, key, "leaf.example", root, root_key, false);
-    self = scene_certificate(&scene, key, "self.example", NULL, NULL, false);
+    leaf = named("leaf.example", root, root_key);
+    self = named("self.example", NULL, NULL);
     return 0;
 }
 
@@ -80,13 +94,27 @@ static void find_untrusted_tells_why(void **state)
     judge(leaf, NULL, root, "leaf.example", "unknown-root", "CN=root");
     judge(leaf, self, NULL, "leaf.example", "unknown-issuer", NULL);
     judge(self, NULL, NULL, "other.example", "self-signed name-mismatch", NULL);
-    judge(self, self, NULL, "192.0.2.1", "name-mismatch", "not for this address, but for CN=self.example");
+    judge(self, self, NULL, "192.0.2.1", "name-mismatch", "not for this address, but for self.example");
+}
+
+/* Clients look at no common name (RFC 9525), and take a wildcard for one whole label. */
+static void find_name_that_clients_do_not_take_is_a_mismatch(void **state)
+{
+    X509 *bare = scene_certificate(&scene, key, "bare.example", NULL, NULL, false);
+    X509 *partial = named("w*.some.example", NULL, NULL), *whole = named("*.some.example", NULL, NULL);
+    (void)state;
+    judge(bare, bare, NULL, "bare.example", "name-mismatch", NULL);
+    judge(partial, partial, NULL, "www.some.example", "name-mismatch", NULL);
+    judge(whole, whole, NULL, "www.some.example", "", NULL);
+    X509_free(whole);
+    X509_free(partial);
+    X509_free(bare);
 }
 
 static void find_dates_and_names_are_told_together(void **state)
 {
-    X509 *past = scene_certificate(&scene, key, "past.example", NULL, NULL, false);
-    X509 *future = scene_certificate(&scene, key, "future.example", NULL, NULL, false);
+    X509 *past = named("past.example", NULL, NULL);
+    X509 *future = named("future.example", NULL, NULL);
     (void)state;
     assert_true(ASN1_TIME_set_string(X509_getm_notBefore(past), "20200101000000Z"));
     assert_true(ASN1_TIME_set_string(X509_getm_notAfter(past), "20210101000000Z"));
@@ -104,7 +132,7 @@ static void find_dates_and_names_are_told_together(void **state)
 static void find_wrong_signature_comes_first(void **state)
 {
     EVP_PKEY *stranger = scene_key(&scene, "ec-p256");
-    X509 *forged = scene_certificate(&scene, key, "forged.example", root, stranger, false);
+    X509 *forged = named("forged.example", root, stranger);
     (void)state;
     judge(forged, root, NULL, "forged.example", "signature", "signature on the certificate CN=forged.example is wrong");
     X509_free(forged);
@@ -135,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(find_trusted_tells_nothing),
         cmocka_unit_test(find_untrusted_tells_why),
+        cmocka_unit_test(find_name_that_clients_do_not_take_is_a_mismatch),
         cmocka_unit_test(find_dates_and_names_are_told_together),
         cmocka_unit_test(find_wrong_signature_comes_first),
         cmocka_unit_test(store_takes_more_from_a_file),
