@@ -3,7 +3,7 @@
 
 static CK_RV make_pair(struct p11_use *use, struct p11_making *making, CK_MECHANISM_TYPE type)
 {
-    CK_MECHANISM mechanism = {.mechanism = type, .pParameter = NULL, .ulParameterLen = 0};
+    CK_MECHANISM mechanism = {type, NULL, 0};
     return p11_did(use, "C_GenerateKeyPair",
                    use->functions->C_GenerateKeyPair(use->session, &mechanism, making->public_template,
                                                      making->public_count, making->private_template,
@@ -42,14 +42,17 @@ static CK_RV make_ec(struct p11_use *use, struct p11_making *making)
 static CK_RV generate(struct p11_use *use, void *argument)
 {
     struct p11_making *making = argument;
-    const size_t before = making->public_count;
     char room[24];
     CK_RV result = p11_making_is_new(use, making);
     if (result != CKR_OK)
         return result;
     use->begun = true;
-    result = making->type == CKK_RSA ? make_rsa(use, making) : make_ec(use, making);
-    making->public_count = before;
+    for (int narrow = 1; narrow >= 0; narrow--) {
+        p11_making_fill(making, narrow != 0);
+        result = making->type == CKK_RSA ? make_rsa(use, making) : make_ec(use, making);
+        if (!p11_failure_is_inability(result))
+            break;
+    }
     use->begun = !p11_failure_is_before(result);
     if (p11_failure_is_inability(result)) {
         use->dirty = true;

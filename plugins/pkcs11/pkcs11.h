@@ -418,6 +418,8 @@ CK_RV p11_making_check(struct p11_use *use, struct p11_making *making, const str
 
 /* After a failure: whatever was made is removed again, quietly. */
 void p11_making_undo(kw_plugin_instance *instance, struct p11_making *making);
+/* What both templates have in every case; `narrow`: also that other uses are not allowed, which some tokens do not take. */
+void p11_making_fill(struct p11_making *making, bool narrow);
 void p11_making_private(struct p11_making *making, CK_ATTRIBUTE_TYPE type, const void *value, size_t length);
 void p11_making_public(struct p11_making *making, CK_ATTRIBUTE_TYPE type, const void *value, size_t length);
 

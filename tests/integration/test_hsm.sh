@@ -68,6 +68,8 @@ create_on_hsm_shows_to_other_programs() {
     done
     [[ $(grep -c '^Certificate Object' objects) -eq 2 ]] || fail "not two certificates"
     [[ $(grep -c 'Access: *sensitive, always sensitive, never extractable, local' objects) -eq 2 ]] || fail "not sensitive"
+    # What they may be used for: what was asked for, and nothing that a token adds by itself.
+    ! grep '^  Usage:' objects | grep -qE 'wrap|recover' || fail "a key may do more than was asked for: $(grep '^  Usage:' objects)"
     [[ $(grep '^  ID:' objects | sort | uniq -c | awk '{ print $1 }' | sort -u) == 3 ]] || fail "not three objects to an id"
     [[ $(grep '^  label:' objects | sort | uniq -c | awk '{ print $1 }' | sort -u) == 3 ]] || fail "not three objects to a label"
     for type in database/sales general/www; do
