@@ -334,7 +334,7 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
 }
 
 kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_event_callback event, void *user,
-                   kw_error *error)
+                        kw_error *error)
 {
     kw_adopt_options options;
     struct adoption adoption = {.context = context, .options = &options};

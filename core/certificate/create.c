@@ -313,8 +313,8 @@ kw_status certificate_make(kw_context *context, const struct making *making, kw_
     return status;
 }
 
-kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
-                                void *user, kw_error *error)
+kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_certificate_template template;
     const struct making making = {.wanted = &template};

@@ -11,6 +11,7 @@
 #define PBMAC1             "1.2.840.113549.1.5.14"
 #define PBMAC1_OPENSSL     0x30400000ul /* 3.4, the first that verifies it */
 #define PBMAC1_KEY_MINIMUM 20
+#define SCRYPT_WEIGHT      8 /* so that a file is a minute of scrypt at most */
 #define OID_TEXT_LENGTH    128
 
 void pbe_close(struct pbe_limits *limits)
@@ -49,7 +50,7 @@ static kw_status malformed(const X509_ALGOR *algorithm, kw_error *error)
     return error_set(error, KW_CORRUPT, "the parameters of %s are malformed", text);
 }
 
-/* Of the file's budget. A step of scrypt's (N * r * p) takes about as long as an iteration of the others. */
+/* Of the file's budget. */
 static kw_status charge(struct pbe_limits *limits, uint64_t iterations, kw_error *error)
 {
     if (limits->iterations + iterations > PBE_TOTAL_MAXIMUM)
@@ -169,7 +170,7 @@ static kw_status check_scrypt(struct pbe_limits *limits, const X509_ALGOR *funct
         return error_set(error, KW_REFUSED,
                          "the file asks for scrypt with N * r * p above %llu to derive a key from the password",
                          (unsigned long long)PBE_SCRYPT_MAXIMUM);
-    return charge(limits, n * r * p, error);
+    return charge(limits, SCRYPT_WEIGHT * n * r * p, error);
 }
 
 static kw_status check_function(struct pbe_limits *limits, const X509_ALGOR *function, kw_error *error)

@@ -74,7 +74,7 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
 }
 
 kw_status manager_rotate(kw_context *context, const kw_rotate_options *given, kw_event_callback event, void *user,
-                    kw_error *error)
+                         kw_error *error)
 {
     kw_rotate_options options;
     struct found found = {0};

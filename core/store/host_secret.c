@@ -305,11 +305,11 @@ void host_secret_changed(kw_host_context *host, const char *option)
 {
     struct memory_of_secret *const memory = secret_find(host, option);
 
-    const struct refusal_place place = memory == NULL ? (struct refusal_place){0} : place_of(host, memory);
     kw_error error = {0};
 
     if (memory == NULL)
         return;
+    const struct refusal_place place = place_of(host, memory);
     pthread_mutex_lock(&host->lock);
     memory->has_last = memory->has_refused = false;
     pthread_mutex_unlock(&host->lock);

@@ -333,6 +333,17 @@ static kw_status look(const SSL *ssl, struct probe *probe, kw_error *error)
     return KW_OK;
 }
 
+/*
+ * Whether the server has proved by now that it has the key: a server that wants a client's certificate has signed for an ephemeral key before
+ * that (RFC 5246 section 7.4.3, RFC 8446 section 4.4.3). With RSA key exchange only the end of the handshake would prove it.
+ */
+static bool has_signed(const SSL *ssl)
+{
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+    const int exchange = cipher != NULL ? SSL_CIPHER_get_kx_nid(cipher) : NID_undef;
+    return exchange == NID_kx_ecdhe || exchange == NID_kx_dhe;
+}
+
 kw_status probe_run(struct crypto *crypto, const struct probe_target *target, unsigned timeout_ms, struct probe *probe,
                     kw_error *error)
 {
@@ -348,7 +359,7 @@ kw_status probe_run(struct crypto *crypto, const struct probe_target *target, un
     status = ssl != NULL ? shake_hands(&connection, ssl, error)
                          : crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
     /* Without a client's certificate some servers end it here; theirs has been seen, and its key has signed. */
-    if (status == KW_FAILED && wants_ours && made.certificate != NULL)
+    if (status == KW_FAILED && wants_ours && made.certificate != NULL && has_signed(ssl))
         status = error_tolerate(status, KW_FAILED, error);
     if (status == KW_OK)
         status = look(ssl, &made, error);

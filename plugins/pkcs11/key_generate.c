@@ -3,7 +3,7 @@
 
 static CK_RV make_pair(struct p11_use *use, struct p11_making *making, CK_MECHANISM_TYPE type)
 {
-    CK_MECHANISM mechanism = {.mechanism = type};
+    CK_MECHANISM mechanism = {.mechanism = type, .pParameter = NULL, .ulParameterLen = 0};
     return p11_did(use, "C_GenerateKeyPair",
                    use->functions->C_GenerateKeyPair(use->session, &mechanism, making->public_template,
                                                      making->public_count, making->private_template,

@@ -55,8 +55,10 @@ static bool read_byte(kw_input text, size_t at, unsigned char *byte)
     if (at + 2 > text.length)
         return false;
     int high = hex_value(text.data[at]), low = hex_value(text.data[at + 1]);
+    if (high < 0 || low < 0)
+        return false;
     *byte = (unsigned char)(high << 4 | low);
-    return high >= 0 && low >= 0;
+    return true;
 }
 
 static bool read_id(kw_input text, struct p11_locator *locator)

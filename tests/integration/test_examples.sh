@@ -73,7 +73,7 @@ example_of_every_verb_runs() {
     printf 'another passphrase\n' >server/hsm-passphrase
     chmod 600 server/hsm-passphrase
     sed -i '/^stores:/a\  hsm: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:hsm-passphrase}}' server/keywright.yaml
-    run_examples transfer rotate adopt
+    run_examples transfer rotate adopt reload
     keywright -q create password-reset/sales/web
     run_examples retire delete
     run_examples passphrase
@@ -81,10 +81,10 @@ example_of_every_verb_runs() {
     # None was forgotten.
     listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
-        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics)$ ]] ||
+        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload)$ ]] ||
             fail "the example of '$verb' was not run"
     done <<<"$listed"
-    [[ $(wc -l <<<"$listed") -eq 28 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
+    [[ $(wc -l <<<"$listed") -eq 29 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
 }
 
 run_cases example_of_every_verb_runs

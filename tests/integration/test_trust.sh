@@ -227,6 +227,16 @@ check_of_a_server_that_wants_a_certificate_of_ours_judges_its_own() {
     serve -Verify 1 -cert demanding.pem -key demanding.key
     expect 0 keywright trust check "localhost:$port"
     stop_servers
+    # With RSA key exchange nothing has shown by then that the server has the key: anybody could send this certificate.
+    openssl req -x509 -newkey rsa:2048 -noenc -keyout rsa.key -out rsa.pem -subj /CN=rsa -addext subjectAltName=DNS:localhost 2>/dev/null
+    trust_only rsa.pem
+    serve -tls1_2 -cipher AES128-GCM-SHA256 -cert rsa.pem -key rsa.key
+    expect 0 keywright trust check "localhost:$port"
+    stop_servers
+    serve -tls1_2 -cipher AES128-GCM-SHA256 -Verify 1 -cert rsa.pem -key rsa.key
+    expect 1 keywright trust check "localhost:$port"
+    expect_err 'handshake failed'
+    stop_servers
 }
 
 check_of_a_malformed_certificate_is_a_reason_like_others() {

@@ -95,7 +95,7 @@ static void pbe_check_scrypt_has_a_limit(void **state)
 /* Many keys in a file, each within the limit of one. */
 static void pbe_check_scrypt_counts_for_the_whole_file(void **state)
 {
-    const unsigned each = 16384 * 8, many = (unsigned)(PBE_TOTAL_MAXIMUM / each);
+    const unsigned each = 8 * 16384 * 8, many = (unsigned)(PBE_TOTAL_MAXIMUM / each);
     struct pbe_limits limits = {.crypto = scene.crypto, .iterations = PBE_TOTAL_MAXIMUM - 2 * each};
     X509_ALGOR *algorithm = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 16, NULL, 16384, 8, 1);
     (void)state;
