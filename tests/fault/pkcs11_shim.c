@@ -119,8 +119,8 @@ static void follow_epoch(void)
 {
     CK_SLOT_ID slots[64];
     CK_ULONG count = sizeof(slots) / sizeof(slots[0]);
-    const uint32_t wanted = atomic_load(&control->epoch);
     pthread_rwlock_wrlock(&calls);
+    const uint32_t wanted = atomic_load(&control->epoch);
     if (atomic_load(&epoch) != wanted) {
         if (shim_real->C_GetSlotList(CK_FALSE, slots, &count) == CKR_OK)
             for (CK_ULONG i = 0; i < count; i++)

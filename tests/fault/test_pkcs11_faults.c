@@ -236,8 +236,12 @@ static void try_fault(const struct fault *fault)
         open_keys();
     }
     if (lie) {
+        close_keys();
+        open_keys();
         const long listed = server_listed(&server);
         const struct holding held = server_held(&server);
+        if (held.private_keys < listed)
+            complain(fault, "a certificate has lost its key", status, &error);
         denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
                                   held.certificates > listed ? held.certificates - listed : 0};
     }
