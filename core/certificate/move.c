@@ -7,13 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What to do where a key cannot move. A CA's certificate is for its key. */
+/* What to do where a key cannot move. A CA's certificate is for its key alone: only the CA makes one for another. */
 static void advise_rotation(const struct transfer *transfer, const struct moving *moving, kw_error *error)
 {
-    const char *address = moving->found.address.text;
-    error_remedy(error,
-                 "`keywright rotate %s --new-key --store %s` makes a new key there, and keeps this one for old data",
-                 address, store_name(transfer->target));
+    const char *address = moving->found.address.text, *target = store_name(transfer->target);
+    kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
+    X509 *certificate = NULL;
+    const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
+                     X509_self_signed(certificate, 0) == 1;
+    X509_free(certificate);
+    if (own)
+        error_remedy(
+            error, "`keywright rotate %s --new-key --store %s` makes a new key there, and keeps this one for old data",
+            address, target);
+    else
+        error_remedy(
+            error,
+            "`keywright retire %s` and `keywright create %s --store %s` make a new key there and keep this one "
+            "for old data; `keywright request %s` asks the CA for a certificate of it",
+            address, address, target, address);
 }
 
 static kw_status check_target(const struct transfer *transfer, const struct moving *moving,

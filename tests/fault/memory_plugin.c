@@ -112,6 +112,15 @@ static void fill_capabilities(const kw_plugin_instance *instance, kw_capabilitie
     capabilities->curves = KW_BIT(KW_CURVE_P256) | KW_BIT(KW_CURVE_P384) | KW_BIT(KW_CURVE_P521);
     capabilities->rsa_bits_minimum = 1024;
     capabilities->rsa_bits_maximum = 4096;
+    capabilities->schemes =
+        KW_BIT(KW_SCHEME_RSA_RAW) | KW_BIT(KW_SCHEME_ECDSA) | KW_BIT(KW_SCHEME_EDDSA) | KW_BIT(KW_SCHEME_ECDH);
+    if (!instance->raw) {
+        capabilities->schemes |= KW_BIT(KW_SCHEME_RSA_PSS) | KW_BIT(KW_SCHEME_RSA_PKCS1) | KW_BIT(KW_SCHEME_RSA_OAEP);
+        capabilities->sign_hashes =
+            KW_BIT(KW_HASH_SHA224) | KW_BIT(KW_HASH_SHA256) | KW_BIT(KW_HASH_SHA384) | KW_BIT(KW_HASH_SHA512);
+        capabilities->oaep_hashes =
+            instance->old_oaep ? KW_BIT(KW_HASH_SHA1) : capabilities->sign_hashes | KW_BIT(KW_HASH_SHA1);
+    }
 }
 
 static kw_status memory_open(const kw_call *call, const kw_host *host, const kw_option_value *options,
