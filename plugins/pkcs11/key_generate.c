@@ -3,11 +3,11 @@
 
 static CK_RV make_pair(struct p11_use *use, struct p11_making *making, CK_MECHANISM_TYPE type)
 {
-    CK_MECHANISM mechanism = {type, NULL, 0};
+    CK_MECHANISM pair = {.mechanism = type};
     return p11_did(use, "C_GenerateKeyPair",
-                   use->functions->C_GenerateKeyPair(use->session, &mechanism, making->public_template,
-                                                     making->public_count, making->private_template,
-                                                     making->private_count, &making->public_key, &making->private_key));
+                   use->functions->C_GenerateKeyPair(use->session, &pair, making->public_template, making->public_count,
+                                                     making->private_template, making->private_count,
+                                                     &making->public_key, &making->private_key));
 }
 
 static CK_RV make_rsa(struct p11_use *use, struct p11_making *making)
