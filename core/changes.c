@@ -157,14 +157,17 @@ kw_status changes_list(const struct lines *before, const struct lines *after, kw
         const struct setting_line *const old = i < before->count ? &before->rows[i] : NULL;
         const struct setting_line *const new = k < after->count ? &after->rows[k] : NULL;
         const int order = old == NULL ? 1 : new == NULL ? -1 : strcmp(old->name, new->name);
-        i += order <= 0 ? 1 : 0;
-        k += order >= 0 ? 1 : 0;
-        if (order == 0 && strcmp(old->text, new->text) == 0)
+        const struct setting_line *const gone = order <= 0 ? old : NULL, *const come = order >= 0 ? new : NULL;
+        i += gone != NULL ? 1 : 0;
+        k += come != NULL ? 1 : 0;
+        if (gone != NULL && come != NULL && strcmp(gone->text, come->text) == 0)
             continue;
         rows[count++] = (kw_change){
-            .setting = arena_text(&report->memory, order <= 0 ? old->name : new->name),
-            .before = order <= 0 ? arena_text(&report->memory, old->text) : NULL,
-            .after = order >= 0 ? arena_text(&report->memory, new->text) : NULL,
+            .setting = arena_text(&report->memory, gone != NULL   ? gone->name
+                                                   : come != NULL ? come->name
+                                                                  : NULL),
+            .before = gone != NULL ? arena_text(&report->memory, gone->text) : NULL,
+            .after = come != NULL ? arena_text(&report->memory, come->text) : NULL,
         };
     }
     report->changes = (kw_changes){.changes = rows, .count = count};

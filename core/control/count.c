@@ -80,12 +80,12 @@ struct control_count *control_counts(struct control *control, const char *store_
     if (strlen(store_id) >= sizeof(wanted.store_id))
         return NULL;
     memcpy(wanted.store_id, store_id, strlen(store_id));
-    region_mutex_lock();
+    pthread_mutex_lock(&control_mutex);
     for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]) && found == NULL; way++)
         for (size_t i = 0; i < CONTROL_BLOCKS && found == NULL; i++)
             if (ways[way](region, i, &wanted))
                 found = region->file->blocks[i].operations;
-    region_mutex_unlock();
+    pthread_mutex_unlock(&control_mutex);
     return found;
 }
 

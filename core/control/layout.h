@@ -7,6 +7,7 @@
 
 #include "control/count.h"
 
+#include <pthread.h>
 #include <stdalign.h>
 #include <sys/types.h>
 
@@ -23,6 +24,16 @@
 #define CONTROL_SLOT_BYTE  16
 
 typedef atomic_uint_least64_t control_number;
+
+static inline uint64_t number_get(const control_number *number)
+{
+    return atomic_load_explicit(number, memory_order_seq_cst);
+}
+
+static inline void number_set(control_number *number, uint64_t value)
+{
+    atomic_store_explicit(number, value, memory_order_seq_cst);
+}
 
 struct control_slot {
     alignas(CONTROL_LINE) control_number token; /* 0: free; else of this use of the slot */
@@ -98,9 +109,10 @@ bool region_lock(const struct region *region, short type, off_t byte);
 /* Whether another process holds a lock on the byte; its pid, as far as the system knows. */
 bool region_locked(const struct region *region, off_t byte, pid_t *holder);
 
-/* control.c: guards what this process knows of regions and slots. */
-void region_mutex_lock(void);
-void region_mutex_unlock(void);
+/* control.c: guards what this process knows of regions and slots; a leaf, held across a fork. */
+extern pthread_mutex_t control_mutex;
+/* The program may have closed our descriptor, and the locks with it. The mutex is held. */
+void control_take_again(struct region *region);
 
 /* count.c: gives the blocks of a slot free. */
 void count_release(struct region *region, const struct control_slot *slot);

@@ -121,11 +121,11 @@ out:
 static kw_status make_directory(const char *state_directory, const char *path, kw_error *error)
 {
     bool made = false;
-    char *directory = path_directory(path);
-    kw_status status = directory != NULL ? file_claim_directory(directory, 0700, &made, error) : error_memory(error);
+    char *run = path_directory(path);
+    kw_status status = run != NULL ? file_claim_directory(run, 0700, &made, error) : error_memory(error);
     if (status == KW_OK && made)
-        status = file_give_to_owner(directory, state_directory, error);
-    free(directory);
+        status = file_give_to_owner(run, state_directory, error);
+    free(run);
     return status;
 }
 
@@ -288,7 +288,9 @@ kw_status region_open(const char *state_directory, struct region *known, const s
     struct stat facts;
     struct opened opened = {.descriptor = -1};
     char *path = text_format("%s/run/control", state_directory);
-    kw_status status = path != NULL ? KW_CONFLICT : error_memory(error);
+    kw_status status = KW_CONFLICT;
+    if (path == NULL)
+        return error_memory(error);
     for (int attempt = 0; attempt < ATTEMPTS && status == KW_CONFLICT; attempt++) {
         struct region *const found = lstat(path, &facts) == 0 ? known_region(known, &facts) : NULL;
         if (found != NULL) {
