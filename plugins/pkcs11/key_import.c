@@ -281,6 +281,10 @@ static CK_RV import_key(struct p11_use *use, void *argument)
     }
     if (result == CKR_OK)
         result = give_public(use, import);
+    if (p11_failure_is_inability(result)) {
+        p11_making_fill(&import->making, false);
+        result = give_public(use, import);
+    }
     return result == CKR_OK ? p11_making_check(use, &import->making, &import->material.public) : result;
 }
 
