@@ -187,7 +187,7 @@ kw_status manager_store_keys(kw_context *context, const char *store_name, kw_sto
     }
     status = error_tolerate(status, KW_NOT_FOUND, error);
     under_way_clear(&under_way);
-    if (status != KW_OK) {
+    if (status != KW_OK || listing == NULL) {
         kw_store_key_list_free(listing != NULL ? &listing->list : NULL);
         return status;
     }

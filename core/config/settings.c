@@ -54,7 +54,7 @@ static kw_status settings_list_lines(struct settings *settings, const struct yam
     settings->lines = arena_allocate(&settings->memory, (count_scalars(root) + 1) * sizeof(*settings->lines));
     if (settings->lines != NULL)
         add_lines(settings, root, "");
-    if (settings->memory.failed)
+    if (settings->lines == NULL || settings->memory.failed)
         return error_memory(error);
     qsort(settings->lines, settings->line_count, sizeof(*settings->lines), compare_lines);
     return KW_OK;

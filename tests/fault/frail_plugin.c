@@ -44,8 +44,7 @@ static const kw_plugin_operations *soft(void)
 /* What the order says about this call: an action, or an empty text. */
 static void look_up(kw_plugin_instance *instance, const char *operation, char action[32])
 {
-    char order[128] = "", wanted[32] = "", verb[32] = "";
-    unsigned number = 0;
+    char order[128] = "", wanted[32] = "", verb[32] = "", digits[32] = "";
     FILE *file = instance->control[0] != '\0' ? fopen(instance->control, "re") : NULL;
     action[0] = '\0';
     if (file == NULL)
@@ -58,8 +57,9 @@ static void look_up(kw_plugin_instance *instance, const char *operation, char ac
         memcpy(instance->order, order, sizeof(order));
         instance->calls = 0;
     }
-    if (sscanf(order, "%31s %31s %u", verb, wanted, &number) == 3 &&
-        (strcmp(wanted, "any") == 0 || strcmp(wanted, operation) == 0)) {
+    const int words = sscanf(order, "%31s %31s %31s", verb, wanted, digits);
+    const unsigned number = (unsigned)strtoul(digits, NULL, 10);
+    if (words == 3 && number > 0 && (strcmp(wanted, "any") == 0 || strcmp(wanted, operation) == 0)) {
         instance->calls++;
         if (instance->calls == number || (instance->calls > number && strcmp(verb, "gone") == 0))
             memcpy(action, verb, sizeof(verb));
