@@ -151,7 +151,7 @@ static CK_OBJECT_HANDLE find_bare(struct token *token, CK_KEY_TYPE type)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)}};
-    CK_OBJECT_HANDLE found[2];
+    CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE};
     CK_ULONG count = 0;
     if (token->functions->C_FindObjectsInit(token->session, attributes, 2) != CKR_OK ||
         token->functions->C_FindObjects(token->session, found, 2, &count) != CKR_OK || count != 1 ||
