@@ -104,7 +104,7 @@ do_tests-release() {
 }
 
 # "Possibly lost" is what SQLite holds by pointers into the middle of its blocks, in children that end with a catalogue open.
-valgrind_options='--quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30'
+valgrind_options="--quiet --suppressions=$PWD/tests/memcheck.suppressions --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30"
 
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
 memcheck_long='^test_(create|key_check|malformed|move|pem|pfx_.*|pkey|rotate|transfer|transfer_killed|use|x509)$'

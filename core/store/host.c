@@ -190,6 +190,7 @@ static const kw_host services = {
     .clock = service_clock,
     .random = service_random,
     .count = service_count,
+    .secret_settled = service_secret_settled,
 };
 
 kw_status host_new(const struct stores_options *options, const struct store_settings *settings,

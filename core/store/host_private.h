@@ -39,5 +39,6 @@ KW_MUST_USE kw_status service_result(kw_status status, const kw_error *error);
 KW_MUST_USE kw_status service_secret_request(kw_host_context *host, const kw_call *call, const char *option,
                                              kw_output *secret);
 void service_secret_refused(kw_host_context *host, const char *option);
+void service_secret_settled(kw_host_context *host, const char *option, kw_status answer);
 
 #endif

@@ -273,6 +273,16 @@ void service_secret_refused(kw_host_context *host, const char *option)
     pthread_mutex_unlock(&host->lock);
 }
 
+void service_secret_settled(kw_host_context *host, const char *option, kw_status answer)
+{
+    struct memory_of_secret *const memory = secret_find(host, option);
+
+    if (answer == KW_SECRET_REFUSED)
+        service_secret_refused(host, option);
+    else if (memory != NULL)
+        attempts_end(host, memory, answer == KW_OK ? REFUSAL_ACCEPTED : REFUSAL_UNDECIDED);
+}
+
 void host_secrets_refused(kw_host_context *host)
 {
     pthread_mutex_lock(&host->lock);

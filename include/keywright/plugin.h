@@ -287,6 +287,13 @@ typedef struct kw_host {
      * plugin with KW_TRAIT_COUNTS, and cheap enough for every call.
      */
     void (*count)(kw_host_context *context, uint32_t calls);
+
+    /*
+     * What the backend said of the secret that was requested last in this thread: KW_OK: it accepted it; KW_SECRET_REFUSED: as
+     * secret_refused; any other: it did not judge it. For a plugin with KW_TRAIT_LOCKS, right after the login: from then on another thread or
+     * process may have the secret. Without it the operation's status says so when it ends.
+     */
+    void (*secret_settled)(kw_host_context *context, const char *option, kw_status answer);
     /* end of 1.0 */
 } kw_host;
 
@@ -420,8 +427,9 @@ enum {
      * written (KW_REFUSED, KW_PERMISSION, KW_CORRUPT; KW_UNAVAILABLE: another attempt does not end). Such a plugin
      *  - asks in the thread of the operation that needs the secret, sends it to the backend in that operation, once, and keeps no copy
      *    (but for keys that want it at each use);
-     *  - says by the operation's status what became of it: KW_OK means accepted; KW_SECRET_REFUSED, or secret_refused before any other
-     *    status, means refused; every other status means that the backend did not judge it.
+     *  - says what became of it by secret_settled, at once where other threads wait for the same login; else by the operation's status: KW_OK
+     *    means accepted; KW_SECRET_REFUSED, or secret_refused before any other status, means refused; every other status means that the
+     *    backend did not judge it.
      * Of a process that dies in between the host does not know: it hands out a secret that was accepted before once more, and no other.
      */
     KW_TRAIT_LOCKS = 1 << 1

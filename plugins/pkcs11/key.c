@@ -201,7 +201,7 @@ static void give_capabilities(const kw_plugin_key *key, kw_key_capabilities *cap
 static CK_RV open_key(struct p11_use *use, void *argument)
 {
     kw_plugin_key *key = argument;
-    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE handle = 0;
     CK_RV result = p11_key_search(use, &key->locator, &handle);
     if (result == CKR_OK)
         result =

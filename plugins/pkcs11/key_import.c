@@ -187,7 +187,7 @@ static CK_RV unwrap_private(struct p11_use *use, struct import *import)
         p11_attribute(CKA_UNWRAP, &yes, sizeof(yes)),
         p11_attribute(CKA_VALUE_LEN, &length, sizeof(length)),
     };
-    CK_MECHANISM generation = {.mechanism = CKM_AES_KEY_GEN};
+    CK_MECHANISM generation = {CKM_AES_KEY_GEN, NULL, 0};
     CK_MECHANISM wrapping = {CKM_AES_CBC_PAD, vector, sizeof(vector)};
     CK_RV result = p11_did(use, "C_GenerateRandom", functions->C_GenerateRandom(use->session, vector, sizeof(vector)));
     if (result == CKR_OK)
@@ -268,6 +268,10 @@ static CK_RV import_key(struct p11_use *use, void *argument)
     if (result != CKR_OK)
         return result;
     result = give_private(use, import);
+    if (p11_failure_is_inability(result)) {
+        p11_making_fill(&import->making, false);
+        result = give_private(use, import);
+    }
     use->begun = !p11_failure_is_before(result);
     if (p11_failure_is_inability(result)) {
         use->dirty = true;
@@ -277,6 +281,10 @@ static CK_RV import_key(struct p11_use *use, void *argument)
     }
     if (result == CKR_OK)
         result = give_public(use, import);
+    if (p11_failure_is_inability(result)) {
+        p11_making_fill(&import->making, false);
+        result = give_public(use, import);
+    }
     return result == CKR_OK ? p11_making_check(use, &import->making, &import->material.public) : result;
 }
 

@@ -27,11 +27,11 @@ void p11_making_public(struct p11_making *making, CK_ATTRIBUTE_TYPE type, const 
     making->public_template[making->public_count++] = p11_attribute(type, value, length);
 }
 
-/* What both keys have whose values come from elsewhere. */
-static void fill_templates(struct p11_making *making, bool always_authenticate)
+void p11_making_fill(struct p11_making *making, bool narrow)
 {
     const struct p11_locator *at = &making->locator;
     bool rsa = making->type == CKK_RSA;
+    making->private_count = making->public_count = 0;
     p11_making_private(making, CKA_TOKEN, &making->yes, sizeof(CK_BBOOL));
     p11_making_private(making, CKA_PRIVATE, &making->yes, sizeof(CK_BBOOL));
     p11_making_private(making, CKA_SENSITIVE, &making->yes, sizeof(CK_BBOOL));
@@ -39,11 +39,11 @@ static void fill_templates(struct p11_making *making, bool always_authenticate)
     p11_making_private(making, CKA_SIGN, &making->sign, sizeof(CK_BBOOL));
     if (rsa)
         p11_making_private(making, CKA_DECRYPT, &making->decrypt, sizeof(CK_BBOOL));
-    else if (making->derive)
+    if (making->derive || (narrow && !rsa))
         p11_making_private(making, CKA_DERIVE, &making->derive, sizeof(CK_BBOOL));
     p11_making_private(making, CKA_ID, at->id, at->id_length);
     p11_making_private(making, CKA_LABEL, at->label, at->label_length);
-    if (always_authenticate)
+    if (making->authenticate)
         p11_making_private(making, CKA_ALWAYS_AUTHENTICATE, &making->yes, sizeof(CK_BBOOL));
 
     p11_making_public(making, CKA_TOKEN, &making->yes, sizeof(CK_BBOOL));
@@ -53,6 +53,17 @@ static void fill_templates(struct p11_making *making, bool always_authenticate)
         p11_making_public(making, CKA_ENCRYPT, &making->decrypt, sizeof(CK_BBOOL));
     p11_making_public(making, CKA_ID, at->id, at->id_length);
     p11_making_public(making, CKA_LABEL, at->label, at->label_length);
+
+    /* Uses that nobody asked for, and that tokens give a key when nothing is said. */
+    if (narrow) {
+        p11_making_private(making, rsa ? CKA_DERIVE : CKA_DECRYPT, &making->no, sizeof(CK_BBOOL));
+        p11_making_private(making, CKA_UNWRAP, &making->no, sizeof(CK_BBOOL));
+        p11_making_private(making, CKA_SIGN_RECOVER, &making->no, sizeof(CK_BBOOL));
+        p11_making_public(making, CKA_WRAP, &making->no, sizeof(CK_BBOOL));
+        p11_making_public(making, CKA_VERIFY_RECOVER, &making->no, sizeof(CK_BBOOL));
+    }
+    if (narrow && !rsa)
+        p11_making_public(making, CKA_ENCRYPT, &making->no, sizeof(CK_BBOOL));
 }
 
 kw_status p11_making_begin(kw_plugin_instance *instance, const kw_call *call, const kw_key_template *sent,
@@ -89,7 +100,8 @@ kw_status p11_making_begin(kw_plugin_instance *instance, const kw_call *call, co
         making->locator.label_length = strnlen(wanted->label, P11_LABEL_MAXIMUM);
         memcpy(making->locator.label, wanted->label, making->locator.label_length);
     }
-    fill_templates(making, instance->always_authenticate);
+    making->authenticate = instance->always_authenticate;
+    p11_making_fill(making, true);
     return p11_deadline(instance, call);
 }
 

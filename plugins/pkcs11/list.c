@@ -66,13 +66,13 @@ static CK_RV take_all(struct p11_use *use, struct listing *listing)
             CK_OBJECT_HANDLE *larger = calloc(capacity, sizeof(*larger));
             if (larger == NULL)
                 return p11_tell(use, KW_OUT_OF_MEMORY, "out of memory");
-            if (listing->count > 0)
-                memcpy(larger, listing->keys, listing->count * sizeof(*larger));
+            for (size_t i = 0; i < listing->count; i++)
+                larger[i] = listing->keys[i];
             free(listing->keys);
             listing->keys = larger;
         }
-        memcpy(listing->keys + listing->count, part, got * sizeof(part[0]));
-        listing->count += got;
+        for (CK_ULONG i = 0; i < got; i++)
+            listing->keys[listing->count++] = part[i];
     }
     result = p11_did(use, "C_FindObjectsFinal", use->functions->C_FindObjectsFinal(use->session));
     if (result != CKR_OK)

@@ -10,6 +10,12 @@
 
 /* ---- The PIN ---------------------------------------------------------------------------------------------------- */
 
+static void forget_offered(kw_plugin_instance *instance)
+{
+    explicit_bzero(instance->offered_pin, KW_SECRET_MAXIMUM);
+    instance->offered_length = 0;
+}
+
 kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call)
 {
     const kw_host *host = &instance->host;
@@ -17,10 +23,22 @@ kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call)
     kw_status status = host->secret_request(host->context, call, "pin", &output);
     if (status != KW_OK)
         return p11_report(host, status, "the host did not give the PIN");
-    if (output.length == 0 || output.length > KW_SECRET_MAXIMUM)
+    if (output.length == 0 || output.length > KW_SECRET_MAXIMUM) {
+        p11_token_settle(instance, CKR_CANCEL);
         return p11_report(host, KW_CONFIGURATION, "option pin: a PIN has 1 to %u bytes", KW_SECRET_MAXIMUM);
+    }
     instance->offered_length = output.length;
     return KW_OK;
+}
+
+void p11_token_settle(kw_plugin_instance *instance, CK_RV result)
+{
+    const kw_host *host = &instance->host;
+    forget_offered(instance);
+    if (p11_failure_is_refusal_of_pin(result))
+        host->secret_refused(host->context, "pin");
+    else if (host->secret_settled != NULL)
+        host->secret_settled(host->context, "pin", result == CKR_OK ? KW_OK : KW_UNAVAILABLE);
 }
 
 /* What a login, or the change of the PIN, has shown to be right is right for all stores on this token. With the gate shut. */
@@ -54,12 +72,6 @@ static void keep_pin(kw_plugin_instance *instance)
     memcpy(instance->pin, instance->offered_pin, KW_SECRET_MAXIMUM);
     instance->pin_length = instance->offered_length;
     share_pin(instance);
-}
-
-static void forget_offered(kw_plugin_instance *instance)
-{
-    explicit_bzero(instance->offered_pin, KW_SECRET_MAXIMUM);
-    instance->offered_length = 0;
 }
 
 /* The one in force was refused at a key's use: it is not sent again, and the next operation asks the host. */
@@ -182,13 +194,11 @@ kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, 
 {
     const kw_host *host = &use->instance->host;
     char room[24];
-    if (p11_failure_is_refusal_of_pin(result)) {
-        host->secret_refused(host->context, "pin");
+    if (p11_failure_is_refusal_of_pin(result))
         return p11_report(
             host, KW_SECRET_REFUSED,
             "the token '%s' (serial '%s') refuses the PIN: %s. It is not sent again before it has changed",
             offer->label, offer->serial, p11_failure_name(result, room));
-    }
     return p11_report(host, result == CKR_USER_PIN_NOT_INITIALIZED ? KW_CONFIGURATION : KW_UNAVAILABLE,
                       "the token '%s' (serial '%s') cannot be opened: %s answers %s", offer->label, offer->serial,
                       use->function, p11_failure_name(result, room));
@@ -246,21 +256,26 @@ kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call)
     p11_alone_end(instance, &use, &alone);
     if (status != KW_OK)
         return p11_report(&instance->host, status, "%s", use.sentence);
-    if (offer.login_required && !offer.own_keypad) {
+    instance->wants_pin = offer.login_required && !offer.own_keypad;
+    if (instance->wants_pin) {
         status = p11_token_pin(instance, call); /* may take a person's time: nothing is locked */
         if (status != KW_OK)
             return status;
     }
     status = p11_alone_begin(instance, call, &alone);
-    if (status != KW_OK)
+    if (status != KW_OK) {
+        if (instance->wants_pin)
+            p11_token_settle(instance, CKR_CANCEL);
         return status;
-    instance->wants_pin = offer.login_required && !offer.own_keypad;
+    }
     instance->has_random = offer.has_random;
     instance->read_only = offer.read_only;
     CK_RV result = p11_token_connect(&use, &offer, false);
     if (result == CKR_OK)
         join_token(instance);
     p11_alone_end(instance, &use, &alone);
+    if (instance->wants_pin)
+        p11_token_settle(instance, result);
     return result == CKR_OK ? KW_OK : p11_token_refused(&use, &offer, result);
 }
 
@@ -323,26 +338,26 @@ kw_status p11_token_change_pin(kw_plugin_instance *instance, const kw_call *call
     struct p11_alone alone;
     char room[24];
     kw_status status = p11_perform(instance, call, "say how it is", p11_token_look, NULL);
-    if (status == KW_OK && instance->pin_length == 0)
+    bool asks = status == KW_OK && instance->pin_length == 0;
+    if (asks)
         status = p11_token_pin(instance, call);
-    if (status == KW_OK)
-        status = p11_alone_begin(instance, call, &alone);
-    if (status != KW_OK) {
-        forget_offered(instance);
+    if (status != KW_OK)
         return status;
-    }
-    CK_RV result = set_pin(&use, pin);
+    status = p11_alone_begin(instance, call, &alone);
+    CK_RV result = status == KW_OK ? set_pin(&use, pin) : CKR_CANCEL;
     forget_offered(instance);
-    p11_alone_end(instance, &use, &alone);
-    if (result == CKR_OK)
-        return KW_OK;
-    if (result == CKR_PIN_INCORRECT || result == CKR_PIN_LOCKED) {
+    if (status == KW_OK)
+        p11_alone_end(instance, &use, &alone);
+    bool refused = result == CKR_PIN_INCORRECT || result == CKR_PIN_LOCKED;
+    if (asks || refused) /* what else is wrong with a PIN is wrong with the new one */
+        p11_token_settle(instance, result == CKR_OK || refused ? result : CKR_CANCEL);
+    if (status != KW_OK || result == CKR_OK)
+        return status;
+    if (refused)
         p11_token_distrust(instance, call);
-        instance->host.secret_refused(instance->host.context, "pin");
-        status = KW_SECRET_REFUSED;
-    } else {
-        status = p11_failure_is_refusal_of_pin(result) ? KW_INVALID_ARGUMENT : p11_failure_status(result);
-    }
+    status = refused                                 ? KW_SECRET_REFUSED
+             : p11_failure_is_refusal_of_pin(result) ? KW_INVALID_ARGUMENT
+                                                     : p11_failure_status(result);
     return p11_report(&instance->host, status, "the token '%s' does not take the new PIN: %s answers %s",
                       instance->token->label, use.function, p11_failure_name(result, room));
 }

@@ -151,6 +151,9 @@ KW_MUST_USE kw_status p11_token_open(kw_plugin_instance *instance, const kw_call
 void p11_token_close(kw_plugin_instance *instance);
 /* Asks the host for the PIN, to be offered at the next login. With no lock held. */
 KW_MUST_USE kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call);
+/* Outside of the gate, right after a login with it: what became of the PIN; a result that is none of the PIN's says that it was not judged. */
+void p11_token_settle(kw_plugin_instance *instance, CK_RV result);
+/* The one in force was refused at a key's use: it is not sent again, and the next operation asks the host. */
 void p11_token_distrust(kw_plugin_instance *instance, const kw_call *call);
 KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const kw_call *call, kw_input pin);
 
@@ -158,7 +161,7 @@ KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const k
 #define P11_NEEDS_PIN (CKR_VENDOR_DEFINED | 0x4B58u)
 /* A first session, which goes to the instance's pool, and the login. `inherited`: by a fork. With the gate shut. */
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited);
-/* Outside of the gate: tells the host of a login that failed. */
+/* Outside of the gate: reports a login that failed. */
 kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, CK_RV result);
 
 /* ---- renew.c --------------------------------------------------------------------------------------------------- */
@@ -418,6 +421,8 @@ CK_RV p11_making_check(struct p11_use *use, struct p11_making *making, const str
 
 /* After a failure: whatever was made is removed again, quietly. */
 void p11_making_undo(kw_plugin_instance *instance, struct p11_making *making);
+/* What both templates have in every case; `narrow`: also that other uses are not allowed, which some tokens do not take. */
+void p11_making_fill(struct p11_making *making, bool narrow);
 void p11_making_private(struct p11_making *making, CK_ATTRIBUTE_TYPE type, const void *value, size_t length);
 void p11_making_public(struct p11_making *making, CK_ATTRIBUTE_TYPE type, const void *value, size_t length);
 

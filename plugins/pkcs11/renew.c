@@ -71,6 +71,8 @@ static kw_status renew(kw_plugin_instance *instance, const kw_call *call, char s
             return status;
         }
         status = try_once(&use, &offer, &result);
+        /* At once: another thread's operation may wait for it, and this one's may wait for another's renewal later. */
+        p11_token_settle(instance, status == KW_OK ? result : CKR_CANCEL);
     }
     if (status != KW_OK) {
         snprintf(sentence, P11_SENTENCE, "%s", use.sentence);

@@ -158,8 +158,8 @@ static kw_status explain(struct p11_use *use, CK_RV result, const char *what)
     if (status == KW_CIPHERTEXT_INVALID)
         return p11_report(host, status, "the ciphertext was not made for this key, or was changed");
     if (p11_failure_is_refusal_of_pin(result)) {
-        p11_token_distrust(use->instance, use->call);
         host->secret_refused(host->context, "pin");
+        p11_token_distrust(use->instance, use->call);
     }
     return p11_report(host, status, "the token '%s' cannot %s: %s answers %s", use->instance->token->label, what,
                       use->function != NULL ? use->function : "the module", p11_failure_name(result, room));

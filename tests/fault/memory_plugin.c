@@ -71,6 +71,32 @@ static bool login_is(const char *what)
     return wanted != NULL && strcmp(wanted, what) == 0;
 }
 
+/* Another thread, which gets the secret too since this one has settled its own. */
+static void *login_again(void *argument)
+{
+    kw_plugin_instance *const instance = argument;
+    const kw_host *const host = instance->host;
+    kw_output secret = {.data = host->secret_allocate(host->context, KW_SECRET_MAXIMUM), .capacity = KW_SECRET_MAXIMUM};
+    const bool given = secret.data != NULL && host->secret_request(host->context, NULL, "pin", &secret) == KW_OK;
+
+    host->secret_free(host->context, secret.data, KW_SECRET_MAXIMUM);
+    if (given)
+        note_login(instance);
+    host->secret_settled(host->context, "pin", KW_UNAVAILABLE);
+    return given ? instance : NULL;
+}
+
+static kw_status share_login(kw_plugin_instance *instance)
+{
+    pthread_t thread;
+    void *given = NULL;
+
+    instance->host->secret_settled(instance->host->context, "pin", KW_OK);
+    if (pthread_create(&thread, NULL, login_again, instance) == 0)
+        pthread_join(thread, &given);
+    return given != NULL ? KW_OK : memory_fail(instance, KW_FAILED, "the other thread was not given the PIN");
+}
+
 static kw_status check_pin(kw_plugin_instance *instance, const kw_call *call)
 {
     const kw_host *const host = instance->host;
@@ -92,6 +118,8 @@ static kw_status check_pin(kw_plugin_instance *instance, const kw_call *call)
         raise(SIGKILL);
     if (login_is("slow"))
         nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    if (right && login_is("shared"))
+        return share_login(instance);
     if (login_is("away"))
         return memory_fail(instance, KW_UNAVAILABLE, "the backend went away before it looked at the PIN");
     if (right)

@@ -98,7 +98,10 @@ static void fork_waits_and_the_child_begins_anew(void **state)
         p11_gate_leave(&module->gate);
         anew = anew && p11_gate_shut(&module->gate, 1000);
         p11_gate_open(&module->gate);
-        _exit(nobody && anew ? 0 : 1);
+        /* Not _exit: checkers would count what the parent's other thread had in its hands. */
+        const char *verdict = nobody && anew ? "true" : "false";
+        execlp(verdict, verdict, (char *)NULL);
+        _exit(1);
     }
     pthread_join(thread, NULL);
     assert_true(nobody);

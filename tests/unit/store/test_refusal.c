@@ -198,6 +198,21 @@ static void secret_that_was_not_judged_is_sent_again(void **state)
     fixture_end(&fixture);
 }
 
+/* From then on others may have it, while the operation goes on. */
+static void settled_secret_is_free_for_others(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    begin(&fixture, "1234");
+    setenv("KEYWRIGHT_TEST_LOGIN", "shared", 1);
+    expect_start(&fixture, KW_OK, NULL);
+    unsetenv("KEYWRIGHT_TEST_LOGIN");
+    assert_int_equal(logins(&fixture), 2);
+    expect_start(&fixture, KW_OK, NULL);
+    fixture_end(&fixture);
+}
+
 static void late_refusal_is_remembered(void **state)
 {
     struct fixture fixture;
@@ -477,6 +492,7 @@ int main(void)
         cmocka_unit_test(secret_of_a_process_that_died_is_not_sent_again),
         cmocka_unit_test(accepted_secret_of_a_process_that_died_is_sent_again_once),
         cmocka_unit_test(secret_that_was_not_judged_is_sent_again),
+        cmocka_unit_test(settled_secret_is_free_for_others),
         cmocka_unit_test(late_refusal_is_remembered),
         cmocka_unit_test(refused_secret_of_many_processes_is_sent_once),
         cmocka_unit_test(changed_secret_is_forgotten),
