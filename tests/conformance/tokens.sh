@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # tokens.sh KIT PLUGIN [--write]: the conformance kit with the plugin pkcs11 on a fresh token of each maker. What one cannot do is a capability and no
 # failure. With --write, the table of docs/hsm.md is made anew of what the kit says.
-# What is left out: a wrong PIN is sent to no token that counts them; and forks while threads work, on tokens whose daemon serves one call at a time.
+# What is left out: a wrong PIN is sent to no token that may count them. NSS, asked to make keys by several threads at once, has them wait
+# for one another until its database gives up.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kit=$1 plugin=$2
@@ -18,6 +19,7 @@ failed=0 names=() files=()
 while IFS='|' read -r kind package name; do
     skips=(--skip open.wrong-secret --skip set-secret.changes)
     [[ $kind != softhsm ]] || skips=()
+    [[ $kind != nss ]] || skips+=(--skip rule-3.threads --skip rule-7.fork-threads)
     status=0
     "$here/../integration/with_token.sh" "$kind" "$here/on_token.sh" "$kit" "$plugin" --json --quick "${skips[@]}" \
         >"$work/$kind.json" 2>"$work/$kind.err" </dev/null || status=$?
