@@ -4,6 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define LOSSES_MAXIMUM 32
+#define LOSSES_AT_ONCE 4
 
 CK_RV p11_did(struct p11_use *use, const char *function, CK_RV result)
 {
@@ -171,7 +175,16 @@ static kw_status explain(struct p11_use *use, CK_RV result, const char *what)
  */
 static int repetitions(CK_RV result)
 {
-    return result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID ? 1 : 8;
+    return result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID ? 1 : LOSSES_MAXIMUM;
+}
+
+/* A token that several threads find lost again and again settles sooner when they do not all press on. */
+static void pause_after(int losses)
+{
+    if (losses < LOSSES_AT_ONCE)
+        return;
+    const struct timespec while_it_settles = {.tv_nsec = 2000000L * (losses - LOSSES_AT_ONCE + 1)};
+    (void)nanosleep(&while_it_settles, NULL);
 }
 
 kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
@@ -195,6 +208,7 @@ kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const c
             return KW_OK;
         if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
             return explain(&use, result, what);
+        pause_after(losses);
         status = p11_token_renew(instance, call, use.generation);
         if (status == KW_OK && use.begun)
             return explain(&use, result, what);
