@@ -182,6 +182,8 @@ token_start() {
     token_pin=1234567890
     token_so_pin=87654321
     token_init_args=
+    # Modules, and pkcs11-spy, keep memory to their end that LeakSanitizer cannot tell from ours; valgrind can (memcheck.suppressions).
+    export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
     "token_start_$kind" "$directory" || token_fail "no token of $kind: $(tail -n 3 "$directory"/log 2>/dev/null)"
 }
 
