@@ -41,6 +41,9 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_CA] = {"ca", 0},
     [OPTION_LOCAL_DIRECTORY] = {"local-directory", 0},
     [OPTION_SYSTEM_DIRECTORY] = {"system-directory", 0},
+    [OPTION_TO] = {"to", 0},
+    [OPTION_NEW_KEY] = {"new-key", 0},
+    [OPTION_DRY_RUN] = {"dry-run", 0},
 };
 
 const struct verb_option global_options[] = {

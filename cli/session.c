@@ -5,6 +5,7 @@
 #include "verb.h"
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 static void session_log(void *user, kw_log_level level, const char *line)
 {
@@ -62,7 +63,7 @@ void session_close(struct session *session)
 void session_event(void *user, const kw_event *event)
 {
     struct session *session = user;
-    char sentence[1024];
+    char sentence[1024], progress[1100];
 
     if (session->json && event->reminder) {
         snprintf(sentence, sizeof(sentence), "%s: %s", event->certificate, event->what);
@@ -86,6 +87,11 @@ void session_event(void *user, const kw_event *event)
         snprintf(sentence, sizeof(sentence), "%s: %s", event->certificate, event->what);
     if (session->quiet)
         return;
+    if (event->total > 1 && isatty(STDOUT_FILENO)) {
+        snprintf(progress, sizeof(progress), "%zu of %zu: %s", event->done, event->total, sentence);
+        message_result(progress);
+        return;
+    }
     if (event->reminder)
         message_note(sentence);
     else if (event->warning)

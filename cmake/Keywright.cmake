@@ -83,9 +83,9 @@ function(kw_plugin name)
 endfunction()
 
 # kw_test(NAME FLOORS floor... SOURCES file... LIBRARIES library...): a CMocka program, registered with CTest, built of the floors' objects.
-# Its first label is the folder of tests/ that it is in: unit, conformance, fault.
+# Its first label is the folder of tests/ that it is in: unit, conformance, fault. LAUNCHER: a command that runs the program.
 function(kw_test name)
-    cmake_parse_arguments(arg "" "" "FLOORS;SOURCES;LIBRARIES;DEFINITIONS;LABELS;ENVIRONMENT" ${ARGN})
+    cmake_parse_arguments(arg "" "" "FLOORS;SOURCES;LIBRARIES;DEFINITIONS;LABELS;ENVIRONMENT;LAUNCHER" ${ARGN})
     add_executable(${name} ${arg_SOURCES})
     target_include_directories(${name} PRIVATE ${KW_TOP}/include)
     target_compile_options(${name} PRIVATE ${KW_QUOTED_INCLUDES} "SHELL:-iquote ${KW_TOP}/tests")
@@ -96,7 +96,7 @@ function(kw_test name)
     target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA Threads::Threads ${arg_LIBRARIES})
     target_compile_definitions(${name} PRIVATE ${arg_DEFINITIONS})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-    add_test(NAME ${name} COMMAND ${name})
+    add_test(NAME ${name} COMMAND ${arg_LAUNCHER} $<TARGET_FILE:${name}>)
     set_tests_properties(${name} PROPERTIES TIMEOUT 900)
     cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${KW_TOP}/tests OUTPUT_VARIABLE suite)
     string(REGEX REPLACE "/.*" "" suite "${suite}")

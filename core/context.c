@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_CONFIGURATION "/etc/keywright/keywright.yaml"
@@ -145,7 +146,8 @@ static void before_fork(void)
 {
     pthread_mutex_lock(&contexts_mutex);
     for (kw_context *context = contexts; context != NULL; context = context->next) {
-        pthread_mutex_lock(&context->owner_mutex);
+        pthread_mutex_lock(&context->owner->mutex);
+        pthread_mutex_lock(&context->present);
         stores_fork_prepare(context->stores);
         catalogue_fork_prepare(context->catalogue);
     }
@@ -156,7 +158,8 @@ static void after_fork_in_parent(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
-        pthread_mutex_unlock(&context->owner_mutex);
+        pthread_mutex_unlock(&context->present);
+        pthread_mutex_unlock(&context->owner->mutex);
     }
     pthread_mutex_unlock(&contexts_mutex);
 }
@@ -167,7 +170,9 @@ static void after_fork_in_child(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_child(context->catalogue);
         stores_fork_child(context->stores);
-        pthread_mutex_unlock(&context->owner_mutex);
+        atomic_store(&context->reloading, false); /* that thread is not in this process */
+        pthread_mutex_unlock(&context->present);
+        pthread_mutex_unlock(&context->owner->mutex);
     }
     pthread_mutex_unlock(&contexts_mutex);
 }
@@ -176,6 +181,7 @@ static void after_fork_in_child(void)
 static void watch_forks(void)
 {
     run_lock_watch_forks();
+    control_watch_forks();
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -253,17 +259,38 @@ static kw_status open_all_stores(kw_context *context, kw_error *error)
     return status;
 }
 
+/* Whether it is as it was. */
+static bool same_file(const struct stat *before, const char *path)
+{
+    struct stat now;
+    return stat(path, &now) == 0 && now.st_dev == before->st_dev && now.st_ino == before->st_ino &&
+           now.st_size == before->st_size && now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
 kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error)
 {
     kw_context *made = calloc(1, sizeof(*made));
-    if (made == NULL)
+    struct journal_owner *owner = calloc(1, sizeof(*owner));
+    if (made == NULL || owner == NULL) {
+        free(made);
+        free(owner);
         return error_memory(error);
-    pthread_mutex_init(&made->owner_mutex, NULL);
+    }
+    made->owner = owner;
+    pthread_mutex_init(&made->owner->mutex, NULL);
+    pthread_mutex_init(&made->present, NULL);
     if (options != NULL) {
         made->log = (struct log){.callback = options->log, .user = options->user};
         made->prompt = options->prompt;
         made->prompt_user = options->user;
     }
+    struct stat file = {0};
+    uint64_t told = 0;
+    char *path = configuration_path(options);
+    if (path != NULL)
+        (void)stat(path, &file);
+    free(path);
     kw_status status = configuration_read(options, log_warning, &made->log, &made->settings, error);
     if (status == KW_OK)
         status = crypto_open(&made->crypto, error);
@@ -273,8 +300,15 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         status = make_state_directory(made->settings, error);
     if (status == KW_OK)
         status = open_catalogue(made, create, error);
+    if (status == KW_OK)
+        status = control_open(made->settings->state, &made->log, &made->control, error);
+    if (status == KW_OK)
+        told = control_configuration(made->control);
+    if (status == KW_OK)
+        status = context_tell_stores(made, error);
     if (status == KW_OK) {
         const struct stores_options wanted = {
+            .control = made->control,
             .crypto = made->crypto,
             .settings = made->settings,
             .catalogue = made->catalogue,
@@ -288,7 +322,10 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         kw_close(made);
         return status;
     }
+    atomic_store(&made->configuration,
+                 same_file(&file, made->settings->path) ? told : told - 1); /* else it is read anew at the next call */
     context_list_add(made);
+    context_note_configuration(made);
     status = journal_recover(made, error);
     if (status == KW_OK && options != NULL && options->open_stores)
         status = open_all_stores(made, error);
@@ -316,10 +353,13 @@ void kw_close(kw_context *context)
         return;
     context_list_remove(context);
     stores_free(context->stores);
+    control_close(context->control);
     catalogue_close(context->catalogue);
-    run_lock_release(context->owner_lock, context->process == getpid());
+    run_lock_release(context->owner->lock, context->owner->process == getpid());
     crypto_close(context->crypto);
     settings_free(context->settings);
-    pthread_mutex_destroy(&context->owner_mutex);
+    pthread_mutex_destroy(&context->present);
+    pthread_mutex_destroy(&context->owner->mutex);
+    free(context->owner);
     free(context);
 }

@@ -16,6 +16,17 @@ KW_MUST_USE kw_status configuration_read(const kw_open_options *options, setting
 /* kw_open that adds no certificates, with a choice: `create` makes the state directory and the catalogue where they are missing. */
 KW_MUST_USE kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error);
 
+/*
+ * A view of the context for one call, with the configuration in force: first takes one that the process was told of. Of a view, the same
+ * again.
+ */
+void context_take(kw_context *context, struct kw_context *view);
+void context_give(struct kw_context *view);
+/* Publishes which stores there are, so that nobody moves a key to one that this process does not have. */
+KW_MUST_USE kw_status context_tell_stores(kw_context *context, kw_error *error);
+/* reload.c: notes the configuration as the one in force, unless other processes are at work, which may have another. What fails is told to the log. */
+void context_note_configuration(kw_context *context);
+
 /* Adds what a start finds missing, as the kinds say: server-encryption. What fails is told to the log. */
 void context_add_missing(kw_context *context);
 

@@ -29,8 +29,8 @@ static kw_status tell_where(const kw_context *context, const struct option_setti
     return status == KW_OK ? KW_OK : error_memory(error);
 }
 
-kw_status kw_store_set_secret(kw_context *context, const char *name, const char *source, kw_bytes *configured,
-                              kw_error *error)
+static kw_status set_secret(kw_context *context, const char *name, const char *source, kw_bytes *configured,
+                            kw_error *error)
 {
     const struct option_setting *setting = NULL;
     struct store *store = NULL;
@@ -51,5 +51,15 @@ kw_status kw_store_set_secret(kw_context *context, const char *name, const char 
         place = (kw_bytes){0};
     }
     kw_bytes_free(&place);
+    return status;
+}
+
+kw_status kw_store_set_secret(kw_context *context, const char *name, const char *source, kw_bytes *configured,
+                              kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = set_secret(&view, name, source, configured, error);
+    context_give(&view);
     return status;
 }

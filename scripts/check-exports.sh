@@ -40,7 +40,7 @@ check "$build/bin/keywright" '_IO_stdin_used|__data_start|data_start|__bss_start
     'libkeywright|libjansson|libsmartcols'
 plugins=0
 for plugin in "$build"/lib/keywright/keywright-*.so; do
-    check "$plugin" 'kw_plugin_query' 'libcrypto'
+    check "$plugin" 'kw_plugin_query' 'libcrypto|libp11'
     plugins=$((plugins + 1))
 done
 for module in "$build"/lib/ossl-modules/*.so; do

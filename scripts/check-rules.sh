@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Lowest first. context.c stands above them all.
-floors=(base config catalogue store openssl subkey certificate tls)
+floors=(base control config catalogue store openssl subkey certificate tls)
 length_warning=500
 length_maximum=700
 own_path=$top
@@ -139,6 +139,8 @@ rule_libraries() {
             place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
             place["openssl/ssl.h"] = "^core/tls/"
             place["libsmartcols.h"] = "^cli/"
+            place["libp11.h"] = "^plugins/pkcs11/module\\.c$"
+            place["p11-kit/pkcs11.h"] = "^plugins/pkcs11/"
             place["libsmartcols/libsmartcols.h"] = "^cli/"
         }
         $3 == "<" && ($4 in place) && $1 !~ place[$4] { print $1 ":" $2 ": " $4 " is not for this file" }'

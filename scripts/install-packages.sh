@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|test]: installs the Debian packages that building (the default) or testing needs.
+# install-packages.sh [build|hsm|test]: installs the Debian packages that building (the default), the quickstart with a token, or testing needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -8,7 +8,12 @@ build=(
     gcc g++ libc6-dev cmake ninja-build pkgconf
     libssl-dev libyaml-dev libltdl-dev libsqlite3-dev libjansson-dev libsmartcols-dev
     libcurl4-openssl-dev
+    libp11-dev libp11-kit-dev # of the latter pkcs11.h alone
     openssl ca-certificates # quickstart's client, and the judge in many tests
+)
+hsm=(
+    softhsm2 opensc # a token in files; pkcs11-tool looks into it, pkcs11-spy counts
+    jq
 )
 test=(
     libcmocka-dev
@@ -19,14 +24,19 @@ test=(
     libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
     libclang-rt-dev                               # libFuzzer and its AddressSanitizer
     sqlite3 jq python3 python3-jsonschema python3-yaml git
+    python3-prometheus-client # reads metrics
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
+    softhsm2 opensc p11-kit # a token in files; pkcs11-tool and pkcs11-spy
     iproute2   # interfaces in a network namespace
+    opencryptoki                                 # another, with a daemon
+    libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
+    libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
     ccache     # the same file is compiled once for several steps and runs
 )
 
 usage() {
-    echo "usage: scripts/install-packages.sh [build|test]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|test]" >&2
     exit 2
 }
 
@@ -38,7 +48,8 @@ fail() {
 [[ $# -le 1 ]] || usage
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
-test) wanted=("${build[@]}" "${test[@]}") ;;
+hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
+test) wanted=("${build[@]}" "${hsm[@]}" "${test[@]}") ;;
 *) usage ;;
 esac
 

@@ -20,7 +20,7 @@ format         | 1 |               | clang-format
 headers        | 1 |               | every header compiles alone; the public ones also as C++17
 build-dev      | A |               | gcc, debug
 build-clang    | A |               | clang, debug
-quickstart     | A |               | the first command of the README; it builds what is installed
+quickstart     | A |               | the first command of the README, also with a token; it builds what is installed
 build-release  | A |               | gcc, optimised
 build-asan     | A |               | AddressSanitizer and UndefinedBehaviorSanitizer
 build-tsan     | A |               | ThreadSanitizer
@@ -104,12 +104,12 @@ do_tests-release() {
 }
 
 # "Possibly lost" is what SQLite holds by pointers into the middle of its blocks, in children that end with a catalogue open.
-valgrind_options='--quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30'
+valgrind_options="--quiet --suppressions=$PWD/tests/memcheck.suppressions --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30"
 
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
-memcheck_long='^test_(create|key_check|malformed|move|pem|pfx_.*|pkey|use|x509)$'
+memcheck_long='^test_(create|key_check|malformed|move|pem|pfx_.*|pkcs11_.*|pkey|reload|rotate|transfer|transfer_killed|use|x509)$'
 # And those ten minutes and more.
-memcheck_longest='^(conformance_softstore|test_move|test_pfx_write|test_pfx_foreign)$'
+memcheck_longest='^(conformance_.*|test_malformed|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_crowd|test_pkcs11_faults|test_transfer_killed)$'
 
 do_memcheck() {
     local which=(--label-regex '^unit$' --exclude-regex "$memcheck_long") options
@@ -138,7 +138,10 @@ do_cppcheck() {
 
 do_install() { scripts/check-install.sh build/release; }
 do_exports() { scripts/check-exports.sh build/release; }
-do_quickstart() { scripts/quickstart.sh; }
+do_quickstart() {
+    scripts/quickstart.sh
+    scripts/quickstart.sh --hsm
+}
 
 do_fuzz() {
     if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 0; fi

@@ -370,6 +370,16 @@ out:
     return status;
 }
 
+kw_status file_give_to_owner(const char *path, const char *directory, kw_error *error)
+{
+    struct stat facts;
+    if (geteuid() != 0)
+        return KW_OK;
+    if (stat(directory, &facts) != 0)
+        return path_error(error, errno, "examine", directory);
+    return lchown(path, facts.st_uid, facts.st_gid) == 0 ? KW_OK : path_error(error, errno, "give away", path);
+}
+
 kw_status file_claim_directory(const char *path, unsigned mode, bool *made, kw_error *error)
 {
     struct stat facts;

@@ -24,6 +24,9 @@ KW_MUST_USE kw_status file_create(const char *path, kw_input content, unsigned m
 /* Gives a file that is complete and synced its name, durably, where nobody has it: KW_EXISTS. Both on one file system. */
 KW_MUST_USE kw_status file_publish(const char *unnamed, const char *path, kw_error *error);
 
+/* Who runs as root leaves nothing behind that the owner of `directory` cannot use: gives it to them. Else it does nothing. */
+KW_MUST_USE kw_status file_give_to_owner(const char *path, const char *directory, kw_error *error);
+
 /* Makes a directory; one that exists is fine. */
 KW_MUST_USE kw_status file_make_directory(const char *path, unsigned mode, kw_error *error);
 /* The same; `made` becomes whether this call made it, so that of many callers one is told so. */

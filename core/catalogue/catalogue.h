@@ -20,14 +20,15 @@
 
 struct catalogue;
 
-#define CATALOGUE_SCHEMA_VERSION 1u
+#define CATALOGUE_SCHEMA_VERSION 2u
 #define CATALOGUE_FILE           "catalogue.db"
 
 /*
  * Opens the catalogue in the state directory. With `create`, makes what is missing, the directory too (safe from several processes at
  * once); else KW_NOT_FOUND when there is none. Rights are looked at now, not at the first write: KW_PERMISSION, and nothing is left
  * behind. `key` is the catalogue key (KW_CONFIGURATION under 16 bytes), of which a copy is kept in locked memory. A wrong one is
- * KW_SECRET_REFUSED, told from damage by a check value. A newer schema is KW_UNSUPPORTED, naming both versions. Borrows crypto and log.
+ * KW_SECRET_REFUSED, told from damage by a check value. Another schema is KW_UNSUPPORTED, naming both versions. Borrows crypto and
+ * log.
  */
 KW_MUST_USE kw_status catalogue_open(struct crypto *crypto, const char *state_directory, kw_input key, bool create,
                                      const struct log *log, struct catalogue **catalogue, kw_error *error);
@@ -117,6 +118,10 @@ KW_MUST_USE kw_status catalogue_certificate_get_last(struct catalogue *catalogue
 KW_MUST_USE kw_status catalogue_key_in_use(struct catalogue *catalogue, const char *store_id, kw_input locator,
                                            bool *in_use, kw_error *error);
 
+/* All certificates of one key, by entry, then number; free each, then the array. One that does not verify is KW_CORRUPT. */
+KW_MUST_USE kw_status catalogue_certificates_of_key(struct catalogue *catalogue, const char *store_id, kw_input locator,
+                                                    struct certificate_row **rows, size_t *count, kw_error *error);
+
 /*
  * All at once, as one consistent picture; rows that do not verify are left out and reported to `corrupt` (NULL: the call fails instead).
  * It is called before the function returns, without locks. Certificates of an entry that is left out are there.
@@ -158,7 +163,12 @@ KW_MUST_USE kw_status catalogue_record_next(struct catalogue *catalogue, const c
 
 /* ---- Journal: what is under way, so that what a crash leaves is found --------------------------- */
 
-enum journal_operation { JOURNAL_CREATE_KEY = 1, JOURNAL_DELETE_KEY = 2 };
+enum journal_operation {
+    JOURNAL_CREATE_KEY = 1, /* a key on its way into `store_id` */
+    JOURNAL_DELETE_KEY = 2, /* out of it */
+    JOURNAL_MOVE_KEY = 3,   /* the same as the first, of a transfer: `locator` is where the key still is */
+    JOURNAL_LEAVE_KEY = 4   /* the same as the second, once nobody uses what a transfer left behind */
+};
 
 struct journal_row {
     struct id id;

@@ -200,6 +200,61 @@ kw_status catalogue_certificate_get_last(struct catalogue *catalogue, const stru
     return certificate_get(catalogue, STATEMENT_CERTIFICATE_LAST, &key, 1, "of this entry", row, error);
 }
 
+/* Rows are read and verified until the last. */
+static kw_status certificates_gather(struct catalogue *catalogue, struct sqlite *sqlite, const struct value keys[2],
+                                     struct certificate_row **rows, size_t *count, kw_error *error)
+{
+    struct row row = {.table = &table_certificate};
+    struct sqlite3_stmt *query = NULL;
+    struct certificate_row *gathered = NULL;
+    size_t length = 0, room = 0;
+    bool found = false;
+    kw_status status = sqlite_query(sqlite, STATEMENT_CERTIFICATE_OF_KEY, keys, 2, &query, error);
+    while (status == KW_OK) {
+        status = sqlite_next(sqlite, query, row.values, row_width(row.table), &found, error);
+        if (status != KW_OK || !found)
+            break;
+        if (length == room) {
+            struct certificate_row *grown = calloc(2 * room + 2, sizeof(*grown));
+            if (grown == NULL) {
+                status = error_memory(error);
+                break;
+            }
+            if (length > 0)
+                memcpy(grown, gathered, length * sizeof(*grown));
+            free(gathered);
+            gathered = grown;
+            room = 2 * room + 2;
+        }
+        status = catalogue_row_verify(catalogue, sqlite, &row, error);
+        if (status == KW_OK)
+            status = certificate_row_read(sqlite, &row, &gathered[length], error);
+        length += status == KW_OK;
+    }
+    sqlite_done(query);
+    if (status == KW_OK) {
+        *rows = gathered;
+        *count = length;
+        return KW_OK;
+    }
+    for (size_t i = 0; i < length; i++)
+        certificate_row_clear(&gathered[i]);
+    free(gathered);
+    return status;
+}
+
+kw_status catalogue_certificates_of_key(struct catalogue *catalogue, const char *store_id, kw_input locator,
+                                        struct certificate_row **rows, size_t *count, kw_error *error)
+{
+    struct sqlite *sqlite;
+    const struct value keys[] = {value_text(store_id), value_bytes(locator)};
+    kw_status status = catalogue_enter(catalogue, ACCESS_READ, &sqlite, error);
+    if (status != KW_OK)
+        return status;
+    status = certificates_gather(catalogue, sqlite, keys, rows, count, error);
+    return catalogue_leave(catalogue, ACCESS_READ, status, error);
+}
+
 /* Rows are not verified here: one that is damaged must rather keep a key alive than not. */
 kw_status catalogue_key_in_use(struct catalogue *catalogue, const char *store_id, kw_input locator, bool *in_use,
                                kw_error *error)

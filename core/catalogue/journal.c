@@ -4,7 +4,12 @@
 
 #include "catalogue/handle.h"
 
-static const char *const operation_names[] = {[JOURNAL_CREATE_KEY] = "create key", [JOURNAL_DELETE_KEY] = "delete key"};
+static const char *const operation_names[] = {
+    [JOURNAL_CREATE_KEY] = "create key",
+    [JOURNAL_DELETE_KEY] = "delete key",
+    [JOURNAL_MOVE_KEY] = "move key",
+    [JOURNAL_LEAVE_KEY] = "leave key",
+};
 enum { OPERATION_COUNT = sizeof(operation_names) / sizeof(operation_names[0]) };
 
 void journal_row_clear(struct journal_row *row)
@@ -20,7 +25,7 @@ static kw_status journal_check(const struct journal_row *row, kw_error *error)
 {
     if (id_is_zero(&row->id) || row->address == NULL || row->store_id == NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "a journal row needs an id, an address and a store");
-    if (row->operation != JOURNAL_CREATE_KEY && row->operation != JOURNAL_DELETE_KEY)
+    if (row->operation < JOURNAL_CREATE_KEY || row->operation > JOURNAL_LEAVE_KEY)
         return error_set(error, KW_INVALID_ARGUMENT, "the journal has no operation with the number %d",
                          (int)row->operation);
     if (row->locator_length > sizeof(row->locator))

@@ -58,7 +58,7 @@ const char schema_definition[] =
     "CREATE TABLE journal (\n"
     "    id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 32),\n"
     "    owner TEXT,\n"
-    "    operation TEXT NOT NULL CHECK (operation IN ('create key', 'delete key')),\n"
+    "    operation TEXT NOT NULL CHECK (operation IN ('create key', 'delete key', 'move key', 'leave key')),\n"
     "    address TEXT NOT NULL,\n"
     "    store_id TEXT NOT NULL,\n"
     "    key_id TEXT,\n"
@@ -105,6 +105,8 @@ const char *const schema_statements[STATEMENT_COUNT] = {
     [STATEMENT_CERTIFICATE_LAST] =
         "SELECT " CERTIFICATE_COLUMNS " FROM certificate WHERE entry = ? ORDER BY number DESC LIMIT 1",
     [STATEMENT_CERTIFICATE_BY_KEY] = "SELECT 1 FROM certificate WHERE store_id = ? AND locator = ? LIMIT 1",
+    [STATEMENT_CERTIFICATE_OF_KEY] =
+        "SELECT " CERTIFICATE_COLUMNS " FROM certificate WHERE store_id = ? AND locator = ? ORDER BY entry, number",
     [STATEMENT_CERTIFICATE_ALL] = "SELECT " CERTIFICATE_COLUMNS " FROM certificate ORDER BY entry, number",
     [STATEMENT_CERTIFICATE_COUNT] = "SELECT count(*) FROM certificate",
 

@@ -224,6 +224,13 @@ kw_status sqlite_version(struct sqlite *sqlite, unsigned known, unsigned *versio
         error_remedy(error, "install the Keywright that wrote it, or a newer one");
         return KW_UNSUPPORTED;
     }
+    if (ours && stored < (int64_t)known) {
+        error_set(error, KW_UNSUPPORTED, "the catalogue has schema version %lld, and this Keywright needs version %u",
+                  (long long)stored, known);
+        error_where(error, "%s", sqlite->path);
+        error_remedy(error, "open it with the Keywright that wrote it, export everything, and import that here");
+        return KW_UNSUPPORTED;
+    }
     *version = (unsigned)stored;
     return KW_OK;
 }

@@ -1,4 +1,5 @@
 #include "certificate/cms.h"
+#include "certificate/calls.h"
 
 #include "base/buffer.h"
 #include "certificate/manager.h"
@@ -338,7 +339,8 @@ static kw_status find_certificate(kw_context *context, const char *address, stru
     return x509_read(context->crypto, &chain, certificate, error);
 }
 
-kw_status kw_cms_encrypt(kw_context *context, const char *address, kw_input plaintext, kw_bytes *cms, kw_error *error)
+kw_status manager_cms_encrypt(kw_context *context, const char *address, kw_input plaintext, kw_bytes *cms,
+                              kw_error *error)
 {
     struct found found = {0};
     X509 *certificate = NULL;
@@ -350,7 +352,8 @@ kw_status kw_cms_encrypt(kw_context *context, const char *address, kw_input plai
     return status;
 }
 
-kw_status kw_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext, kw_error *error)
+kw_status manager_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext,
+                              kw_error *error)
 {
     struct found found = {0};
     X509 *certificate = NULL;

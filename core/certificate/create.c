@@ -1,4 +1,5 @@
 /* Creating certificates, and requests for them. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
@@ -169,14 +170,15 @@ static kw_status extend_existing(kw_context *context, const struct creation *cre
     return status;
 }
 
-static kw_status make_certificate(kw_context *context, const struct creation *creation, struct key_arrival *arrival,
-                                  kw_bytes *der, kw_error *error)
+/* What is beside an adopted key is another program's, and stays. */
+static kw_status make_certificate(kw_context *context, const struct creation *creation, bool beside,
+                                  struct key_arrival *arrival, kw_bytes *der, kw_error *error)
 {
     kw_key *key = NULL;
     kw_status status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
     if (status == KW_OK)
         status = x509_make(context->crypto, key, &creation->x509, der, error);
-    if (status == KW_OK) {
+    if (status == KW_OK && !beside) {
         status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
                                        (kw_input){der->data, der->length}, error);
         status = error_tolerate(status, KW_UNSUPPORTED, error);
@@ -185,43 +187,82 @@ static kw_status make_certificate(kw_context *context, const struct creation *cr
     return status;
 }
 
-static kw_status create_new(kw_context *context, const kw_certificate_template *wanted, const struct creation *creation,
-                            kw_error *error)
+/* Within the transaction: that what was looked at before it is still so. */
+static kw_status check_unchanged(kw_context *context, const struct making *making, const struct key_arrival *arrival,
+                                 const char *address, kw_error *error)
 {
-    struct store *store = NULL;
-    const char *store_name = NULL;
-    struct key_arrival arrival = {0};
-    kw_bytes der = {0};
-    kw_status status = manager_choose_store(context, creation->kind, &creation->address, wanted->store,
-                                            creation->databases, creation->database_count, &store_name, error);
-    if (status == KW_OK)
-        status = stores_get(context->stores, store_name, &store, error);
-    if (status == KW_OK)
-        status =
-            key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, &arrival, error);
-    if (status != KW_OK)
-        goto out;
-    status = make_certificate(context, creation, &arrival, &der, error);
-    if (status == KW_OK)
-        status = catalogue_begin(context->catalogue, error);
-    if (status != KW_OK)
-        goto out;
+    struct entry_row entry = {0};
+    bool in_use = false;
+    kw_status status = KW_OK;
+    if (making->replaces != NULL) {
+        status = catalogue_entry_get(context->catalogue, address, &entry, error);
+        if (status == KW_OK && (entry.state != ENTRY_IN_USE || !id_equal(&entry.certificate, making->replaces)))
+            status = error_set(error, KW_CONFLICT, "somebody else changed %s meanwhile", address);
+        entry_row_clear(&entry);
+    }
+    if (status == KW_OK && making->adopted.length > 0)
+        status = catalogue_key_in_use(context->catalogue, store_id(arrival->store), making->adopted, &in_use, error);
+    return in_use ? error_set(error, KW_EXISTS, "a certificate has this key already") : status;
+}
+
+static kw_status place_new(kw_context *context, const struct creation *creation, const struct making *making,
+                           kw_input chain, struct key_arrival *arrival, kw_error *error)
+{
     const struct placement placement = {
         .address = &creation->address,
         .kind = creation->kind,
         .databases = creation->databases,
         .database_count = creation->database_count,
         .key = creation->key,
-        .chain = {der.data, der.length},
+        .chain = chain,
+        .replaces = making->replaces != NULL,
     };
-    status = manager_place(context, &placement, &arrival, error);
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status != KW_OK)
+        return status;
+    status = check_unchanged(context, making, arrival, creation->address.text, error);
+    if (status == KW_OK)
+        status = manager_place(context, &placement, arrival, error);
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
+    return status;
+}
+
+/* An adopted key is there already. */
+static kw_status bring_key(kw_context *context, const struct creation *creation, const struct making *making,
+                           struct store *store, struct key_arrival *arrival, kw_error *error)
+{
+    if (making->adopted.length == 0)
+        return key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, arrival, error);
+    *arrival = (struct key_arrival){.store = store, .locator_length = making->adopted.length};
+    memcpy(arrival->locator, making->adopted.data, making->adopted.length);
+    return KW_OK;
+}
+
+static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
+                            kw_error *error)
+{
+    struct store *store = NULL;
+    const char *store_name = NULL;
+    struct key_arrival arrival = {0};
+    kw_bytes der = {0};
+    kw_input chain = making->certificate;
+    kw_status status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
+                                            creation->databases, creation->database_count, &store_name, error);
+    if (status == KW_OK)
+        status = stores_get(context->stores, store_name, &store, error);
+    if (status == KW_OK)
+        status = bring_key(context, creation, making, store, &arrival, error);
+    if (status == KW_OK && chain.length == 0) {
+        status = make_certificate(context, creation, making->beside, &arrival, &der, error);
+        chain = (kw_input){der.data, der.length};
+    }
+    if (status == KW_OK)
+        status = place_new(context, creation, making, chain, &arrival, error);
     if (status == KW_OK)
         key_arrival_clear(&arrival);
-out:
-    if (status != KW_OK)
+    else
         key_arrival_abandon(context, &arrival);
     kw_bytes_free(&der);
     return status;
@@ -245,24 +286,44 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
     return status;
 }
 
-kw_status kw_certificate_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
-                                void *user, kw_error *error)
+/* Whatever can be said without making a key. */
+static kw_status look_ahead(kw_context *context, const struct making *making, struct creation *creation,
+                            kw_error *error)
 {
-    kw_certificate_template template;
-    const kw_certificate_template *const wanted = &template;
-    struct creation creation = {0};
-    bool in_use = false;
-    size_t added = 0;
-    kw_status status = options_take(&template, sizeof(template), given, error);
-    if (status == KW_OK)
-        status = creation_prepare(context, wanted, &creation, error);
+    const kw_certificate_template *wanted = making->wanted;
+    kw_status status = creation_prepare(context, wanted, creation, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
         status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
         error_where(error, "%s", context->settings->path);
         error_remedy(error, "name one of those under 'stores:'");
     }
     if (status == KW_OK)
-        status = check_before_key(context, &creation, error);
+        status = making->replaces != NULL ? x509_check_wanted(&creation->x509, error)
+                                          : check_before_key(context, creation, error);
+    return status;
+}
+
+kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error)
+{
+    struct creation creation = {0};
+    kw_status status = look_ahead(context, making, &creation, error);
+    if (status == KW_OK)
+        status = create_new(context, &creation, making, error);
+    creation_clear(&creation);
+    return status;
+}
+
+kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event, void *user,
+                         kw_error *error)
+{
+    kw_certificate_template template;
+    const struct making making = {.wanted = &template};
+    struct creation creation = {0};
+    bool in_use = false;
+    size_t added = 0;
+    kw_status status = options_take(&template, sizeof(template), given, error);
+    if (status == KW_OK)
+        status = look_ahead(context, &making, &creation, error);
     if (status == KW_OK)
         status = extend_existing(context, &creation, &in_use, &added, error);
     if (status != KW_OK)
@@ -277,7 +338,7 @@ kw_status kw_certificate_create(kw_context *context, const kw_certificate_templa
                    added == 1 ? "" : "s");
         goto out;
     }
-    status = create_new(context, wanted, &creation, error);
+    status = create_new(context, &creation, &making, error);
     if (status == KW_OK)
         event_tell(event, user, false, creation.address.text, "created");
 out:
@@ -285,7 +346,7 @@ out:
     return status;
 }
 
-kw_status kw_certificate_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
+kw_status manager_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error)
 {
     struct found found = {0};
     kw_key *key = NULL;

@@ -1,4 +1,5 @@
 /* Export: chosen certificates with their keys, as .pfx files. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
@@ -65,7 +66,7 @@ static kw_status select_listed(kw_context *context, const char *database, struct
 {
     const kw_certificate_filter filter = {.size = sizeof(filter), .all = true, .database = database};
     kw_certificate_list *list = NULL;
-    kw_status status = kw_certificates(context, &filter, &list, error);
+    kw_status status = manager_certificates(context, &filter, &list, error);
     if (status != KW_OK)
         return status;
     if (list->problem_count > 0) {
@@ -323,8 +324,8 @@ static void note_separate(kw_context *context, const kw_export_options *options,
     }
 }
 
-kw_status kw_export(kw_context *context, const kw_export_options *given, kw_event_callback event, void *user,
-                    kw_error *error)
+kw_status manager_export(kw_context *context, const kw_export_options *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_export_options known;
     const kw_export_options *const options = &known;

@@ -28,8 +28,11 @@ const char *certificate_misplacement(kw_context *context, const struct entry_row
                              entry->database_count, &chosen, NULL) != KW_OK ||
         strcmp(chosen, here->name) == 0)
         return NULL;
-    return arena_format(arena, "the key of %s is in store %s, and the configuration wants it in %s", entry->address,
-                        here->name, chosen);
+    return arena_format(
+        arena,
+        "the key of %s is in store %s, and the configuration wants it in %s: `keywright transfer %s --to "
+        "%s` moves it",
+        entry->address, here->name, chosen, entry->address, chosen);
 }
 
 struct findings {

@@ -1,5 +1,6 @@
 /* Import: keys and certificates from files, all of a file or nothing. */
 #include "certificate/import.h"
+#include "certificate/calls.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -418,8 +419,8 @@ static void tell_all(const struct importing *importing)
     }
 }
 
-kw_status kw_import(kw_context *context, const kw_import_options *given, kw_event_callback event, void *user,
-                    kw_error *error)
+kw_status manager_import(kw_context *context, const kw_import_options *given, kw_event_callback event, void *user,
+                         kw_error *error)
 {
     kw_import_options options;
     struct importing importing = {.context = context, .options = &options, .event = event, .user = user};

@@ -54,6 +54,10 @@ void reply_put_certificate(struct importing *importing, struct arrival *arrival)
 kw_status import_refuse_error(kw_context *context, const struct kind *kind, const struct address *address,
                               kw_error *error);
 
+/* Whether the certificate is self-signed under the very name that Keywright gives the kind's; `renamed`: the name may be configured otherwise. */
+bool import_is_own(kw_context *context, const struct kind *kind, const struct address *address, X509 *certificate,
+                   bool renamed);
+
 /*
  * Decides what becomes of `arrival->item`: its address, kind and key, and whether the catalogue has it already. Changes nothing. Errors:
  * KW_INVALID_ARGUMENT (no or a bad address), KW_REFUSED (a rule of the kind, or a key that is no good), KW_EXISTS.

@@ -41,20 +41,25 @@ kw_status import_refuse_error(kw_context *context, const struct kind *kind, cons
     return status;
 }
 
+bool import_is_own(kw_context *context, const struct kind *kind, const struct address *address, X509 *certificate,
+                   bool renamed)
+{
+    char expected[COMMON_NAME_SIZE];
+    X509_NAME *name = X509_get_subject_name(certificate);
+    const char *database = kind_database(kind, address);
+    manager_common_name(context, kind, address, expected);
+    const bool named = name_has(name, NID_commonName, expected) || (renamed && kind->common_name_configurable);
+    const bool placed =
+        !kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
+    return named && placed && X509_self_signed(certificate, 1) == 1;
+}
+
 /* S13: what is not replaceable comes in only as what Keywright itself made under this very name. */
 static kw_status check_is_own_kind(struct importing *importing, const struct arrival *arrival, kw_error *error)
 {
-    char expected[COMMON_NAME_SIZE];
-    X509 *certificate = arrival->item->certificate;
-    X509_NAME *name = X509_get_subject_name(certificate);
-    const char *database = kind_database(arrival->kind, &arrival->address);
-    manager_common_name(importing->context, arrival->kind, &arrival->address, expected);
     /* Another server may have made it under a name of its own, where names can be configured. */
-    const bool named =
-        name_has(name, NID_commonName, expected) || (!arrival->fresh && arrival->kind->common_name_configurable);
-    const bool placed =
-        !arrival->kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
-    if (named && placed && X509_self_signed(certificate, 1) == 1)
+    if (import_is_own(importing->context, arrival->kind, &arrival->address, arrival->item->certificate,
+                      !arrival->fresh))
         return KW_OK;
     return import_refuse_error(importing->context, arrival->kind, &arrival->address, error);
 }

@@ -21,24 +21,24 @@ kw_status journal_own(kw_context *context, kw_error *error)
 {
     char *path = NULL;
     kw_status status = KW_OK;
-    pthread_mutex_lock(&context->owner_mutex);
-    if (context->owner_lock != NULL && context->process == getpid())
+    pthread_mutex_lock(&context->owner->mutex);
+    if (context->owner->lock != NULL && context->owner->process == getpid())
         goto out;
-    run_lock_release(context->owner_lock, false);
-    context->owner_lock = NULL;
-    status = id_make(context->crypto, &context->owner, error);
+    run_lock_release(context->owner->lock, false);
+    context->owner->lock = NULL;
+    status = id_make(context->crypto, &context->owner->id, error);
     if (status != KW_OK)
         goto out;
-    path = owner_path(context, &context->owner);
+    path = owner_path(context, &context->owner->id);
     if (path == NULL) {
         status = error_memory(error);
         goto out;
     }
-    status = run_lock_take(path, false, &context->owner_lock, error);
+    status = run_lock_take(path, false, &context->owner->lock, error);
     if (status == KW_OK)
-        context->process = getpid();
+        context->owner->process = getpid();
 out:
-    pthread_mutex_unlock(&context->owner_mutex);
+    pthread_mutex_unlock(&context->owner->mutex);
     free(path);
     return status;
 }
@@ -47,7 +47,7 @@ static kw_status write_intent(kw_context *context, const char *address, enum jou
                               struct key_arrival *arrival, kw_error *error)
 {
     struct journal_row *row = &arrival->journal;
-    row->owner = context->owner;
+    row->owner = context->owner->id;
     row->operation = operation;
     row->key_id = arrival->key_id;
     row->created = clock_wall();
@@ -61,14 +61,52 @@ static kw_status write_intent(kw_context *context, const char *address, enum jou
     return status;
 }
 
+/* Whether a transfer of the key at `from` is under way. */
+static kw_status check_not_moving(kw_context *context, const char *address, kw_input from, kw_error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    bool moving = false;
+    kw_status status = catalogue_journal_read(context->catalogue, NULL, NULL, &rows, &count, error);
+    for (size_t i = 0; status == KW_OK && i < count; i++)
+        moving = moving || (rows[i].operation == JOURNAL_MOVE_KEY && strcmp(rows[i].address, address) == 0 &&
+                            input_equal((kw_input){rows[i].locator, rows[i].locator_length}, from));
+    if (moving) {
+        status = error_set(error, KW_CONFLICT, "the key of %s is being transferred by another process", address);
+        error_remedy(error, "wait until that is done; `keywright show %s` tells where the key is", address);
+    }
+    for (size_t i = 0; i < count; i++)
+        journal_row_clear(&rows[i]);
+    free(rows);
+    return status;
+}
+
+/* Of several who want to move a key at the same time, one gets the row. */
+static kw_status write_move(kw_context *context, const char *address, kw_input from, struct key_arrival *arrival,
+                            kw_error *error)
+{
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status != KW_OK)
+        return status;
+    memcpy(arrival->journal.locator, from.data, from.length);
+    arrival->journal.locator_length = from.length;
+    status = check_not_moving(context, address, from, error);
+    if (status == KW_OK)
+        status = write_intent(context, address, JOURNAL_MOVE_KEY, arrival, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    return status;
+}
+
 void key_arrival_clear(struct key_arrival *arrival)
 {
     journal_row_clear(&arrival->journal);
     *arrival = (struct key_arrival){0};
 }
 
-kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
-                            kw_input pkcs8, struct key_arrival *arrival, kw_error *error)
+kw_status key_arrival_template(const char *address, const struct store *store, const char *key, kw_key_template *wanted,
+                               kw_error *error)
 {
     static const uint32_t uses[] = {
         [KW_KEY_RSA] = KW_CAN_SIGN | KW_CAN_DECRYPT,
@@ -77,12 +115,10 @@ kw_status key_arrival_begin(kw_context *context, const char *address, struct sto
         [KW_KEY_X25519] = KW_CAN_DERIVE,
     };
     const struct key_kind *kind = key_kind_find(key);
-    kw_status status = KW_OK;
     if (kind == NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "there is no key type '%s'", key);
-    struct key_arrival made = {.store = store};
-    kw_key_template wanted = {
-        .size = sizeof(wanted),
+    *wanted = (kw_key_template){
+        .size = sizeof(*wanted),
         .type = kind->type,
         .bits = kind->type == KW_KEY_RSA ? kind->bits : 0,
         .curve = kind->curve,
@@ -90,12 +126,24 @@ kw_status key_arrival_begin(kw_context *context, const char *address, struct sto
         .exportable = (store_capabilities(store)->operations & KW_CAN_EXPORT) != 0,
         .label = address,
     };
+    return KW_OK;
+}
+
+/* `from` is empty but for a transfer. */
+static kw_status bring(kw_context *context, const char *address, struct store *store, const char *key, kw_input pkcs8,
+                       kw_input from, struct key_arrival *arrival, kw_error *error)
+{
+    struct key_arrival made = {.store = store};
+    kw_key_template wanted = {0};
     kw_output locator = {.data = made.locator, .capacity = sizeof(made.locator)};
-    status = id_make(context->crypto, &made.key_id, error);
+    kw_status status = key_arrival_template(address, store, key, &wanted, error);
+    if (status == KW_OK)
+        status = id_make(context->crypto, &made.key_id, error);
     if (status == KW_OK)
         status = journal_own(context, error);
     if (status == KW_OK)
-        status = write_intent(context, address, JOURNAL_CREATE_KEY, &made, error);
+        status = from.length > 0 ? write_move(context, address, from, &made, error)
+                                 : write_intent(context, address, JOURNAL_CREATE_KEY, &made, error);
     if (status != KW_OK)
         goto out;
     made.journalled = true;
@@ -115,6 +163,18 @@ out:
     return status;
 }
 
+kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
+                            kw_input pkcs8, struct key_arrival *arrival, kw_error *error)
+{
+    return bring(context, address, store, key, pkcs8, (kw_input){0}, arrival, error);
+}
+
+kw_status key_arrival_move(kw_context *context, const char *address, struct store *store, const char *key,
+                           kw_input pkcs8, kw_input from, struct key_arrival *arrival, kw_error *error)
+{
+    return bring(context, address, store, key, pkcs8, from, arrival, error);
+}
+
 kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error)
 {
     if (!arrival->journalled)
@@ -122,14 +182,15 @@ kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, k
     return catalogue_journal_delete(context->catalogue, &arrival->journal.id, error);
 }
 
-/* Removes a key that no certificate names. KW_OK when there is none, or one that is in use. */
+/* Removes a key that no certificate names, and what lies beside it. KW_OK when there is none, or one that is in use. */
 static kw_status remove_orphan(kw_context *context, struct store *store, const struct journal_row *row, kw_error *error)
 {
     unsigned char bytes[KW_LOCATOR_MAXIMUM];
     kw_output locator = {.data = bytes, .capacity = sizeof(bytes)};
+    const bool leaving = row->operation == JOURNAL_DELETE_KEY || row->operation == JOURNAL_LEAVE_KEY;
     bool in_use = false;
     kw_status status = KW_OK;
-    if (row->locator_length > 0)
+    if (leaving && row->locator_length > 0)
         status = output_copy(&locator, (kw_input){row->locator, row->locator_length});
     else
         status = store_key_find(store, &row->key_id, &locator, error);
@@ -138,6 +199,11 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
     const kw_input found = {bytes, locator.length};
     status = catalogue_key_in_use(context->catalogue, store_id(store), found, &in_use, error);
     if (status != KW_OK || in_use)
+        return status;
+    status = store_certificate_delete(store, found, error);
+    status = error_tolerate(status, KW_NOT_FOUND, error);
+    status = error_tolerate(status, KW_UNSUPPORTED, error);
+    if (status != KW_OK)
         return status;
     status = store_key_delete(store, found, error);
     return error_tolerate(status, KW_NOT_FOUND, error);
@@ -158,13 +224,14 @@ void key_arrival_abandon(kw_context *context, struct key_arrival *arrival)
     key_arrival_clear(arrival);
 }
 
-kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
-                              struct key_arrival *departure, kw_error *error)
+static kw_status depart(kw_context *context, const char *address, enum journal_operation operation,
+                        const struct certificate_row *row, struct store *store, struct key_arrival *departure,
+                        kw_error *error)
 {
-    struct key_arrival made = {.store = store, .key_id = found->certificate.key_id};
-    memcpy(made.journal.locator, found->certificate.locator, found->certificate.locator_length);
-    made.journal.locator_length = found->certificate.locator_length;
-    kw_status status = write_intent(context, found->address.text, JOURNAL_DELETE_KEY, &made, error);
+    struct key_arrival made = {.store = store, .key_id = row->key_id};
+    memcpy(made.journal.locator, row->locator, row->locator_length);
+    made.journal.locator_length = row->locator_length;
+    kw_status status = write_intent(context, address, operation, &made, error);
     if (status == KW_OK) {
         made.journalled = true;
         *departure = made;
@@ -174,23 +241,54 @@ kw_status key_departure_begin(kw_context *context, const struct found *found, st
     return status;
 }
 
+kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
+                              struct key_arrival *departure, kw_error *error)
+{
+    return depart(context, found->address.text, JOURNAL_DELETE_KEY, &found->certificate, store, departure, error);
+}
+
+kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
+                              struct store *store, struct key_arrival *departure, kw_error *error)
+{
+    return depart(context, address, JOURNAL_LEAVE_KEY, row, store, departure, error);
+}
+
+kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error)
+{
+    struct journal_row *row = &departure->journal;
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status == KW_OK)
+        status = catalogue_journal_delete(context->catalogue, &row->id, error);
+    if (status == KW_OK)
+        status = id_make(context->crypto, &row->owner, error);
+    if (status == KW_OK)
+        status = catalogue_journal_insert(context->catalogue, row, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    key_arrival_clear(departure);
+    return status;
+}
+
 kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error)
 {
     const struct journal_row *row = &departure->journal;
-    const kw_input locator = {row->locator, row->locator_length};
-    bool in_use = false;
-    kw_status status = catalogue_key_in_use(context->catalogue, store_id(departure->store), locator, &in_use, error);
-    /* Two certificates may have one key: then what lies beside it in the store stays as well. */
-    if (status == KW_OK && !in_use)
-        status = store_certificate_delete(departure->store, locator, error);
-    status = error_tolerate(status, KW_NOT_FOUND, error);
-    status = error_tolerate(status, KW_UNSUPPORTED, error);
-    if (status == KW_OK)
-        status = remove_orphan(context, departure->store, row, error);
+    kw_status status = remove_orphan(context, departure->store, row, error);
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, error);
     key_arrival_clear(departure);
     return status;
+}
+
+/* Whether nobody uses any more what a transfer left. It may have died before it told the others. */
+static kw_status check_left(kw_context *context, const struct journal_row *row, kw_error *error)
+{
+    uint64_t generation = 0;
+    if (row->operation != JOURNAL_LEAVE_KEY)
+        return KW_OK;
+    char who[CONTROL_WHO_SIZE];
+    kw_status status = control_raise(context->control, &generation, error);
+    return status == KW_OK ? control_wait(context->control, generation, 0, who, error) : status;
 }
 
 /* One row of an owner whose lock we hold. What cannot be done now is left for a later start. */
@@ -199,12 +297,16 @@ static void recover_row(kw_context *context, const struct journal_row *row)
     static const char *const done[] = {
         [JOURNAL_CREATE_KEY] = "removed what an interrupted creation left",
         [JOURNAL_DELETE_KEY] = "finished an interrupted deletion",
+        [JOURNAL_MOVE_KEY] = "removed the copy that an interrupted transfer left",
+        [JOURNAL_LEAVE_KEY] = "removed what a transfer left in the store where the key was before",
     };
     struct store *store = NULL;
     kw_error error = {0};
     kw_status status = stores_get_by_id(context->stores, row->store_id, &store, &error);
     if (status == KW_NOT_FOUND)
         status = error_set(&error, KW_UNAVAILABLE, "its store with id %s is not configured", row->store_id);
+    if (status == KW_OK)
+        status = check_left(context, row, &error);
     if (status == KW_OK)
         status = remove_orphan(context, store, row, &error);
     if (status == KW_OK)

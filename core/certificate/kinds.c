@@ -39,6 +39,7 @@ const struct kind kinds[] = {
     {
         .name = "database",
         .names = {"DATABASE"},
+        .server_key = true,
         .common_name = "psrDatabaseKey",
         .database_is_unit = true,
         .exported = true,
@@ -52,6 +53,7 @@ const struct kind kinds[] = {
         .names = {"DOMAIN"},
         .common_name = "Active Directory: %s",
         .serves_databases = true,
+        .server_key = true,
         .exported = true,
         .default_key = "rsa-3072",
         .keys = secrets_keys,

@@ -19,6 +19,7 @@ struct kind {
     bool database_is_unit; /* OU = database */
     bool in_database;      /* the first name is a database, whose entry must be in use */
     bool serves_databases; /* --database lists them: master-key */
+    bool server_key;       /* goes to an HSM when one is connected (S26) */
     bool replaceable;      /* a certificate of one's own may take its place (S13) */
     bool expiry_checked;   /* (S14) */
     bool exported;         /* in exports and backups (S21) */

@@ -1,4 +1,5 @@
 /* Offline licences (S12): requests that name this server, and licences that its issuer signed. docs/licence.md has the formats. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/arena.h"
@@ -58,7 +59,7 @@ static kw_status this_machine(kw_context *context, char text[MACHINE_ID_TEXT_SIZ
 
 /* ---- The request ---- */
 
-kw_status kw_licence_request(kw_context *context, kw_bytes *request, kw_error *error)
+kw_status manager_licence_request(kw_context *context, kw_bytes *request, kw_error *error)
 {
     struct this_server server = {0};
     char machine[MACHINE_ID_TEXT_SIZE], created[32], number[ID_TEXT_SIZE];
@@ -243,7 +244,7 @@ static kw_status verify(kw_context *context, X509 *issuer, kw_input jws, struct 
     return status;
 }
 
-kw_status kw_licence_verify(kw_context *context, kw_input content, kw_licence **licence, kw_error *error)
+kw_status manager_licence_verify(kw_context *context, kw_input content, kw_licence **licence, kw_error *error)
 {
     STACK_OF(X509) *issuer = NULL;
     kw_bytes opened = {0};
@@ -258,7 +259,7 @@ kw_status kw_licence_verify(kw_context *context, kw_input content, kw_licence **
     }
     made->licence.encrypted = is_cms(content);
     if (made->licence.encrypted) {
-        status = kw_cms_decrypt(context, ADDRESS, content, &opened, error);
+        status = manager_cms_decrypt(context, ADDRESS, content, &opened, error);
         if (status != KW_OK) {
             error_prefix(error, "the licence, which is encrypted, cannot be opened with " ADDRESS);
             goto out;

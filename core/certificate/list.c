@@ -1,4 +1,5 @@
 /* What there is: lists and details. */
+#include "certificate/calls.h"
 #include "certificate/findings.h"
 
 #include "base/arena.h"
@@ -43,19 +44,19 @@ static void note_problem(void *user, const kw_error *problem)
 }
 
 /* Locators are bytes; most plugins write text. */
-static const char *printable_locator(struct arena *arena, const struct certificate_row *row)
+const char *locator_text(struct arena *arena, kw_input locator)
 {
-    char *text = arena_allocate(arena, 2 * row->locator_length + 1);
+    char *text = arena_allocate(arena, 2 * locator.length + 1);
     if (text == NULL)
         return "";
-    for (size_t i = 0; i < row->locator_length; i++) {
-        if (row->locator[i] < 0x20 || row->locator[i] > 0x7e) {
-            hex_encode((kw_input){row->locator, row->locator_length}, text);
+    for (size_t i = 0; i < locator.length; i++) {
+        if (locator.data[i] < 0x20 || locator.data[i] > 0x7e) {
+            hex_encode(locator, text);
             return text;
         }
-        text[i] = (char)row->locator[i];
+        text[i] = (char)locator.data[i];
     }
-    text[row->locator_length] = '\0';
+    text[locator.length] = '\0';
     return text;
 }
 
@@ -159,7 +160,7 @@ static kw_status describe(kw_context *context, const struct entry_row *entry, co
         .key = arena_text(arena, row->key),
         .key_id = id_in(arena, &row->key_id),
         .certificate_id = id_in(arena, &entry->id),
-        .locator = printable_locator(arena, row),
+        .locator = locator_text(arena, (kw_input){row->locator, row->locator_length}),
         .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
     return describe_chain(context, entry, row, arena, info, error);
@@ -338,8 +339,8 @@ static int compare(const void *left_pointer, const void *right_pointer)
     return order;
 }
 
-kw_status kw_certificates(kw_context *context, const kw_certificate_filter *given, kw_certificate_list **list,
-                          kw_error *error)
+kw_status manager_certificates(kw_context *context, const kw_certificate_filter *given, kw_certificate_list **list,
+                               kw_error *error)
 {
     kw_certificate_filter filter;
     struct catalogue_snapshot snapshot = {0};

@@ -56,7 +56,7 @@ out:
 
 kw_status manager_find(kw_context *context, const char *text, struct found *found, kw_error *error)
 {
-    struct found made = {0};
+    struct found made = {.generation = control_generation(context->control)};
     kw_status status = address_parse(text, &made.address, error);
     if (status == KW_OK)
         status = kind_of(&made.address, &made.kind, error);
@@ -107,14 +107,39 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
     return status;
 }
 
+static kw_status open_at(kw_context *context, const struct certificate_row *row, uint64_t generation, kw_key **key,
+                         kw_error *error)
+{
+    const struct key_origin origin = {.control = context->control, .stores = context->stores, .certificate = row->id};
+    struct store *store = NULL;
+    kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
+    if (status == KW_OK)
+        status = key_open(store, (kw_input){row->locator, row->locator_length}, key, error);
+    if (status == KW_OK)
+        key_follow(*key, &origin, generation);
+    return status;
+}
+
+/* Where it is now, when that is another place than the row was read with: KW_OK and the key. */
+static kw_status open_moved(kw_context *context, const struct certificate_row *row, kw_key **key)
+{
+    struct certificate_row now = {0};
+    const uint64_t generation = control_generation(context->control);
+    kw_status status = catalogue_certificate_get(context->catalogue, &row->id, &now, NULL);
+    if (status == KW_OK && now.generation == row->generation)
+        status = KW_NOT_FOUND;
+    if (status == KW_OK)
+        status = open_at(context, &now, generation, key, NULL);
+    certificate_row_clear(&now);
+    return status;
+}
+
 kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error)
 {
-    struct store *store = NULL;
     kw_key *opened = NULL;
-    const kw_input locator = {found->certificate.locator, found->certificate.locator_length};
-    kw_status status = stores_get_by_id(context->stores, found->certificate.store_id, &store, error);
-    if (status == KW_OK)
-        status = key_open(store, locator, &opened, error);
+    kw_status status = open_at(context, &found->certificate, found->generation, &opened, error);
+    if (status != KW_OK && open_moved(context, &found->certificate, &opened) == KW_OK)
+        status = error_tolerate(status, status, error);
     if (status == KW_NOT_FOUND) {
         error_prefix(error, "the key of %s", found->address.text);
         error_remedy(error, "check that its store is the one it was made in, or import a backup");

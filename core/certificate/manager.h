@@ -8,10 +8,23 @@
 #include "base/run_lock.h"
 #include "certificate/kinds.h"
 #include "certificate/x509.h"
+#include "control/control.h"
 #include "store/key.h"
 
 #include <pthread.h>
 
+/* Who this process is in the journal. */
+struct journal_owner {
+    pthread_mutex_t mutex; /* guards the rest */
+    struct id id;
+    struct run_lock *lock;
+    long process; /* that took the lock: a forked child makes an owner of its own before it writes the journal */
+};
+
+/*
+ * A context, or one call's view of it, whose settings and stores stay the same while it lasts. What works on a context below context.h gets a
+ * view.
+ */
 struct kw_context {
     struct log log;
     kw_prompt_callback prompt;
@@ -20,11 +33,13 @@ struct kw_context {
     struct crypto *crypto;
     struct catalogue *catalogue;
     struct stores *stores;
-    pthread_mutex_t owner_mutex; /* guards the three below */
-    struct id owner;             /* of journal rows */
-    struct run_lock *owner_lock;
-    long process; /* that took the lock: a forked child makes an owner of its own before it writes the journal */
-    struct kw_context *next; /* in the process's list of open contexts, for forks */
+    struct control *control; /* what the processes of this state tell each other */
+    struct journal_owner *owner;
+    struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
+    struct kw_context *next;  /* in the process's list of open contexts, for forks */
+    pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
+    atomic_bool reloading;    /* in some thread */
+    atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
 
 /* A certificate with its entry, found by address. */
@@ -33,11 +48,12 @@ struct found {
     const struct kind *kind;
     struct entry_row entry;
     struct certificate_row certificate;
+    uint64_t generation; /* of before it was read */
 };
 void found_clear(struct found *found);
 /* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
 KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
-/* Its key, opened. */
+/* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 
 /* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
@@ -72,6 +88,12 @@ struct key_arrival {
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
                                         kw_input pkcs8, struct key_arrival *arrival, kw_error *error);
+/* What it asks the store for; all but the id. KW_INVALID_ARGUMENT: there is no such key. */
+KW_MUST_USE kw_status key_arrival_template(const char *address, const struct store *store, const char *key,
+                                           kw_key_template *wanted, kw_error *error);
+/* Imports the copy of a key that is at `from` in another store. KW_CONFLICT: somebody is moving it already. */
+KW_MUST_USE kw_status key_arrival_move(kw_context *context, const char *address, struct store *store, const char *key,
+                                       kw_input pkcs8, kw_input from, struct key_arrival *arrival, kw_error *error);
 /* Within the caller's transaction: clears the journal row. */
 KW_MUST_USE kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, kw_error *error);
 /* Deletes the key and the row, as far as it goes; what remains is recovery's. Not within a transaction. Nothing when there is nothing to do. */
@@ -87,6 +109,11 @@ void key_arrival_clear(struct key_arrival *arrival);
 KW_MUST_USE kw_status journal_own(kw_context *context, kw_error *error);
 KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct found *found, struct store *store,
                                           struct key_arrival *departure, kw_error *error);
+/* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
+KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
+                                          struct store *store, struct key_arrival *departure, kw_error *error);
+/* Leaves it to whoever opens the state next, and not before this process ends. */
+KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
 
 /* At open: finishes or removes what dead owners left in the journal. Never deletes a key that a certificate names. */
@@ -116,6 +143,24 @@ struct placement {
 };
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);
+
+/*
+ * A certificate by the kind's rules, for a new key or one that is there: what kw_certificate_create, kw_rotate and kw_adopt have in common.
+ * KW_CONFLICT: the entry has another certificate meanwhile; KW_EXISTS: the entry is in use, or a certificate has the key.
+ */
+struct making {
+    const kw_certificate_template *wanted;
+    const struct id
+        *replaces;        /* the current certificate, whose place it takes; NULL: the entry is new, or out of use */
+    kw_input adopted;     /* locator of a key in the wanted store; empty: a new key */
+    kw_input certificate; /* DER, that the key has already; empty: a new one */
+    bool beside;          /* the store has another program's certificate beside the key, which stays */
+};
+KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error);
+
+/* A locator for people: as text, or, when it is none, as hex digits. */
+struct arena;
+const char *locator_text(struct arena *arena, kw_input locator);
 
 /*
  * Whether the user has yet to be asked to export the certificate separately: its kind wants that, it is the current one of an entry in use, and

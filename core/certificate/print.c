@@ -1,4 +1,5 @@
 /* Certificates as text: PEM, for people, and as references to their keys. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
@@ -69,12 +70,12 @@ static int write_text(BIO *out, const X509 *certificate)
     return written;
 }
 
-kw_status kw_certificate_pem(kw_context *context, const char *address, kw_bytes *pem, kw_error *error)
+kw_status manager_pem(kw_context *context, const char *address, kw_bytes *pem, kw_error *error)
 {
     return print_certificates(context, address, true, write_pem, pem, error);
 }
 
-kw_status kw_certificate_text(kw_context *context, const char *address, kw_bytes *text, kw_error *error)
+kw_status manager_text(kw_context *context, const char *address, kw_bytes *text, kw_error *error)
 {
     return print_certificates(context, address, false, write_text, text, error);
 }
@@ -90,7 +91,7 @@ ASN1_SEQUENCE(key_reference_asn1) = {
     ASN1_SIMPLE(struct key_reference, uri, ASN1_UTF8STRING),
 } static_ASN1_SEQUENCE_END_name(struct key_reference, key_reference_asn1)
 
-kw_status kw_certificate_reference(kw_context *context, const char *address, kw_bytes *pem, kw_error *error)
+kw_status manager_reference(kw_context *context, const char *address, kw_bytes *pem, kw_error *error)
 {
     struct found found = {0};
     struct buffer uri = {0};

@@ -1,4 +1,5 @@
 /* Taking certificates out of use, and removing them. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
 #include <stdlib.h>
@@ -59,8 +60,7 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
-kw_status kw_certificate_retire(kw_context *context, const char *address, kw_event_callback event, void *user,
-                                kw_error *error)
+kw_status manager_retire(kw_context *context, const char *address, kw_event_callback event, void *user, kw_error *error)
 {
     struct found found = {0};
     struct catalogue_snapshot snapshot = {0};
@@ -240,7 +240,7 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     return status;
 }
 
-kw_status kw_certificate_delete(kw_context *context, const char *address, bool force, kw_error *error)
+kw_status manager_delete(kw_context *context, const char *address, bool force, kw_error *error)
 {
     struct found found = {0};
     struct store *store = NULL;

@@ -1,4 +1,5 @@
 /* Facts about stores and catalogue. */
+#include "certificate/calls.h"
 #include "certificate/findings.h"
 
 #include "base/arena.h"
@@ -120,7 +121,7 @@ static void report_corrupt(void *user, const kw_error *error)
     log_write(&context->log, KW_LOG_ERROR, "%s: %s", error->where, error->message);
 }
 
-kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error)
+kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
 {
     const struct settings *settings = context->settings;
     struct catalogue_snapshot snapshot = {0};

@@ -1,7 +1,8 @@
 /* Handles on the keys of certificates. */
+#include "certificate/calls.h"
 #include "certificate/manager.h"
 
-kw_status kw_key_open(kw_context *context, const char *address, kw_key **key, kw_error *error)
+kw_status manager_key_open(kw_context *context, const char *address, kw_key **key, kw_error *error)
 {
     struct found found = {0};
     kw_status status = manager_find(context, address, &found, error);
@@ -13,7 +14,7 @@ kw_status kw_key_open(kw_context *context, const char *address, kw_key **key, kw
     return status;
 }
 
-kw_status kw_key_open_public(kw_context *context, const char *address, kw_key **key, kw_error *error)
+kw_status manager_key_open_public(kw_context *context, const char *address, kw_key **key, kw_error *error)
 {
     struct found found = {0};
     X509 *certificate = NULL;

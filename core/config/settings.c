@@ -19,6 +19,47 @@ kw_status settings_error(const struct settings *settings, struct place place, kw
     return error_at(error, KW_CONFIGURATION, settings->path, place.line, place.column, "%s", message);
 }
 
+/* ---- Lines ---- */
+
+static size_t count_scalars(const struct yaml_node *node)
+{
+    size_t count = node->kind == YAML_SCALAR ? 1 : 0;
+    for (size_t i = 0; i < node->count; i++)
+        count += count_scalars(node->items[i]);
+    return count;
+}
+
+static void add_lines(struct settings *settings, const struct yaml_node *node, const char *name)
+{
+    if (node->kind == YAML_SCALAR)
+        settings->lines[settings->line_count++] =
+            (struct setting_line){.name = name, .text = arena_text(&settings->memory, node->text)};
+    for (size_t i = 0; i < node->count && !settings->memory.failed; i++) {
+        const char *const inner = node->kind == YAML_SEQUENCE ? arena_format(&settings->memory, "%s.%zu", name, i)
+                                  : *name == '\0'             ? arena_text(&settings->memory, node->keys[i]->text)
+                                                  : arena_format(&settings->memory, "%s.%s", name, node->keys[i]->text);
+        if (inner != NULL)
+            add_lines(settings, node->items[i], inner);
+    }
+}
+
+static int compare_lines(const void *left, const void *right)
+{
+    const struct setting_line *const a = left, *const b = right;
+    return strcmp(a->name, b->name);
+}
+
+static kw_status settings_list_lines(struct settings *settings, const struct yaml_node *root, kw_error *error)
+{
+    settings->lines = arena_allocate(&settings->memory, (count_scalars(root) + 1) * sizeof(*settings->lines));
+    if (settings->lines != NULL)
+        add_lines(settings, root, "");
+    if (settings->lines == NULL || settings->memory.failed)
+        return error_memory(error);
+    qsort(settings->lines, settings->line_count, sizeof(*settings->lines), compare_lines);
+    return KW_OK;
+}
+
 /* Who can change the file decides which module is loaded. */
 static void warn_file(const struct settings_reader *reader)
 {
@@ -44,6 +85,7 @@ kw_status settings_read(const char *path, settings_warning warning, void *user, 
     struct settings *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(error);
+    atomic_init(&made->references, 1);
     absolute = path_absolute(path);
     directory = absolute == NULL ? NULL : path_directory(absolute);
     made->path = arena_text(&made->memory, absolute);
@@ -60,6 +102,9 @@ kw_status settings_read(const char *path, settings_warning warning, void *user, 
     status = settings_reader_run(&reader);
     if (status != KW_OK)
         goto out;
+    status = settings_list_lines(made, root, error);
+    if (status != KW_OK)
+        goto out;
     warn_file(&reader);
     *settings = made;
     made = NULL;
@@ -73,10 +118,16 @@ out:
 
 void settings_free(struct settings *settings)
 {
-    if (settings == NULL)
+    if (settings == NULL || atomic_fetch_sub(&settings->references, 1) > 1)
         return;
     arena_wipe(&settings->memory); /* where inline secrets are allowed, some are in it */
     free(settings);
+}
+
+struct settings *settings_reference(struct settings *settings)
+{
+    atomic_fetch_add(&settings->references, 1);
+    return settings;
 }
 
 /* ---- Questions ---- */

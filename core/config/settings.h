@@ -9,6 +9,8 @@
 #include "config/value.h"
 #include "config/yaml.h"
 
+#include <stdatomic.h>
+
 struct place {
     unsigned line, column;
 };
@@ -64,7 +66,16 @@ struct trust_settings {
     struct place authorities_place, intermediates_place;
 };
 
+/* One scalar of the file, for telling what has changed. */
+struct setting_line {
+    const char *name; /* stores.local.options.passphrase; items of a list are numbered from 0 */
+    const char *text; /* as written */
+};
+
 struct settings {
+    atomic_uint references;
+    struct setting_line *lines; /* all that is set, by name */
+    size_t line_count;
     struct arena memory;       /* of all that follows */
     char *path;                /* absolute, of the file */
     char *directory;           /* absolute, of the file */
@@ -96,7 +107,10 @@ typedef void (*settings_warning)(void *user, const char *sentence);
  */
 KW_MUST_USE kw_status settings_read(const char *path, settings_warning warning, void *user, struct settings **settings,
                                     kw_error *error);
+/* Gives a reference back; with the last one it is freed. */
 void settings_free(struct settings *settings);
+/* Another reference. */
+struct settings *settings_reference(struct settings *settings);
 
 const struct store_settings *settings_store(const struct settings *settings, const char *name);
 const struct store_settings *settings_store_by_id(const struct settings *settings, const char *id);

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct scheme {
     const char *name;    /* with the colon, unless nothing follows it */
@@ -263,6 +264,16 @@ char *source_resolve(const char *source, const char *directory)
     char *resolved = text_format("%s%s", schemes[SCHEME_FILE].name, absolute);
     free(absolute);
     return resolved;
+}
+
+void source_identify(const char *source, struct buffer *identity)
+{
+    const char *path = source_path(source);
+    struct stat facts;
+    if (path != NULL && stat(path, &facts) == 0)
+        buffer_format(identity, "%llu %llu %lld %lld.%09ld", (unsigned long long)facts.st_dev,
+                      (unsigned long long)facts.st_ino, (long long)facts.st_size, (long long)facts.st_mtim.tv_sec,
+                      (long)facts.st_mtim.tv_nsec);
 }
 
 void source_warn(const char *path, void (*warning)(void *user, const char *sentence), void *user)

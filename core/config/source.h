@@ -5,6 +5,7 @@
 #ifndef KEYWRIGHT_CONFIG_SOURCE_H
 #define KEYWRIGHT_CONFIG_SOURCE_H
 
+#include "base/buffer.h"
 #include "base/secret.h"
 
 struct source_reader {
@@ -23,6 +24,11 @@ struct source_reader {
 KW_MUST_USE kw_status source_check(const char *source, bool allow_inline, kw_error *error);
 /* file:PATH with PATH made absolute by `directory`; others copied. NULL when memory ran out. */
 char *source_resolve(const char *source, const char *directory);
+/*
+ * Adds what besides its value tells that somebody has given another one: of a file, which it is, how long, and when it was written. Nothing of
+ * other sources: a systemd credential is made anew, with the same value, at each start.
+ */
+void source_identify(const char *source, struct buffer *identity);
 /* The path of a file: source, else NULL. */
 const char *source_path(const char *source);
 /* Warns when others than its owner may read a file that holds a secret, and says how to mend it. */

@@ -81,10 +81,11 @@ kw_status call_broken(const struct call *call, kw_error *error, const char *what
 
 kw_status call_end(const struct call *call, kw_status answer, kw_error *error)
 {
-    struct counter *const counter = &call->store->counters[call->operation];
+    struct control_count *const counter = &call->store->counters[call->operation];
     const uint64_t spent = clock_nanoseconds() - call->started;
     const int number = (int)answer; /* whatever a broken plugin gave */
 
+    host_secrets_settle(call->store->host, answer);
     atomic_fetch_add_explicit(&counter->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->nanoseconds, spent, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->backend_calls,
@@ -144,24 +145,44 @@ kw_status call_end_locator(const struct call *call, kw_status answer, const kw_o
 
 /* ---- Counts ------------------------------------------------------------------------------------------ */
 
+const char *store_operation_name(enum store_operation operation)
+{
+    return operations[operation].name;
+}
+
+/* Of all processes, else of this one. */
+static void store_total(const struct store *store, struct control_total *total)
+{
+    *total = (struct control_total){0};
+    if (store->control != NULL)
+        control_total(store->control, store_id(store), total);
+    for (size_t i = 0; i < STORE_OPERATION_COUNT; i++) {
+        const struct control_count *const own = &store->own_counters[i];
+        total->operations[i].calls += atomic_load_explicit(&own->calls, memory_order_relaxed);
+        total->operations[i].errors += atomic_load_explicit(&own->errors, memory_order_relaxed);
+        total->operations[i].nanoseconds += atomic_load_explicit(&own->nanoseconds, memory_order_relaxed);
+        total->operations[i].backend_calls += atomic_load_explicit(&own->backend_calls, memory_order_relaxed);
+    }
+}
+
 size_t store_counts(const struct store *store, kw_operation_count counts[STORE_OPERATION_COUNT], uint64_t *calls)
 {
+    struct control_total total;
     size_t filled = 0;
 
+    store_total(store, &total);
     *calls = 0;
     for (size_t i = 0; i < STORE_OPERATION_COUNT; i++) {
-        const struct counter *const counter = &store->counters[i];
-        const uint64_t made = atomic_load_explicit(&counter->calls, memory_order_relaxed);
-
-        if (made == 0)
+        if (total.operations[i].calls == 0)
             continue;
-        counts[filled].operation = operations[i].name;
-        counts[filled].calls = made;
-        counts[filled].errors = atomic_load_explicit(&counter->errors, memory_order_relaxed);
-        counts[filled].nanoseconds = atomic_load_explicit(&counter->nanoseconds, memory_order_relaxed);
-        counts[filled].backend_calls = atomic_load_explicit(&counter->backend_calls, memory_order_relaxed);
-        *calls += counts[filled].backend_calls;
-        filled++;
+        counts[filled++] = (kw_operation_count){
+            .operation = operations[i].name,
+            .calls = total.operations[i].calls,
+            .errors = total.operations[i].errors,
+            .nanoseconds = total.operations[i].nanoseconds,
+            .backend_calls = total.operations[i].backend_calls,
+        };
+        *calls += total.operations[i].backend_calls;
     }
     return filled;
 }

@@ -1,4 +1,4 @@
-#include "store/host.h"
+#include "store/host_private.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -9,28 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What became of one secret option. Values are known by their HMAC under a random key of this process alone. */
-struct memory_of_secret {
-    const kw_option *option;
-    unsigned char last[SHA256_LENGTH], refused[SHA256_LENGTH];
-    bool has_last, has_refused;
-};
-
-struct kw_host_context {
-    kw_host table;
-    struct crypto *crypto;
-    struct catalogue *catalogue;
-    const struct log *log;
-    const struct settings *settings;
-    const struct store_settings *store;
-    struct source_reader reader;
-    struct secret key;
-    pthread_mutex_t lock; /* guards the secrets below; a leaf, never held across a callback */
-    bool has_lock;
-    struct memory_of_secret *secrets;
-    size_t secret_count;
-};
 
 /* ---- What is said during a call -------------------------------------------------------------------- */
 
@@ -44,6 +22,7 @@ void host_call_begin(const kw_host_context *host)
         log_write(host->log, KW_LOG_WARNING,
                   "secrets could not be locked into memory and may be swapped out: raise the limit (ulimit -l, or "
                   "LimitMEMLOCK= of the service)");
+    host_secrets_begin();
     call_sentence[0] = '\0';
     call_error.status = KW_OK;
     call_count = 0;
@@ -71,7 +50,7 @@ const kw_error *host_call_error(void)
     return call_error.status == KW_OK ? NULL : &call_error;
 }
 
-static kw_status service_result(kw_status status, const kw_error *error)
+kw_status service_result(kw_status status, const kw_error *error)
 {
     if (status != KW_OK && status != KW_BUFFER_TOO_SMALL)
         call_error = *error;
@@ -95,7 +74,7 @@ static void service_count(kw_host_context *host, uint32_t calls)
     call_count += calls;
 }
 
-/* ---- Secrets ---------------------------------------------------------------------------------------- */
+/* ---- Memory of secrets --------------------------------------------------------------------------- */
 
 static void *service_secret_allocate(kw_host_context *host, size_t length)
 {
@@ -107,152 +86,6 @@ static void service_secret_free(kw_host_context *host, void *memory, size_t leng
 {
     (void)host;
     secret_free(memory, length);
-}
-
-static struct memory_of_secret *secret_find(kw_host_context *host, const char *option)
-{
-    for (size_t i = 0; option != NULL && i < host->secret_count; i++)
-        if (strcmp(host->secrets[i].option->name, option) == 0)
-            return &host->secrets[i];
-    return NULL;
-}
-
-/* Reads the option's source as it is now; nothing is kept between two requests. */
-static kw_status secret_read(kw_host_context *host, const char *option, struct secret *value, kw_error *error)
-{
-    kw_status status;
-    const struct option_setting *const setting = options_setting(host->store, option);
-    char *source = NULL, *what = NULL;
-
-    if (setting == NULL)
-        return settings_error(host->settings, host->store->place, error, "the store '%s' needs the option '%s'",
-                              host->store->name, option);
-    source = source_resolve(setting->text, host->settings->directory);
-    what = text_format("%s of store %s", option, host->store->name);
-    if (source == NULL || what == NULL) {
-        status = error_memory(error);
-        goto out;
-    }
-    status = source_read(source, &host->reader, what, false, value, error);
-    if (status != KW_OK)
-        error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
-out:
-    if (source != NULL)
-        secret_wipe(source, strlen(source)); /* it may be an inline one */
-    free(source);
-    free(what);
-    return status;
-}
-
-static kw_status secret_hand_out(kw_host_context *host, struct memory_of_secret *memory, const struct secret *value,
-                                 kw_output *secret, kw_error *error)
-{
-    unsigned char mac[SHA256_LENGTH];
-    bool refused;
-    kw_status status = crypto_hmac_sha256(host->crypto, secret_view(&host->key), secret_view(value), mac, error);
-
-    if (status != KW_OK)
-        return status;
-    pthread_mutex_lock(&host->lock);
-    refused = memory->has_refused && crypto_equal(memory->refused, mac, sizeof(mac));
-    if (!refused) {
-        memcpy(memory->last, mac, sizeof(mac));
-        memory->has_last = true;
-        memory->has_refused = false; /* the source has changed since */
-    }
-    pthread_mutex_unlock(&host->lock);
-    if (refused) {
-        status = error_set(error, KW_SECRET_REFUSED, "the %s of store %s was refused before and has not changed since",
-                           memory->option->name, host->store->name);
-        error_remedy(error,
-                     "put the right one where the configuration says that it is; it is not tried again before that");
-        return status;
-    }
-    return output_copy(secret, secret_view(value));
-}
-
-static kw_status service_secret_request(kw_host_context *host, const kw_call *call, const char *option,
-                                        kw_output *secret)
-{
-    kw_error error = {0};
-    struct secret value = {0};
-    struct memory_of_secret *const memory = secret_find(host, option);
-    kw_status status;
-
-    (void)call; /* a person may take longer than any deadline */
-    if (secret == NULL)
-        return service_result(error_set(&error, KW_INVALID_ARGUMENT, "there is no buffer for the secret"), &error);
-    if (secret->data == NULL || secret->capacity < KW_SECRET_MAXIMUM) {
-        secret->length = KW_SECRET_MAXIMUM;
-        return KW_BUFFER_TOO_SMALL;
-    }
-    if (memory == NULL)
-        return service_result(error_set(&error, KW_CONFIGURATION,
-                                        "the plugin asks for '%s', which is none of its secret options",
-                                        option == NULL ? "" : option),
-                              &error);
-    status = secret_read(host, option, &value, &error);
-    if (status == KW_OK)
-        status = secret_hand_out(host, memory, &value, secret, &error);
-    secret_clear(&value);
-    return service_result(status, &error);
-}
-
-static void memory_refuse(struct memory_of_secret *memory)
-{
-    if (!memory->has_last)
-        return;
-    memcpy(memory->refused, memory->last, sizeof(memory->refused));
-    memory->has_refused = true;
-    memory->has_last = false;
-}
-
-static void service_secret_refused(kw_host_context *host, const char *option)
-{
-    struct memory_of_secret *const memory = secret_find(host, option);
-
-    if (memory == NULL)
-        return;
-    pthread_mutex_lock(&host->lock);
-    memory_refuse(memory);
-    pthread_mutex_unlock(&host->lock);
-}
-
-void host_secrets_refused(kw_host_context *host)
-{
-    pthread_mutex_lock(&host->lock);
-    for (size_t i = 0; i < host->secret_count; i++)
-        memory_refuse(&host->secrets[i]);
-    pthread_mutex_unlock(&host->lock);
-}
-
-void host_explain_refusal(kw_host_context *host, kw_error *error)
-{
-    const struct option_setting *setting = NULL;
-
-    pthread_mutex_lock(&host->lock);
-    for (size_t i = 0; i < host->secret_count && setting == NULL; i++)
-        if (host->secrets[i].has_refused)
-            setting = options_setting(host->store, host->secrets[i].option->name);
-    pthread_mutex_unlock(&host->lock);
-    if (setting == NULL || error == NULL)
-        return;
-    error->where[0] = '\0';
-    error_prefix(error, "store %s", host->store->name);
-    error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
-    error_remedy(error, "see to it that this option gives the %s in force: after `keywright passphrase`, the new one",
-                 setting->name);
-}
-
-void host_secret_changed(kw_host_context *host, const char *option)
-{
-    struct memory_of_secret *const memory = secret_find(host, option);
-
-    if (memory == NULL)
-        return;
-    pthread_mutex_lock(&host->lock);
-    memory->has_last = memory->has_refused = false;
-    pthread_mutex_unlock(&host->lock);
 }
 
 /* ---- Records ----------------------------------------------------------------------------------------- */
@@ -357,6 +190,7 @@ static const kw_host services = {
     .clock = service_clock,
     .random = service_random,
     .count = service_count,
+    .secret_settled = service_secret_settled,
 };
 
 kw_status host_new(const struct stores_options *options, const struct store_settings *settings,
@@ -374,6 +208,7 @@ kw_status host_new(const struct stores_options *options, const struct store_sett
     made->log = options->log;
     made->settings = options->settings;
     made->store = settings;
+    made->locks = (module->plugin.traits & KW_TRAIT_LOCKS) != 0;
     /* Files that others may read were warned about with the settings. */
     made->reader = (struct source_reader){
         .prompt = options->prompt, .user = options->user, .allow_inline = options->settings->allow_inline_secrets};

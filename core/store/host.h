@@ -22,6 +22,12 @@ const char *host_call_sentence(void);
 /* The last failure of a host service in this thread since then, or NULL: why the plugin could not go on. */
 const kw_error *host_call_error(void);
 
+/*
+ * Secrets of a backend that may lock, handed out during a call: the call's end tells what became of them. Each costs a look at a variable of
+ * the thread when there is none.
+ */
+void host_secrets_begin(void);
+void host_secrets_settle(const kw_host_context *host, kw_status answer);
 /* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
 void host_secrets_refused(kw_host_context *host);
 /* Where the configuration says where the refused secret comes from, and what to do. */

@@ -6,14 +6,29 @@
 #define KEYWRIGHT_STORE_KEY_H
 
 #include "base/secret.h"
+#include "control/control.h"
 #include "store/store.h"
 
+/* Stays in this store, whatever the catalogue says; see key_follow. */
 KW_MUST_USE kw_status key_open(struct store *store, kw_input locator, kw_key **key, kw_error *error);
 /* A key of which only the SubjectPublicKeyInfo is known: verifies and encrypts; key_store is NULL, private operations are KW_UNSUPPORTED. */
 KW_MUST_USE kw_status key_open_public(struct crypto *crypto, kw_input spki, kw_key **key, kw_error *error);
 /* Another reference; kw_key_free gives one back. */
 kw_key *key_reference(kw_key *key);
+/* Where it is now, as far as it was used. */
 struct store *key_store(const kw_key *key);
+
+/*
+ * Whose key it is. Such a key is found again in another store after a transfer, by whatever operation comes next, and one that fails
+ * because the key has moved under it is done again there. `generation` is that of before the certificate's row was read. Before the
+ * handle is shared.
+ */
+struct key_origin {
+    struct control *control; /* NULL: the key stays where it is */
+    struct stores *stores;
+    struct id certificate;
+};
+void key_follow(kw_key *key, const struct key_origin *origin, uint64_t generation);
 /* The public key in the default provider of the library's context; lives as long as the key. */
 EVP_PKEY *key_public_pkey(const kw_key *key);
 /* rsa-3072, ec-p256, ...: lives for ever, or NULL when it is none of the names. */

@@ -14,13 +14,24 @@
 /* Property query for the default provider, whatever else is loaded into the library's context. */
 #define KEY_PROVIDER "provider=default"
 
+/* Where a key is: a handle in a store. Constant once others can see it, and there until the key is freed. */
+struct key_place {
+    struct key_place *previous; /* where it was before */
+    struct store *store;
+    kw_plugin_key *handle;
+    kw_key_capabilities capabilities; /* that it has there */
+    size_t locator_length;
+    unsigned char locator[KW_LOCATOR_MAXIMUM];
+};
+
 struct kw_key {
     atomic_uint references;
     struct crypto *crypto;
-    struct store *store;   /* NULL: only the public key is known */
-    kw_plugin_key *handle; /* NULL likewise */
-    kw_key_capabilities capabilities;
-    bool pkcs1_decrypt; /* raw PKCS#1 v1.5 decryption is allowed */
+    _Atomic(struct key_place *) place; /* NULL: only the public key is known */
+    struct key_origin origin;
+    atomic_uint_fast64_t seen;        /* the generation for which `place` holds */
+    kw_key_capabilities capabilities; /* type, bits and curve, which no place changes */
+    bool pkcs1_decrypt;               /* raw PKCS#1 v1.5 decryption is allowed */
     EVP_PKEY *pkey;
     size_t signature_length; /* RSA: also of the modulus; ECDSA: the longest */
     size_t shared_length;    /* 0: nothing can be derived */
@@ -34,6 +45,25 @@ struct kw_key {
 KW_MUST_USE kw_status key_describe(kw_key *key, kw_input spki, kw_error *error);
 /* Whether `peer` is a public key on the same curve. KW_INVALID_ARGUMENT. */
 KW_MUST_USE kw_status key_check_peer(const kw_key *key, kw_input peer, kw_error *error);
+
+/* key_place.c: opens the key in a store. The first time it describes the key too; later it must be the same key: KW_CORRUPT. */
+KW_MUST_USE kw_status key_place_open(kw_key *key, struct store *store, kw_input locator, struct key_place **place,
+                                     kw_error *error);
+/* This one and all before it. */
+void key_places_free(struct key_place *place);
+
+/* One private operation, begun; it may be tried again where the key has moved meanwhile. */
+struct key_use {
+    struct key_place *place;
+    unsigned attempts;
+    struct control_use control; /* as long as it lasts, what it uses is not taken away */
+    kw_status renewal;          /* why the key could not be found in its new place */
+    kw_error why;
+};
+/* Where the key is now. KW_UNSUPPORTED: only the public key is known, so that it cannot do `what`. `use->attempts` is 0 at first. */
+KW_MUST_USE kw_status key_use_begin(kw_key *key, struct key_use *use, const char *what, kw_error *error);
+/* Whether an operation that ended so must be begun again, since the key has moved. Once after each begin that succeeded. */
+KW_MUST_USE bool key_use_again(kw_key *key, struct key_use *use, kw_status status, kw_error *error);
 
 /*
  * What a caller asks for, complete: defaults filled in, held against the key's type, hashes known. `input` is the digest for all but EdDSA.

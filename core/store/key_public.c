@@ -8,6 +8,35 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+const struct key_kind key_kinds[] = {
+    {"rsa-2048", KW_KEY_RSA, 2048, KW_CURVE_NONE}, {"rsa-3072", KW_KEY_RSA, 3072, KW_CURVE_NONE},
+    {"rsa-4096", KW_KEY_RSA, 4096, KW_CURVE_NONE}, {"ec-p256", KW_KEY_EC, 256, KW_CURVE_P256},
+    {"ec-p384", KW_KEY_EC, 384, KW_CURVE_P384},    {"ec-p521", KW_KEY_EC, 521, KW_CURVE_P521},
+    {"ed25519", KW_KEY_ED25519, 0, KW_CURVE_NONE}, {NULL, KW_KEY_NONE, 0, KW_CURVE_NONE},
+};
+
+const struct key_kind *key_kind_find(const char *name)
+{
+    for (const struct key_kind *kind = key_kinds; kind->name != NULL; kind++)
+        if (strcmp(kind->name, name) == 0)
+            return kind;
+    return NULL;
+}
+
+static const char *key_name_find(const kw_key_capabilities *capabilities)
+{
+    for (const struct key_kind *kind = key_kinds; kind->name != NULL; kind++)
+        if (kind->type == capabilities->type && kind->curve == capabilities->curve &&
+            (kind->type != KW_KEY_RSA || kind->bits == capabilities->bits))
+            return kind->name;
+    return NULL;
+}
+
+const char *key_name(const kw_key *key)
+{
+    return key_name_find(&key->capabilities);
+}
+
 static const struct {
     const char *group;
     kw_curve curve;

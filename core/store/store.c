@@ -66,12 +66,21 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
     return status;
 }
 
+void store_take_counters(struct store *store)
+{
+    struct control_count *const counters =
+        store->control == NULL ? NULL : control_counts(store->control, store_id(store));
+
+    store->counters = counters == NULL ? store->own_counters : counters;
+}
+
 kw_status store_open(struct store *store, kw_error *error)
 {
     kw_plugin_instance *instance = NULL;
     kw_capabilities capabilities = {.size = sizeof(capabilities)};
     kw_status status = catalogue_store_register(store->catalogue, store_id(store), store_plugin(store), error);
 
+    store_take_counters(store);
     if (status == KW_OK)
         status = store_open_instance(store, &instance, &capabilities, error);
     if (status != KW_OK)
@@ -184,6 +193,13 @@ kw_status store_key_generate(struct store *store, const kw_key_template *wanted,
                             &given, locator, error);
 }
 
+kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error)
+{
+    if (store->module->operations.key_import == NULL || !can(store, KW_CAN_IMPORT))
+        return unsupported(store, error, "import keys");
+    return template_check(store, wanted, error);
+}
+
 kw_status store_key_import(struct store *store, const kw_key_template *wanted, kw_input pkcs8, kw_output *locator,
                            kw_error *error)
 {
@@ -191,9 +207,7 @@ kw_status store_key_import(struct store *store, const kw_key_template *wanted, k
     kw_output given = output_copy_of(locator);
     kw_status status;
 
-    if (store->module->operations.key_import == NULL || !can(store, KW_CAN_IMPORT))
-        return unsupported(store, error, "import keys");
-    status = template_check(store, wanted, error);
+    status = store_check_import(store, wanted, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_IMPORT);

@@ -8,6 +8,7 @@
 #include "catalogue/catalogue.h"
 #include "config/settings.h"
 #include "config/source.h"
+#include "control/control.h"
 #include "store/loader.h"
 
 struct store;
@@ -17,24 +18,35 @@ struct store;
 struct stores;
 
 struct stores_options {
+    struct control *control; /* NULL: none of what processes share */
+    struct stores *before;   /* NULL: there are none */
     struct crypto *crypto;
-    const struct settings *settings;
+    struct settings *settings;
     struct catalogue *catalogue;
     const struct log *log;
     kw_prompt_callback prompt;
     void *user;
 };
 
-/* Checks plugins and options without opening anything: KW_CONFIGURATION with file:line:column. Borrows what `options` names. */
+/*
+ * Checks plugins and options without opening anything: KW_CONFIGURATION with file:line:column. Takes a reference of the settings, and
+ * borrows what else `options` names. Stores that are in `options->before` just the same are taken from there, open or not.
+ */
 KW_MUST_USE kw_status stores_new(const struct stores_options *options, struct stores **stores, kw_error *error);
 /* Only checks: every store's plugin loads and its options fit the plugin's table. No catalogue needed. */
 KW_MUST_USE kw_status stores_check(const struct settings *settings, kw_error *error);
+/* Gives a reference back. A store is closed when nobody has one of any stores that it is in. */
 void stores_free(struct stores *stores);
+struct stores *stores_reference(struct stores *stores);
+/* The stores that replaced these, by stores_replace, and so on; there as long as these are. */
+struct stores *stores_newest(struct stores *stores);
+void stores_replace(struct stores *stores, struct stores *successor);
 
 /* By name or by id; opened. Errors: KW_NOT_FOUND (not configured; names what is), and what opening answers. */
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);
 KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error);
 
+/* For all stores of the context: also those that these replaced. */
 void stores_fork_prepare(struct stores *stores);
 void stores_fork_parent(struct stores *stores);
 void stores_fork_child(struct stores *stores);
@@ -69,7 +81,8 @@ enum store_operation {
     STORE_CERTIFICATE_DELETE,
     STORE_OPERATION_COUNT
 };
-/* Fills a row for each operation that was called; the sum of calls of this store since it exists. */
+const char *store_operation_name(enum store_operation operation);
+/* Fills a row for each operation that was called, by all processes that share the state; the sum of calls to the backend. */
 size_t store_counts(const struct store *store, kw_operation_count counts[STORE_OPERATION_COUNT], uint64_t *calls);
 /* The same for a store by name, also one that is not open. */
 size_t stores_counts(const struct stores *stores, const char *name, kw_operation_count counts[STORE_OPERATION_COUNT],
@@ -84,6 +97,8 @@ KW_MUST_USE kw_status store_key_generate(struct store *store, const kw_key_templ
                                          kw_error *error);
 KW_MUST_USE kw_status store_key_import(struct store *store, const kw_key_template *wanted, kw_input pkcs8,
                                        kw_output *locator, kw_error *error);
+/* Whether such a key could be imported, without a call: KW_UNSUPPORTED, saying what the store takes. */
+KW_MUST_USE kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error);
 KW_MUST_USE kw_status store_key_delete(struct store *store, kw_input locator, kw_error *error);
 KW_MUST_USE kw_status store_key_list(struct store *store, uint64_t *cursor, kw_output *locator, kw_error *error);
 KW_MUST_USE kw_status store_key_find(struct store *store, const struct id *id, kw_output *locator, kw_error *error);

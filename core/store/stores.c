@@ -6,8 +6,11 @@
 #include <string.h>
 
 struct stores {
-    struct store **rows; /* in the order of the configuration, which is also the order of their locks */
+    atomic_uint references;
+    struct family *family;
+    struct store **rows; /* in the order of the configuration */
     size_t count;
+    _Atomic(struct stores *) successor; /* that replaced these; a reference of it */
 };
 
 /* ---- Checking ----------------------------------------------------------------------------------------- */
@@ -64,17 +67,70 @@ kw_status stores_check(const struct settings *settings, kw_error *error)
 
 /* ---- Making -------------------------------------------------------------------------------------------- */
 
-static void store_free(struct store *store)
+static void family_release(struct family *family)
 {
-    if (store == NULL)
+    if (family == NULL || atomic_fetch_sub(&family->references, 1) > 1)
         return;
+    pthread_mutex_destroy(&family->lock);
+    free(family);
+}
+
+static struct family *family_reference(struct family *family)
+{
+    atomic_fetch_add(&family->references, 1);
+    return family;
+}
+
+static struct family *family_new(void)
+{
+    struct family *const made = calloc(1, sizeof(*made));
+
+    if (made == NULL)
+        return NULL;
+    atomic_init(&made->references, 1);
+    if (pthread_mutex_init(&made->lock, NULL) == 0)
+        return made;
+    free(made);
+    return NULL;
+}
+
+static void family_add(struct family *family, struct store *store)
+{
+    store->family = family_reference(family);
+    pthread_mutex_lock(&family->lock);
+    store->next = family->first;
+    family->first = store;
+    pthread_mutex_unlock(&family->lock);
+}
+
+/* No fork may come while its plugin closes it. */
+static void family_close(struct store *store)
+{
+    pthread_mutex_lock(&store->family->lock);
+    for (struct store **link = &store->family->first; *link != NULL; link = &(*link)->next) {
+        if (*link == store) {
+            *link = store->next;
+            break;
+        }
+    }
     store_close(store);
+    pthread_mutex_unlock(&store->family->lock);
+    family_release(store->family);
+}
+
+static void store_release(struct store *store)
+{
+    if (store == NULL || atomic_fetch_sub(&store->references, 1) > 1)
+        return;
+    if (store->family != NULL)
+        family_close(store);
     host_free(store->host);
     options_clear(&store->options);
     if (store->has_settled)
         pthread_cond_destroy(&store->settled);
     if (store->has_lock)
         pthread_mutex_destroy(&store->lock);
+    settings_free(store->configuration);
     free(store);
 }
 
@@ -86,9 +142,13 @@ static kw_status store_new(const struct stores_options *options, const struct st
 
     if (made == NULL)
         return error_memory(error);
+    atomic_init(&made->references, 1);
+    made->configuration = settings_reference(options->settings);
     made->settings = settings;
     made->crypto = options->crypto;
     made->catalogue = options->catalogue;
+    made->control = options->control;
+    made->counters = made->own_counters;
     made->capabilities.size = sizeof(made->capabilities);
     atomic_init(&made->state, STORE_STATE_CLOSED);
     made->has_lock = pthread_mutex_init(&made->lock, NULL) == 0;
@@ -106,8 +166,42 @@ static kw_status store_new(const struct stores_options *options, const struct st
     *store = made;
     made = NULL;
 out:
-    store_free(made);
+    store_release(made);
     return status;
+}
+
+static bool same_text(const char *left, const char *right)
+{
+    return strcmp(left, right) == 0;
+}
+
+/* Whether a store that is there is what this one would become. */
+static bool store_is_same(const struct store *left, const struct store *right)
+{
+    const struct store_settings *const a = left->settings, *const b = right->settings;
+    bool same = left->module == right->module && same_text(a->name, b->name) && same_text(a->id, b->id) &&
+                a->option_count == b->option_count &&
+                same_text(left->configuration->directory, right->configuration->directory) &&
+                left->configuration->allow_inline_secrets == right->configuration->allow_inline_secrets;
+
+    for (size_t i = 0; same && i < a->option_count; i++) {
+        const struct option_setting *const other = options_setting(b, a->options[i].name);
+        same = other != NULL && same_text(a->options[i].text, other->text);
+    }
+    return same;
+}
+
+/* The new one, or in its place the one before that is the same. */
+static struct store *store_keep(struct stores *before, struct store *store)
+{
+    for (size_t i = 0; before != NULL && i < before->count; i++) {
+        if (!store_is_same(before->rows[i], store))
+            continue;
+        atomic_fetch_add(&before->rows[i]->references, 1);
+        store_release(store);
+        return before->rows[i];
+    }
+    return store;
 }
 
 kw_status stores_new(const struct stores_options *options, struct stores **stores, kw_error *error)
@@ -117,16 +211,23 @@ kw_status stores_new(const struct stores_options *options, struct stores **store
 
     if (made == NULL)
         return error_memory(error);
+    atomic_init(&made->references, 1);
+    atomic_init(&made->successor, NULL);
+    made->family = options->before != NULL ? family_reference(options->before->family) : family_new();
     made->rows = calloc(options->settings->store_count + 1, sizeof(struct store *));
-    if (made->rows == NULL) {
+    if (made->rows == NULL || made->family == NULL) {
         status = error_memory(error);
         goto out;
     }
     for (size_t i = 0; i < options->settings->store_count; i++) {
-        status = store_new(options, &options->settings->stores[i], &made->rows[i], error);
+        struct store *store = NULL;
+        status = store_new(options, &options->settings->stores[i], &store, error);
         if (status != KW_OK)
             goto out;
-        made->count++;
+        store = store_keep(options->before, store);
+        if (store->family == NULL)
+            family_add(made->family, store);
+        made->rows[made->count++] = store;
     }
     *stores = made;
     made = NULL;
@@ -135,14 +236,35 @@ out:
     return status;
 }
 
+struct stores *stores_reference(struct stores *stores)
+{
+    atomic_fetch_add(&stores->references, 1);
+    return stores;
+}
+
 void stores_free(struct stores *stores)
 {
-    if (stores == NULL)
-        return;
-    for (size_t i = 0; i < stores->count; i++)
-        store_free(stores->rows[i]);
-    free(stores->rows);
-    free(stores);
+    while (stores != NULL && atomic_fetch_sub(&stores->references, 1) == 1) {
+        struct stores *const successor = atomic_load(&stores->successor);
+        for (size_t i = 0; i < stores->count; i++)
+            store_release(stores->rows[i]);
+        family_release(stores->family);
+        free(stores->rows);
+        free(stores);
+        stores = successor;
+    }
+}
+
+void stores_replace(struct stores *stores, struct stores *successor)
+{
+    atomic_store(&stores->successor, stores_reference(successor));
+}
+
+struct stores *stores_newest(struct stores *stores)
+{
+    for (struct stores *next = stores; next != NULL; next = atomic_load(&next->successor))
+        stores = next;
+    return stores;
 }
 
 /* ---- Opening -------------------------------------------------------------------------------------------- */
@@ -264,44 +386,48 @@ kw_status stores_get_by_id(struct stores *stores, const char *id, struct store *
 
 /* ---- Forks ------------------------------------------------------------------------------------------------ */
 
-/* In the order of the configuration: first every store's lock, then the plugins, then the hosts' leaf locks. */
+/* First every store's lock, then the plugins, then the hosts' leaf locks. */
 void stores_fork_prepare(struct stores *stores)
 {
-    for (size_t i = 0; i < stores->count; i++)
-        pthread_mutex_lock(&stores->rows[i]->lock);
-    for (size_t i = 0; i < stores->count; i++)
-        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
-            store_fork_prepare(stores->rows[i]);
-    for (size_t i = 0; i < stores->count; i++)
-        host_fork_prepare(stores->rows[i]->host);
+    pthread_mutex_lock(&stores->family->lock);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        pthread_mutex_lock(&store->lock);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        if (atomic_load(&store->state) == STORE_STATE_OPEN)
+            store_fork_prepare(store);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        host_fork_prepare(store->host);
 }
 
 void stores_fork_parent(struct stores *stores)
 {
-    for (size_t i = stores->count; i-- > 0;)
-        host_fork_done(stores->rows[i]->host);
-    for (size_t i = stores->count; i-- > 0;)
-        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
-            store_fork_parent(stores->rows[i]);
-    for (size_t i = stores->count; i-- > 0;)
-        pthread_mutex_unlock(&stores->rows[i]->lock);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        host_fork_done(store->host);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        if (atomic_load(&store->state) == STORE_STATE_OPEN)
+            store_fork_parent(store);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        pthread_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&stores->family->lock);
 }
 
 void stores_fork_child(struct stores *stores)
 {
-    for (size_t i = stores->count; i-- > 0;)
-        host_fork_done(stores->rows[i]->host);
-    for (size_t i = stores->count; i-- > 0;)
-        if (atomic_load(&stores->rows[i]->state) == STORE_STATE_OPEN)
-            store_fork_child(stores->rows[i]);
-    for (size_t i = stores->count; i-- > 0;) {
-        struct store *const store = stores->rows[i];
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        host_fork_done(store->host);
+    for (struct store *store = stores->family->first; store != NULL; store = store->next)
+        if (atomic_load(&store->state) == STORE_STATE_OPEN) {
+            store_take_counters(store);
+            store_fork_child(store);
+        }
+    for (struct store *store = stores->family->first; store != NULL; store = store->next) {
         /* Whoever was opening it, or waiting for that, is not in this process. */
         if (atomic_load(&store->state) == STORE_STATE_OPENING)
             atomic_store(&store->state, STORE_STATE_CLOSED);
         store->settled = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
         pthread_mutex_unlock(&store->lock);
     }
+    pthread_mutex_unlock(&stores->family->lock);
 }
 
 /* ---- Facts ------------------------------------------------------------------------------------------------- */

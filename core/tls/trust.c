@@ -1,4 +1,5 @@
 /* The certificate that clients must trust: given out, and looked at as a client sees it (S4, S7). */
+#include "tls/trust.h"
 #include "base/options.h"
 #include "certificate/bundle.h"
 #include "certificate/chain.h"
@@ -44,7 +45,7 @@ static kw_status add_root(kw_context *context, STACK_OF(X509) *chain, kw_error *
     return status;
 }
 
-kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes *content, kw_error *error)
+kw_status trust_export(kw_context *context, kw_trust_format format, kw_bytes *content, kw_error *error)
 {
     STACK_OF(X509) *chain = sk_X509_new_null();
     kw_status status = chain != NULL ? chain_of(context, chain, error) : error_memory(error);

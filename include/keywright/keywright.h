@@ -105,6 +105,7 @@ typedef struct kw_event {
     const char *certificate; /* address, or NULL */
     const char *what;        /* a sentence, or one word such as "created" when certificate is set */
     bool reminder;           /* nothing happened: `what` is for the user to do */
+    size_t done, total;      /* how many of how many, where that is known; else 0 */
 } kw_event;
 typedef void (*kw_event_callback)(void *user, const kw_event *event);
 
@@ -122,6 +123,29 @@ KW_MUST_USE KW_API kw_status kw_initialise(const char *directory, const kw_open_
  */
 KW_MUST_USE KW_API kw_status kw_apply(const kw_open_options *options, kw_event_callback event, void *user,
                                       kw_error *error);
+
+/* One setting that is another than before. */
+typedef struct kw_change {
+    const char *setting;        /* stores.hsm.options.pin; items of a list are numbered from 0 */
+    const char *before, *after; /* as written; NULL: not set. Of a secret in the file itself only what tells it apart */
+} kw_change;
+
+typedef struct kw_changes {
+    const kw_change *changes; /* by name */
+    size_t count;
+    size_t contexts; /* that are open now in all processes, this one included, and take it */
+} kw_changes;
+
+/*
+ * Reads the configuration file anew, and checks it as kw_open does. Unless `dry_run`, this context has it from then on, and every other one of the
+ * state, in whatever process, takes it at its next call on the context (not on a key); one that cannot tells its log, and goes on with the
+ * old. Work under way is not cut: calls go on with what they began with, and so do keys that are open in a store that is
+ * removed or set up otherwise, until they are freed. `changes` (NULL is allowed) are the differences from what was in force; freed by
+ * kw_changes_free. Errors: KW_CONFIGURATION and the like (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they
+ * cannot change while programs run), KW_CONFLICT (another thread does the same).
+ */
+KW_MUST_USE KW_API kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_error *error);
+KW_API void kw_changes_free(kw_changes *changes);
 
 /* ---- Configuration ----------------------------------------------------------------------------------- */
 
@@ -159,7 +183,7 @@ typedef struct kw_plugin_list {
 KW_MUST_USE KW_API kw_status kw_plugins(const kw_open_options *options, kw_plugin_list **list, kw_error *error);
 KW_API void kw_plugin_list_free(kw_plugin_list *list);
 
-/* The operations that are counted, for kw_store_info.operations. */
+/* The operations that are counted, for kw_store_info.operations. They are counted in a file of the state directory, beyond the process. */
 typedef struct kw_operation_count {
     const char *operation; /* "sign", ... */
     uint64_t calls, errors;
@@ -175,8 +199,8 @@ typedef struct kw_store_info {
     bool available;
     const char *problem; /* why it is not, or NULL */
     kw_capabilities capabilities;
-    uint64_t calls; /* calls to the backend since this context was opened */
-    const kw_operation_count *operations;
+    uint64_t calls;                       /* to the backend, by all processes that use or used this state */
+    const kw_operation_count *operations; /* likewise */
     size_t operation_count;
     size_t certificates; /* whose keys it holds, former and retired ones too */
 } kw_store_info;
@@ -199,6 +223,24 @@ typedef struct kw_state {
 /* Facts about stores and catalogue; opens every store. A store that is not available is a fact, not an error. */
 KW_MUST_USE KW_API kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error);
 KW_API void kw_state_free(kw_state *state);
+
+/* One number, and what tells it from others of its name. */
+typedef struct kw_metric {
+    const char *name, *help;
+    bool counter;                             /* it only grows; else a gauge */
+    const char *store, *store_id, *operation; /* NULL: of no store */
+    double value;
+} kw_metric;
+
+typedef struct kw_metrics {
+    const kw_metric *metrics; /* those of one name follow each other */
+    size_t count;
+    const char *text; /* the same in the text format of Prometheus, such as a server answers a GET of /metrics with */
+} kw_metrics;
+
+/* What all processes that use this state have counted, also those that have ended. Opens no store. */
+KW_MUST_USE KW_API kw_status kw_metrics_get(kw_context *context, kw_metrics **metrics, kw_error *error);
+KW_API void kw_metrics_free(kw_metrics *metrics);
 
 /*
  * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
@@ -332,6 +374,81 @@ KW_MUST_USE KW_API kw_status kw_certificate_retire(kw_context *context, const ch
 /* Removes certificate and key for good. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it). */
 KW_MUST_USE KW_API kw_status kw_certificate_delete(kw_context *context, const char *address, bool force,
                                                    kw_error *error);
+
+/* ---- Keys that move ------------------------------------------------------------------------------------------------ */
+
+typedef struct kw_transfer_options {
+    size_t size;
+    const char *const *addresses; /* these: of an entry all its certificates, of CERT@N this one; or */
+    size_t address_count;
+    const char *database; /* the keys of a database: its own, and those of the master keys that serve it; or */
+    bool everything;      /* all server keys: of databases and of master keys */
+    const char *store;    /* where they go: a name */
+    uint32_t wait_ms;     /* for what other processes still do with the keys where they were; 0: 60 s */
+} kw_transfer_options;
+
+/*
+ * Moves keys to another store, while they are in use. Whatever can be refused is refused before anything is touched: KW_UNSUPPORTED where
+ * the target cannot take a key or could not undo what was encrypted to it, or the source does not give it out; the remedy is
+ * a new key in the target (kw_rotate). A key is deleted where it was only after its copy has proved that it does all that the key does, the
+ * catalogue names it, and no process can use the old one any more. A process that delays that is named by a warning, and the
+ * old copy then goes at a later kw_open. Killed anywhere, the key stays usable, and the next kw_open finishes or goes back. Called again, it goes
+ * on with what is left; a key that is there already is told by `event`. Two certificates with one key move together. Errors:
+ * KW_INVALID_ARGUMENT, KW_NOT_FOUND, KW_UNSUPPORTED, KW_CONFLICT (somebody else transfers the key, or changed its certificate), KW_REFUSED (the
+ * copy is not what it must be), and whatever the stores answer; keys that `event` has told of as moved have moved.
+ */
+KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_options *options,
+                                         kw_event_callback event, void *user, kw_error *error);
+
+typedef struct kw_rotate_options {
+    size_t size;
+    const char *address;
+    bool new_key;      /* a new key pair and certificate; there is nothing else to rotate yet */
+    const char *store; /* for the new key; NULL: where the configuration says */
+} kw_rotate_options;
+
+/*
+ * Makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to it. Errors:
+ * KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's, or the entry is retired), KW_UNSUPPORTED (without new_key; or the store cannot),
+ * KW_CONFLICT (somebody else changed the entry), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
+                                       void *user, kw_error *error);
+
+typedef struct kw_store_key {
+    const char *locator; /* as text, or as hex digits: what kw_adopt takes */
+    const char *key;     /* rsa-3072, ...; empty: of another kind, or not readable */
+    const char *subject; /* of the certificate beside it, RFC 4514; empty: there is none */
+    const char *problem; /* why it cannot be adopted; NULL */
+} kw_store_key;
+
+typedef struct kw_store_key_list {
+    const kw_store_key *keys;
+    size_t count;
+} kw_store_key_list;
+
+/* The keys in a store that no certificate names, and nobody is making or moving. Errors: KW_NOT_FOUND, KW_UNSUPPORTED (it cannot list). */
+KW_MUST_USE KW_API kw_status kw_store_keys(kw_context *context, const char *store, kw_store_key_list **list,
+                                           kw_error *error);
+KW_API void kw_store_key_list_free(kw_store_key_list *list);
+
+typedef struct kw_adopt_options {
+    size_t size;
+    const char *store;
+    const char *locator;          /* as kw_store_keys tells it */
+    const char *address;          /* of an entry that is not in use */
+    const char *const *databases; /* master-key: which databases it serves */
+    size_t database_count;
+} kw_adopt_options;
+
+/*
+ * Takes over a key that another program made. The certificate beside it in the store is taken when it is self-signed and what the kind's
+ * own would be; else a new one is made, and what is beside the key stays. From then on the key is as any other: kw_certificate_delete
+ * deletes it. Errors: KW_NOT_FOUND (store, or no such key in it), KW_EXISTS (the entry is in use, or a certificate has
+ * the key), KW_REFUSED, KW_UNSUPPORTED (the key is of no kind that there is, or the kind cannot have it), and whatever the store answers.
+ */
+KW_MUST_USE KW_API kw_status kw_adopt(kw_context *context, const kw_adopt_options *options, kw_event_callback event,
+                                      void *user, kw_error *error);
 
 /* ---- Export and import -------------------------------------------------------------------------------------------- */
 

@@ -256,7 +256,7 @@ typedef struct kw_host {
      * The value of a secret option (`option` is its name in the plugin's table). `secret->data` is memory of
      * secret_allocate with a capacity of at least KW_SECRET_MAXIMUM. May ask a person, so it may take long; hold no
      * lock. Errors: KW_CONFIGURATION (no source, or it cannot be read), KW_SECRET_REFUSED (this value was refused
-     * before and has not changed), KW_PERMISSION.
+     * before and has not changed), KW_PERMISSION; and those of KW_TRAIT_LOCKS.
      */
     kw_status (*secret_request)(kw_host_context *context, const kw_call *call, const char *option, kw_output *secret);
     /* The backend refused the secret that was requested last. The host will not hand it out again. */
@@ -287,6 +287,13 @@ typedef struct kw_host {
      * plugin with KW_TRAIT_COUNTS, and cheap enough for every call.
      */
     void (*count)(kw_host_context *context, uint32_t calls);
+
+    /*
+     * What the backend said of the secret that was requested last in this thread: KW_OK: it accepted it; KW_SECRET_REFUSED: as
+     * secret_refused; any other: it did not judge it. For a plugin with KW_TRAIT_LOCKS, right after the login: from then on another thread or
+     * process may have the secret. Without it the operation's status says so when it ends.
+     */
+    void (*secret_settled)(kw_host_context *context, const char *option, kw_status answer);
     /* end of 1.0 */
 } kw_host;
 
@@ -392,7 +399,8 @@ typedef struct kw_plugin_operations {
     /* M. Errors: KW_UNSUPPORTED (scheme, hash), KW_INVALID_ARGUMENT (a digest of the wrong length). */
     kw_status (*sign)(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input input,
                       kw_output *signature);
-    /* RSA. Errors: KW_UNSUPPORTED, KW_CIPHERTEXT_INVALID (one answer for every reason, and in one time). */
+    /* RSA. Errors: KW_UNSUPPORTED (also for OAEP with a label, where there is raw RSA), KW_CIPHERTEXT_INVALID (one answer for every
+     * reason, and in one time). */
     kw_status (*decrypt)(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input ciphertext,
                          kw_output *plaintext);
     /* EC, X25519: the shared secret with a peer's SubjectPublicKeyInfo. Errors: KW_INVALID_ARGUMENT (not on this key's
@@ -413,8 +421,16 @@ enum {
     /* Tells each call of its backend through kw_host.count; else the host counts the operations. */
     KW_TRAIT_COUNTS = 1 << 0,
     /*
-     * The backend counts refused secrets and may lock for good. The host then remembers a refused secret beyond the process, and hands
-     * out none where it could not remember its refusal.
+     * The backend counts refused secrets and may lock for good. The host then remembers a refused secret beyond the process: it is not
+     * handed out again, by this process or another, before its value, the file it comes from or a setting of the store changes. It writes
+     * down each attempt before it hands the secret out, lets one process at a time have one, and hands out none where that cannot be
+     * written (KW_REFUSED, KW_PERMISSION, KW_CORRUPT; KW_UNAVAILABLE: another attempt does not end). Such a plugin
+     *  - asks in the thread of the operation that needs the secret, sends it to the backend in that operation, once, and keeps no copy
+     *    (but for keys that want it at each use);
+     *  - says what became of it by secret_settled, at once where other threads wait for the same login; else by the operation's status: KW_OK
+     *    means accepted; KW_SECRET_REFUSED, or secret_refused before any other status, means refused; every other status means that the
+     *    backend did not judge it.
+     * Of a process that dies in between the host does not know: it hands out a secret that was accepted before once more, and no other.
      */
     KW_TRAIT_LOCKS = 1 << 1
 };

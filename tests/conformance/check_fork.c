@@ -24,8 +24,9 @@ static kw_algorithm algorithm_of(const struct test_key *key)
     if (key->capabilities.type == KW_KEY_EC) {
         algorithm.scheme = KW_SCHEME_ECDSA;
     } else if (key->capabilities.type == KW_KEY_RSA) {
-        algorithm.scheme = KW_SCHEME_RSA_PSS;
-        algorithm.salt_length = 32;
+        const bool pss = (key->capabilities.schemes & KW_BIT(KW_SCHEME_RSA_PSS)) != 0;
+        algorithm.scheme = pss ? KW_SCHEME_RSA_PSS : KW_SCHEME_RSA_PKCS1;
+        algorithm.salt_length = pss ? 32 : 0;
     } else {
         algorithm = (kw_algorithm){.size = sizeof(algorithm), .scheme = KW_SCHEME_EDDSA, .is_message = 1};
     }
@@ -120,7 +121,7 @@ static void check_differ(const struct kit *kit, const struct test_key *key, cons
     if (key->capabilities.type == KW_KEY_EC && one->signature_length > 24 && other->signature_length > 24)
         require(RULE_7_FORK_RANDOM, memcmp(one->signature + 6, other->signature + 6, 16) != 0,
                 "two processes signed with the same nonce");
-    if (key->capabilities.type == KW_KEY_RSA)
+    if (algorithm_of(key).scheme == KW_SCHEME_RSA_PSS)
         require(RULE_7_FORK_RANDOM, memcmp(one->signature, other->signature, 16) != 0,
                 "two processes signed with the same salt");
 }

@@ -386,6 +386,12 @@ static void host_count(kw_host_context *context, uint32_t calls)
     atomic_fetch_add(&context->host->backend_calls, calls);
 }
 
+static void host_secret_settled(kw_host_context *context, const char *option, kw_status answer)
+{
+    if (answer == KW_SECRET_REFUSED)
+        host_secret_refused(context, option);
+}
+
 static kw_status host_random(kw_host_context *context, kw_output *output)
 {
     (void)context;
@@ -416,6 +422,7 @@ void kit_host_init(struct kit_host *host, struct records *records)
         .clock = host_clock,
         .random = host_random,
         .count = host_count,
+        .secret_settled = host_secret_settled,
     };
 }
 

@@ -29,6 +29,7 @@ struct kw_plugin_instance {
     char fault[32]; /* one of those below */
     bool raw, old_oaep, hidden;
     char pin[64];
+    char logins[512];
 };
 
 struct kw_plugin_key {

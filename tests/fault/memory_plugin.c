@@ -1,11 +1,18 @@
 #include "memory.h"
 
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #ifndef MEMORY_NAME
 #define MEMORY_NAME "memory"
+#endif
+#ifndef MEMORY_TRAITS
+#define MEMORY_TRAITS 0
 #endif
 
 static const char faults[] =
@@ -13,7 +20,7 @@ static const char faults[] =
     "long|"
     "public-garbage|locator-empty|locator-long|list-long|sign-long|sign-short|sign-status|sign-negative|sign-ok-null|"
     "too-small-lie|too-small-absurd|pss-unsupported|oaep-unsupported|decrypt-long|raw-short|"
-    "derive-zero|derive-short|record|export-fails|away";
+    "derive-zero|derive-short|record|export-fails|away|login-silent|late-refusal";
 
 bool memory_has_fault(const kw_plugin_instance *instance, const char *name)
 {
@@ -43,6 +50,53 @@ kw_status memory_answer(kw_output *output, const void *data, size_t length)
 
 /* ---- The instance ------------------------------------------------------------------------------------ */
 
+/* A byte for each login, in a file that all processes see. */
+static void note_login(const kw_plugin_instance *instance)
+{
+    const int file =
+        instance->logins[0] == '\0' ? -1 : open(instance->logins, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (file < 0)
+        return;
+    if (write(file, "x", 1) != 1)
+        memory_tell(instance, "the login could not be noted");
+    close(file);
+}
+
+/* How this one goes, by the environment: an option would make the secret another one for the host. */
+static bool login_is(const char *what)
+{
+    const char *const wanted = getenv("KEYWRIGHT_TEST_LOGIN");
+
+    return wanted != NULL && strcmp(wanted, what) == 0;
+}
+
+/* Another thread, which gets the secret too since this one has settled its own. */
+static void *login_again(void *argument)
+{
+    kw_plugin_instance *const instance = argument;
+    const kw_host *const host = instance->host;
+    kw_output secret = {.data = host->secret_allocate(host->context, KW_SECRET_MAXIMUM), .capacity = KW_SECRET_MAXIMUM};
+    const bool given = secret.data != NULL && host->secret_request(host->context, NULL, "pin", &secret) == KW_OK;
+
+    host->secret_free(host->context, secret.data, KW_SECRET_MAXIMUM);
+    if (given)
+        note_login(instance);
+    host->secret_settled(host->context, "pin", KW_UNAVAILABLE);
+    return given ? instance : NULL;
+}
+
+static kw_status share_login(kw_plugin_instance *instance)
+{
+    pthread_t thread;
+    void *given = NULL;
+
+    instance->host->secret_settled(instance->host->context, "pin", KW_OK);
+    if (pthread_create(&thread, NULL, login_again, instance) == 0)
+        pthread_join(thread, &given);
+    return given != NULL ? KW_OK : memory_fail(instance, KW_FAILED, "the other thread was not given the PIN");
+}
+
 static kw_status check_pin(kw_plugin_instance *instance, const kw_call *call)
 {
     const kw_host *const host = instance->host;
@@ -59,9 +113,19 @@ static kw_status check_pin(kw_plugin_instance *instance, const kw_call *call)
     if (status != KW_OK)
         return status;
     memory_tell(instance, "the backend was given a PIN");
+    note_login(instance);
+    if (login_is("killed"))
+        raise(SIGKILL);
+    if (login_is("slow"))
+        nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    if (right && login_is("shared"))
+        return share_login(instance);
+    if (login_is("away"))
+        return memory_fail(instance, KW_UNAVAILABLE, "the backend went away before it looked at the PIN");
     if (right)
         return KW_OK;
-    host->secret_refused(host->context, "pin");
+    if (!memory_has_fault(instance, "login-silent"))
+        host->secret_refused(host->context, "pin");
     return memory_fail(instance, KW_SECRET_REFUSED, "the backend refused the PIN");
 }
 
@@ -76,6 +140,15 @@ static void fill_capabilities(const kw_plugin_instance *instance, kw_capabilitie
     capabilities->curves = KW_BIT(KW_CURVE_P256) | KW_BIT(KW_CURVE_P384) | KW_BIT(KW_CURVE_P521);
     capabilities->rsa_bits_minimum = 1024;
     capabilities->rsa_bits_maximum = 4096;
+    capabilities->schemes =
+        KW_BIT(KW_SCHEME_RSA_RAW) | KW_BIT(KW_SCHEME_ECDSA) | KW_BIT(KW_SCHEME_EDDSA) | KW_BIT(KW_SCHEME_ECDH);
+    if (!instance->raw) {
+        capabilities->schemes |= KW_BIT(KW_SCHEME_RSA_PSS) | KW_BIT(KW_SCHEME_RSA_PKCS1) | KW_BIT(KW_SCHEME_RSA_OAEP);
+        capabilities->sign_hashes =
+            KW_BIT(KW_HASH_SHA224) | KW_BIT(KW_HASH_SHA256) | KW_BIT(KW_HASH_SHA384) | KW_BIT(KW_HASH_SHA512);
+        capabilities->oaep_hashes =
+            instance->old_oaep ? KW_BIT(KW_HASH_SHA1) : capabilities->sign_hashes | KW_BIT(KW_HASH_SHA1);
+    }
 }
 
 static kw_status memory_open(const kw_call *call, const kw_host *host, const kw_option_value *options,
@@ -99,7 +172,9 @@ static kw_status memory_open(const kw_call *call, const kw_host *host, const kw_
         else if (strcmp(name, "expected_pin") == 0) {
             ask = true;
             strncpy(made->pin, text, sizeof(made->pin) - 1);
-        } else if (strcmp(name, "fault") == 0)
+        } else if (strcmp(name, "logins") == 0)
+            strncpy(made->logins, text, sizeof(made->logins) - 1);
+        else if (strcmp(name, "fault") == 0)
             strncpy(made->fault, text, sizeof(made->fault) - 1);
     }
     pthread_mutex_init(&made->lock, NULL);
@@ -146,7 +221,10 @@ static kw_status memory_health(kw_plugin_instance *instance, const kw_call *call
 
     if (memory_has_fault(instance, "health-status"))
         memset(&status, 0x11, sizeof(status));
-    else if (call->size < sizeof(*call) || call->deadline <= instance->host->clock(instance->host->context))
+    else if (memory_has_fault(instance, "late-refusal")) {
+        instance->host->secret_refused(instance->host->context, "pin");
+        status = memory_fail(instance, KW_SECRET_REFUSED, "the backend refuses the PIN that it took before");
+    } else if (call->size < sizeof(*call) || call->deadline <= instance->host->clock(instance->host->context))
         status = memory_fail(instance, KW_TIMEOUT, "the deadline has passed");
     return status;
 }
@@ -192,6 +270,7 @@ static const kw_option options[] = {
     {.name = "oaep", .type = KW_OPTION_STRING, .fallback = "any", .choices = "any|sha1", .help = "Hashes of OAEP."},
     {.name = "pin", .type = KW_OPTION_SECRET, .help = "What the backend asks for."},
     {.name = "expected_pin", .type = KW_OPTION_STRING, .help = "The right PIN; without it none is asked for."},
+    {.name = "logins", .type = KW_OPTION_PATH, .help = "A file that gets a byte at each login."},
     {.name = "fault", .type = KW_OPTION_STRING, .fallback = "none", .choices = faults, .help = "The rule to break."},
 };
 
@@ -206,8 +285,8 @@ static const kw_option options[] = {
     .certificate_delete = memory_certificate_delete
 
 #define DESCRIPTION                                                                                                    \
-    .abi_major = KW_ABI_MAJOR, .name = MEMORY_NAME, .version = "1.0", .summary = "Keys in memory, for tests",          \
-    .options = options, .option_count = sizeof(options) / sizeof(options[0])
+    .abi_major = KW_ABI_MAJOR, .traits = MEMORY_TRAITS, .name = MEMORY_NAME, .version = "1.0",                         \
+    .summary = "Keys in memory, for tests", .options = options, .option_count = sizeof(options) / sizeof(options[0])
 
 #if defined(MEMORY_NEWER)
 /* As a later minor version would look: both tables have grown at their end. */

@@ -32,7 +32,7 @@ example_of_every_verb_runs() {
 
     run_examples init
     export KEYWRIGHT_CONFIG=$case_dir/server/keywright.yaml
-    run_examples apply "config check" "config schema" plugins status create list show request sign verify encrypt decrypt export
+    run_examples apply "config check" "config schema" plugins status metrics reload create list show request sign verify encrypt decrypt export
     jq -e . keywright.schema.json >/dev/null || fail "the schema is no JSON"
     openssl x509 -in sales.pem -noout || fail "show --pem"
     openssl req -in server.csr -noout -verify 2>/dev/null || fail "request"
@@ -70,6 +70,10 @@ example_of_every_verb_runs() {
     while IFS= read -r example; do
         expect 0 bash -c "${example//:8443/:$port}"
     done < <(examples "trust check")
+    printf 'another passphrase\n' >server/hsm-passphrase
+    chmod 600 server/hsm-passphrase
+    sed -i '/^stores:/a\  hsm: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:hsm-passphrase}}' server/keywright.yaml
+    run_examples transfer rotate adopt
     keywright -q create password-reset/sales/web
     run_examples retire delete
     run_examples passphrase
@@ -77,10 +81,10 @@ example_of_every_verb_runs() {
     # None was forgotten.
     listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
-        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check))$ ]] ||
+        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload)$ ]] ||
             fail "the example of '$verb' was not run"
     done <<<"$listed"
-    [[ $(wc -l <<<"$listed") -eq 24 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
+    [[ $(wc -l <<<"$listed") -eq 29 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
 }
 
 run_cases example_of_every_verb_runs

@@ -38,10 +38,10 @@ prepare() {
     fi
 }
 
-# What is there. Who withholds a right from himself does not see what is behind it, before and after.
+# What is there. Who withholds a right from himself does not see what is behind it, before and after. The counters of what was tried go on.
 picture() {
     { find t -printf '%p %y %m %u %s\n' 2>&1 || true; } | sort
-    { find t -type f -exec sha256sum {} + 2>&1 || true; } | sort
+    { find t -type f ! -path t/state/run/control -exec sha256sum {} + 2>&1 || true; } | sort
 }
 
 # refused SETUP WORDS...: on a copy of the server where SETUP withheld something, the command in WORDS fails quickly, naming $path

@@ -205,8 +205,21 @@ static void open_newer_schema_names_both_versions(void **state)
     fixture_execute(fixture, "PRAGMA user_version = 4711");
     assert_status(KW_UNSUPPORTED, open_status(fixture, true, &error));
     assert_contains(error.message, "4711");
-    assert_contains(error.message, " 1");
+    assert_contains(error.message, " 2");
     assert_contains(error.where, CATALOGUE_FILE);
+}
+
+static void open_older_schema_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    kw_error error = {0};
+    fixture_open(fixture);
+    fixture_close(fixture);
+    fixture_execute(fixture, "PRAGMA user_version = 1");
+    assert_status(KW_UNSUPPORTED, open_status(fixture, true, &error));
+    assert_contains(error.message, " 1");
+    assert_contains(error.message, " 2");
+    assert_contains(error.remedy, "export");
 }
 
 /* Not one that is to be made: what was in it may be in a backup. */
@@ -392,6 +405,7 @@ int main(void)
         TEST(open_wrong_key_is_refused),
         TEST(open_short_key_is_refused_before_anything_is_made),
         TEST(open_newer_schema_names_both_versions),
+        TEST(open_older_schema_is_refused),
         TEST(open_emptied_catalogue_is_corrupt),
         TEST(open_takes_no_notice_of_one_that_was_never_finished),
         TEST(open_other_database_is_corrupt),

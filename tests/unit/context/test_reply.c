@@ -139,6 +139,33 @@ static void reply_shares_the_key_and_each_goes_by_itself(void **state)
     found_clear(&current);
 }
 
+/* Only the CA makes a certificate for another key. Both certificates of the key move with it. */
+static void key_of_a_reply_is_not_rotated_and_moves_with_both_certificates(void **state)
+{
+    struct server *server = *state;
+    const char *address = WEB;
+    const kw_rotate_options rotation = {.size = sizeof(rotation), .address = WEB, .new_key = true};
+    const kw_transfer_options transfer = {
+        .size = sizeof(transfer), .addresses = &address, .address_count = 1, .store = "memory"};
+    struct found former = {0}, current = {0};
+    create(server, "local");
+    kw_bytes der = answer(server);
+    assert_ok(server, import(server, &der));
+    assert_status(server, KW_REFUSED, kw_rotate(server->context, &rotation, NULL, NULL, &server->error));
+    assert_ok(server, kw_transfer(server->context, &transfer, NULL, NULL, &server->error));
+    assert_ok(server, manager_find(server->context, WEB "@1", &former, &server->error));
+    assert_ok(server, manager_find(server->context, WEB, &current, &server->error));
+    assert_string_equal(former.certificate.store_id, "0b1d02aa");
+    assert_string_equal(current.certificate.store_id, "0b1d02aa");
+    assert_memory_equal(former.certificate.locator, current.certificate.locator, current.certificate.locator_length);
+    assert_store_has(server, &current.certificate, &der); /* the current one is beside the key */
+    assert_ok(server, use(server, WEB));
+    assert_ok(server, use(server, WEB "@1"));
+    found_clear(&former);
+    found_clear(&current);
+    kw_bytes_free(&der);
+}
+
 static void reply_to_a_key_that_went_meanwhile_is_a_conflict(void **state)
 {
     struct server *server = *state;
@@ -195,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reply_shares_the_key_and_each_goes_by_itself, start, stop),
+        cmocka_unit_test_setup_teardown(key_of_a_reply_is_not_rotated_and_moves_with_both_certificates, start, stop),
         cmocka_unit_test_setup_teardown(reply_to_a_key_that_went_meanwhile_is_a_conflict, start, stop),
         cmocka_unit_test_setup_teardown(deletion_that_died_leaves_the_shared_key, start, stop),
     };

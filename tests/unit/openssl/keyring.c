@@ -65,7 +65,8 @@ static void configure(struct keyring *ring, const char *plugin, const char *plug
                                         .options = options,
                                         .option_count = count};
     directories[0] = copied(plugin_directory);
-    ring->settings = (struct settings){.path = copied("keywright.yaml"),
+    ring->settings = (struct settings){.references = 1,
+                                       .path = copied("keywright.yaml"),
                                        .directory = copied(ring->directory),
                                        .state = copied(ring->directory),
                                        .catalogue_key = copied("env:UNUSED"),

@@ -1,1 +1,2 @@
 #include <libsmartcols/libsmartcols.h> /* BAD */
+#include <p11-kit/pkcs11.h> /* BAD */

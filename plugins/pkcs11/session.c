@@ -1,0 +1,218 @@
+/* The pool of sessions, and operations on them. */
+#include "pkcs11.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOSSES_MAXIMUM 32
+#define LOSSES_AT_ONCE 4
+
+CK_RV p11_did(struct p11_use *use, const char *function, CK_RV result)
+{
+    use->calls++;
+    if (result != CKR_OK && function != NULL)
+        use->function = function;
+    return result;
+}
+
+CK_RV p11_tell(struct p11_use *use, kw_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(use->sentence, sizeof(use->sentence), format, arguments);
+    va_end(arguments);
+    use->status = status;
+    return P11_TOLD;
+}
+
+void p11_count(struct p11_use *use)
+{
+    const kw_host *host = &use->instance->host;
+    if (use->calls > 0 && host->count != NULL)
+        host->count(host->context, use->calls);
+    use->calls = 0;
+}
+
+/* ---- The pool --------------------------------------------------------------------------------------------------- */
+
+enum taken { TAKEN, OPEN_ONE, NONE_FREE };
+
+/* With the gate entered and the state locked. */
+static enum taken pool_take(kw_plugin_instance *instance, struct p11_use *use)
+{
+    if (instance->pool.generation != use->generation) { /* what there was is gone with its generation */
+        instance->pool.generation = use->generation;
+        instance->pool.open = instance->pool.free = 0;
+    }
+    if (instance->pool.free > 0) {
+        use->session = instance->pool.handles[--instance->pool.free];
+        return TAKEN;
+    }
+    if (instance->pool.open >= instance->pool.limit)
+        return NONE_FREE;
+    instance->pool.open++;
+    return OPEN_ONE;
+}
+
+static CK_RV open_one(struct p11_use *use, CK_SESSION_HANDLE *session)
+{
+    kw_plugin_instance *instance = use->instance;
+    CK_FLAGS flags = CKF_SERIAL_SESSION | (instance->read_only ? 0 : CKF_RW_SESSION);
+    return p11_did(use, "C_OpenSession",
+                   use->functions->C_OpenSession(instance->token->slot, flags, NULL, NULL, session));
+}
+
+/*
+ * Inside of the gate. A session that may be in the middle of something is closed; but not before there is another, because a token logs out
+ * when its last session goes.
+ */
+static void pool_return(struct p11_use *use, bool usable)
+{
+    kw_plugin_instance *instance = use->instance;
+    CK_SESSION_HANDLE other;
+    if (!usable) {
+        usable = open_one(use, &other) == CKR_OK;
+        (void)p11_did(use, NULL, use->functions->C_CloseSession(use->session));
+        if (usable)
+            use->session = other;
+    }
+    p11_state_lock();
+    if (instance->pool.generation == use->generation) {
+        if (usable)
+            instance->pool.handles[instance->pool.free++] = use->session;
+        else
+            instance->pool.open--;
+    }
+    p11_state_changed();
+    p11_state_unlock();
+}
+
+/* Inside of the gate: its place in the pool was taken already. OPEN_ONE: that failed, see *result. */
+static enum taken session_open(struct p11_use *use, CK_RV *result)
+{
+    kw_plugin_instance *instance = use->instance;
+    enum taken taken = OPEN_ONE;
+    *result = open_one(use, &use->session);
+    if (*result == CKR_OK)
+        return TAKEN;
+    p11_state_lock();
+    if (instance->pool.generation == use->generation) {
+        instance->pool.open--;
+        if (*result == CKR_SESSION_COUNT && instance->pool.open > 0) {
+            instance->pool.limit = instance->pool.open; /* the token has no more for us */
+            taken = NONE_FREE;
+        }
+    }
+    p11_state_changed();
+    p11_state_unlock();
+    return taken;
+}
+
+/*
+ * Enters the gate with a session. KW_OK and *result CKR_OK: it is entered. KW_OK and another: no session can be opened. Otherwise the
+ * reason was reported.
+ */
+static kw_status session_take(struct p11_use *use, CK_RV *result)
+{
+    kw_plugin_instance *instance = use->instance;
+    struct p11_gate *gate = &instance->module->gate;
+    for (;;) {
+        p11_gate_enter(gate);
+        use->generation = instance->token->generation;
+        if (!instance->token->ready || instance->token->distrusted) {
+            p11_gate_leave(gate);
+            kw_status status = p11_token_renew(instance, use->call, use->generation);
+            if (status != KW_OK)
+                return status;
+            continue;
+        }
+        p11_state_lock();
+        enum taken taken = pool_take(instance, use);
+        p11_state_unlock();
+        *result = CKR_OK;
+        if (taken == OPEN_ONE)
+            taken = session_open(use, result);
+        if (taken == TAKEN)
+            return KW_OK;
+        p11_gate_leave(gate);
+        if (taken == OPEN_ONE)
+            return KW_OK;
+        unsigned patience = p11_patience(instance, use->call);
+        if (patience == 0)
+            return p11_report(&instance->host, KW_TIMEOUT, "all %u sessions with the token are in use",
+                              instance->pool.limit);
+        p11_state_lock();
+        if (instance->pool.generation == use->generation && instance->pool.free == 0)
+            p11_state_wait(patience);
+        p11_state_unlock();
+    }
+}
+
+/* ---- Operations --------------------------------------------------------------------------------------------------- */
+
+static kw_status explain(struct p11_use *use, CK_RV result, const char *what)
+{
+    const kw_host *host = &use->instance->host;
+    char room[24];
+    if (result == P11_TOLD)
+        return p11_report(host, use->status, "%s", use->sentence);
+    kw_status status = p11_failure_status(result);
+    if (status == KW_CIPHERTEXT_INVALID)
+        return p11_report(host, status, "the ciphertext was not made for this key, or was changed");
+    if (p11_failure_is_refusal_of_pin(result)) {
+        host->secret_refused(host->context, "pin");
+        p11_token_distrust(use->instance, use->call);
+    }
+    return p11_report(host, status, "the token '%s' cannot %s: %s answers %s", use->instance->token->label, what,
+                      use->function != NULL ? use->function : "the module", p11_failure_name(result, room));
+}
+
+/*
+ * How often an operation is repeated that may be. A session that goes may go again while others lose theirs too; a handle that is not known
+ * although it was just looked up will not be known later.
+ */
+static int repetitions(CK_RV result)
+{
+    return result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID ? 1 : LOSSES_MAXIMUM;
+}
+
+/* A token that several threads find lost again and again settles sooner when they do not all press on. */
+static void pause_after(int losses)
+{
+    if (losses < LOSSES_AT_ONCE)
+        return;
+    const struct timespec while_it_settles = {.tv_nsec = 2000000L * (losses - LOSSES_AT_ONCE + 1)};
+    (void)nanosleep(&while_it_settles, NULL);
+}
+
+kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
+                      void *argument)
+{
+    struct p11_use use = {.instance = instance, .call = call, .functions = instance->module->functions};
+    kw_status status = p11_deadline(instance, call);
+    for (int losses = 0; status == KW_OK; losses++) {
+        CK_RV result = CKR_OK;
+        use.begun = use.dirty = false;
+        status = session_take(&use, &result);
+        if (status != KW_OK)
+            break;
+        if (result == CKR_OK) {
+            result = body(&use, argument);
+            pool_return(&use, result == CKR_OK || (result == P11_TOLD && !use.dirty));
+            p11_gate_leave(&instance->module->gate);
+        }
+        p11_count(&use);
+        if (result == CKR_OK)
+            return KW_OK;
+        if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
+            return explain(&use, result, what);
+        pause_after(losses);
+        status = p11_token_renew(instance, call, use.generation);
+        if (status == KW_OK && use.begun)
+            return explain(&use, result, what);
+    }
+    p11_count(&use);
+    return status;
+}

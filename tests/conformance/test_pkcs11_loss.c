@@ -1,0 +1,178 @@
+/* What pkcs11 does when sessions, the login or the token go, and come back. On a SoftHSM token. */
+#include "pkcs11.h"
+#include "pkcs11_scene.h"
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+/* The module's own list, as another part of the process may use it. */
+static const CK_FUNCTION_LIST *module_functions(void)
+{
+    CK_RV (*get)(CK_FUNCTION_LIST **) = NULL;
+    CK_FUNCTION_LIST *list = NULL;
+    void *module = dlopen(scene_environment("KW_TOKEN_LIBRARY"), RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(module);
+    void *symbol = dlsym(module, "C_GetFunctionList");
+    assert_non_null(symbol);
+    memcpy(&get, &symbol, sizeof(get));
+    assert_int_equal(get(&list), CKR_OK);
+    return list;
+}
+
+static CK_SLOT_ID find_slot(const CK_FUNCTION_LIST *list)
+{
+    CK_SLOT_ID slots[16];
+    CK_ULONG count = 16;
+    const char *label = scene_environment("KW_TOKEN_LABEL");
+    assert_int_equal(list->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
+    for (CK_ULONG i = 0; i < count; i++) {
+        CK_TOKEN_INFO info;
+        assert_int_equal(list->C_GetTokenInfo(slots[i], &info), CKR_OK);
+        if (strncmp((const char *)info.label, label, strlen(label)) == 0)
+            return slots[i];
+    }
+    fail_msg("there is no slot");
+    return 0;
+}
+
+static void sign_after_sessions_were_closed_renews_them(void **state)
+{
+    struct kit *kit = &((struct scene *)*state)->kit;
+    struct test_key key;
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    const CK_FUNCTION_LIST *list = module_functions();
+    CK_SLOT_ID slot = find_slot(list);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(list->C_CloseAllSessions(slot), CKR_OK);
+        assert_int_equal(scene_sign(kit, &key), KW_OK);
+    }
+    assert_int_equal(list->C_CloseAllSessions(slot), CKR_OK);
+    struct test_key another;
+    scene_make_key(kit, &another);
+    test_key_free(kit, &another);
+    assert_int_equal(list->C_CloseAllSessions(slot), CKR_OK);
+    test_key_free(kit, &key);
+    /* once for each login, since it is the host that knows whether the PIN may be sent */
+    assert_int_equal(atomic_load(&kit->host.secret_requests), 1 + 5);
+}
+
+struct crowd {
+    struct kit *kit;
+    const struct test_key *key;
+    atomic_uint wrong;
+    unsigned rounds;
+};
+
+static void *sign_on(void *argument)
+{
+    struct crowd *crowd = argument;
+    for (unsigned round = 0; round < crowd->rounds; round++)
+        if (scene_sign(crowd->kit, crowd->key) != KW_OK)
+            atomic_fetch_add(&crowd->wrong, 1);
+    return NULL;
+}
+
+static void sign_in_threads_while_sessions_are_closed_loses_none(void **state)
+{
+    enum { THREADS = 6 };
+    struct kit *kit = &((struct scene *)*state)->kit;
+    struct test_key key;
+    pthread_t threads[THREADS];
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    struct crowd crowd = {.kit = kit, .key = &key, .rounds = 60};
+    const CK_FUNCTION_LIST *list = module_functions();
+    CK_SLOT_ID slot = find_slot(list);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_on, &crowd), 0);
+    for (int i = 0; i < 5; i++) {
+        struct timespec pause = {.tv_nsec = 20000000};
+        nanosleep(&pause, NULL);
+        /* Between operations: SoftHSM itself crashes when a session is closed in the middle of one. */
+        assert_true(p11_gate_shut(&kit->instance->module->gate, 5000));
+        assert_int_equal(list->C_CloseAllSessions(slot), CKR_OK);
+        p11_gate_open(&kit->instance->module->gate);
+    }
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    if (atomic_load(&crowd.wrong) != 0)
+        fail_msg("%u signatures failed: %s", atomic_load(&crowd.wrong), kit->host.sentence);
+    test_key_free(kit, &key);
+}
+
+/* Takes the tokens' directory away, and brings it back. */
+static void move_tokens(bool away)
+{
+    char line[512] = "", from[300] = "", to[320];
+    FILE *file = fopen(scene_environment("SOFTHSM2_CONF"), "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "directories.tokendir = %290s", from) == 1)
+            break;
+    fclose(file);
+    snprintf(to, sizeof(to), "%s.away", from);
+    assert_int_equal(away ? rename(from, to) : rename(to, from), 0);
+    if (away)
+        assert_int_equal(mkdir(from, 0700), 0);
+}
+
+static void remove_empty(void)
+{
+    char line[512] = "", path[300] = "";
+    FILE *file = fopen(scene_environment("SOFTHSM2_CONF"), "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "directories.tokendir = %290s", path) == 1)
+            break;
+    fclose(file);
+    /* SoftHSM may have put its lock files there */
+    const char *const arguments[] = {"rm", "-rf", "--", path, NULL};
+    scene_run(arguments);
+}
+
+static void token_that_comes_back_is_used_again(void **state)
+{
+    struct kit *kit = &((struct scene *)*state)->kit;
+    struct test_key key;
+    kw_status status = KW_UNAVAILABLE;
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    move_tokens(true);
+    status = scene_sign(kit, &key);
+    char sentence[sizeof(kit->host.sentence)];
+    memcpy(sentence, kit->host.sentence, sizeof(sentence));
+    kw_status health = kit->operations.health(kit->instance, &kit->call);
+    remove_empty();
+    move_tokens(false);
+    if (status != KW_UNAVAILABLE)
+        fail_msg("without the token: %s, %s", status_name(status), sentence);
+    assert_non_null(strstr(sentence, scene_environment("KW_TOKEN_LABEL")));
+    assert_int_equal(health, KW_UNAVAILABLE);
+    for (int attempt = 0; attempt < 40 && status == KW_UNAVAILABLE; attempt++) {
+        struct timespec pause = {.tv_nsec = 100000000};
+        nanosleep(&pause, NULL);
+        status = scene_sign(kit, &key);
+    }
+    if (status != KW_OK)
+        fail_msg("with the token again: %s, %s", status_name(status), kit->host.sentence);
+    assert_int_equal(atomic_load(&kit->host.secret_requests), 2);
+    test_key_free(kit, &key);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sign_after_sessions_were_closed_renews_them, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(sign_in_threads_while_sessions_are_closed_loses_none, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(token_that_comes_back_is_used_again, scene_new, scene_free),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# tokens.sh KIT PLUGIN [--write]: the conformance kit with the plugin pkcs11 on a fresh token of each maker. What one cannot do is a capability and no
+# failure. With --write, the table of docs/hsm.md is made anew of what the kit says.
+# What is left out: a wrong PIN is sent to no token that may count them. NSS, asked to make keys by several threads at once, has them wait
+# for one another until its database gives up.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+kit=$1 plugin=$2
+work=$(mktemp -d "${TMPDIR:-/tmp}/keywright-tokens.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# kind | package that has its version | name
+tokens='softhsm|softhsm2|SoftHSM
+opencryptoki|opencryptoki|openCryptoki, software token
+nss|libnss3|NSS softokn
+tpm2|libtpm2-pkcs11-1|tpm2-pkcs11 on swtpm'
+
+failed=0 names=() files=()
+while IFS='|' read -r kind package name; do
+    skips=(--skip open.wrong-secret --skip set-secret.changes)
+    [[ $kind != softhsm ]] || skips=()
+    [[ $kind != nss ]] || skips+=(--skip rule-3.threads --skip rule-7.fork-threads)
+    status=0
+    "$here/../integration/with_token.sh" "$kind" "$here/on_token.sh" "$kit" "$plugin" --json --quick "${skips[@]}" \
+        >"$work/$kind.json" 2>"$work/$kind.err" </dev/null || status=$?
+    if [[ $status -ne 0 ]]; then
+        failed=1
+        echo "FAILED: $name: exit status $status"
+        jq -r '.requirements[] | select(.verdict == "fail") | "    \(.id): \(.saw)"' "$work/$kind.json" || tail -n 5 "$work/$kind.err"
+    else
+        jq -r --arg name "$name" '[.requirements[].verdict] |
+            "\($name): \(map(select(. == "pass")) | length) passed, \(map(select(. == "not checked")) | length) not checked"' "$work/$kind.json"
+    fi
+    version=$(dpkg-query --show --showformat='${source:Upstream-Version}' "$package")
+    names+=("$name ${version%%+*}")
+    files+=("$work/$kind.json")
+done <<<"$tokens"
+
+# row NAME FILTER: one line of the table; the filter sees a token's capabilities.
+row() {
+    printf '| %s |' "$1"
+    for file in "${files[@]}"; do printf ' %s |' "$(jq -r ".capabilities | $2" "$file")"; done
+    printf '\n'
+}
+
+table() {
+    printf '| |'
+    printf ' %s |' "${names[@]}"
+    printf '\n|---|'
+    printf '%s' "${names[@]/*/---|}"
+    printf '\n'
+    # shellcheck disable=SC2016 # of jq
+    {
+        row 'makes keys' '. as $c | [."key types"[] | if . == "RSA" then "RSA \($c."RSA bits"[0]) to \($c."RSA bits"[1])" elif . == "EC" then ($c.curves | join(", ")) else . end] | join(", ")'
+        row 'takes keys made elsewhere' 'if (.operations | index("import")) then "yes" else "no" end'
+        row 'signatures' '[.schemes[] | select(. == "PKCS#1 v1.5" or . == "PSS" or . == "raw RSA" or . == "ECDSA" or . == "EdDSA")] | join(", ")'
+        row 'OAEP by itself' '."OAEP hashes" | if length == 0 then "no" else join(", ") end'
+        row 'OAEP and PKCS#1 v1.5 by raw RSA' 'if (.schemes | index("raw RSA")) then "yes" else "no" end'
+        row 'ECDH' 'if (.operations | index("derive")) then "yes" else "no" end'
+        row 'keeps certificates' 'if (.operations | index("store certificates")) then "yes" else "no" end'
+        row 'changes its PIN' 'if (.operations | index("set secret")) then "yes" else "no" end'
+    }
+}
+
+if [[ ${3:-} == --write && $failed -eq 0 ]]; then
+    table >"$work/table"
+    sed -i -e '/^<!-- tokens.sh -->$/,/^<!-- end -->$/ { /^<!-- tokens.sh -->$/ r '"$work/table" -e '/^<!-- /!d }' "$here/../../docs/hsm.md"
+fi
+exit $failed

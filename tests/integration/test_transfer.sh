@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# B1, S26, W8: keys move between stores, also into a token and of other programs' making; openssl, pkcs11-tool and sqlite3 are the judges.
+# shellcheck source=tests/integration/lib.sh
+source "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/integration/tokens.sh
+source "$here/tokens.sh"
+
+# two_stores: a server with `local` and, beside it, `second`.
+two_stores() {
+    server a
+    printf '%s\n' 'a passphrase' >a/second-passphrase
+    chmod 600 a/second-passphrase
+    sed -i '/^stores:/a\  second: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:second-passphrase}}' a/keywright.yaml
+}
+
+# token_store: a server with `local` and a token as `hsm`; the token is in $case_dir/token.
+token_store() {
+    server a
+    mkdir token
+    token_start softhsm token
+    printf '%s\n' "$token_pin" >a/pin
+    chmod 600 a/pin
+    sed -i "/^stores:/a\\  hsm: {id: \"0b1d02aa\", plugin: pkcs11, options: {library: $token_library, token_label: $token_label, pin: file:pin}}" a/keywright.yaml
+}
+
+# encrypted ADDRESS FILE: by openssl, with the certificate alone.
+encrypted() {
+    keywright show "$1" --pem >certificate.pem
+    printf 'a password' | openssl cms -encrypt -binary -outform DER -recip certificate.pem -out "$2"
+}
+
+decrypts() {
+    expect 0 keywright decrypt "$1" -i "$2" -o -
+    [[ $(cat out) == 'a password' ]] || fail "$2 is not decrypted with the key of $1"
+}
+
+# keys_of STORE_ID: how many keys softstore has, seen in the catalogue.
+keys_of() { sqlite3 "$catalogue" "SELECT count(*) FROM record WHERE store_id = '$1' AND name <> CAST('kek' AS BLOB)"; }
+
+transfer_of_everything_takes_server_keys_alone() {
+    two_stores
+    keywright -q create database/sales
+    keywright -q create master-key/corp.example --database sales
+    keywright -q create general/web
+    encrypted database/sales old.cms
+    expect 0 keywright --json transfer --everything --to second
+    expect_json '[.events[].certificate] == ["database/sales", "master-key/corp.example"]'
+    expect_json 'all(.events[]; .what == "moved from store local to store second")'
+    expect 0 keywright --json list
+    expect_json '[.[] | select(.store == "second").certificate] == ["database/sales", "master-key/corp.example"]'
+    [[ $(keys_of 0b1d02aa) == 2 ]] || fail "store second has $(keys_of 0b1d02aa) keys"
+    [[ $(sqlite3 "$catalogue" 'SELECT count(*) FROM journal') == 0 ]] || fail "the journal is not empty"
+    decrypts database/sales old.cms
+    expect 0 keywright transfer --database sales --to second
+    expect_out '^database/sales: is in store second already$'
+    expect 0 keywright transfer general/web --to second
+    expect_out '^general/web: moved from store local to store second$'
+}
+
+transfer_with_mistakes_is_refused() {
+    two_stores
+    keywright -q create database/sales
+    expect 2 keywright transfer database/sales
+    expect_err '\-\-to STORE is missing'
+    expect 2 keywright transfer --to second
+    expect 2 keywright transfer database/sales --everything --to second
+    expect 4 keywright transfer database/sale --to second
+    expect_err 'did you mean database/sales'
+    expect 4 keywright transfer database/sales --to third
+    expect_err 'the stores are: '
+    expect 4 keywright transfer --database sale --to second
+    mv a/second-passphrase a/elsewhere
+    expect 3 keywright transfer database/sales --to second
+    expect 0 keywright --json list
+    expect_json 'all(.[]; .store == "local")'
+}
+
+status_names_the_transfer_that_puts_a_key_in_its_place() {
+    two_stores
+    keywright -q create database/sales
+    printf 'databases:\n  sales: {store: second}\n' >>a/keywright.yaml
+    expect 0 keywright --json status
+    expect_json '.misplaced | length == 1'
+    eval "$(jq -r '.misplaced[0]' out | grep -o 'keywright transfer [^`]*') >moved"
+    expect 0 keywright --json status
+    expect_json '.misplaced == []'
+}
+
+rotate_keeps_the_old_key_for_old_data() {
+    two_stores
+    keywright -q create database/sales
+    encrypted database/sales old.cms
+    expect 5 keywright rotate database/sales
+    expect_err '\-\-new-key'
+    expect 0 keywright --json rotate database/sales --new-key --store second
+    expect_json '.certificate == "database/sales" and .store == "second"'
+    encrypted database/sales new.cms
+    decrypts database/sales new.cms
+    decrypts database/sales@1 old.cms
+    expect 1 keywright decrypt database/sales -i old.cms -o -
+    # Both go where they belong together.
+    expect 0 keywright transfer database/sales --to second
+    expect_out '^database/sales@1: moved from store local to store second$'
+    decrypts database/sales@1 old.cms
+}
+
+# The way of a database into a token (S26): made in software, moved, used there after a restart.
+transfer_into_a_token_leaves_nothing_outside() {
+    token_store
+    keywright -q create database/sales --key rsa-2048
+    keywright -q create master-key/corp.example --database sales
+    encrypted database/sales old.cms
+    local before
+    before=$(keys_of "$(jq -r '.stores[] | select(.name == "local").id' <(keywright --json status))")
+    expect 0 keywright transfer --everything --to hsm
+    expect_out '^database/sales: moved from store local to store hsm$'
+    expect_out '^master-key/corp.example: moved from store local to store hsm$'
+    expect_empty_err
+    [[ $(keys_of "$(jq -r '.stores[] | select(.name == "local").id' <(keywright --json status))") == $((before - 2)) ]] ||
+        fail "the copies in store local are there still"
+    decrypts database/sales old.cms
+    token_tool --login --pin "$token_pin" --list-objects --type privkey >objects
+    [[ $(grep -c '^Private Key Object' objects) == 2 ]] || fail "the token does not hold two private keys"
+    [[ $(grep -c 'Access:.*sensitive' objects) == 2 ]] || fail "a key is not sensitive"
+    ! grep 'Access:' objects | sed 's/never extractable//' | grep -q extractable || fail "a key is extractable"
+    token_tool --list-objects --type cert >certificates
+    [[ $(grep -c '^Certificate Object' certificates) == 2 ]] || fail "the certificates are not beside their keys"
+    # Out of it there is no way but a new key.
+    expect 5 keywright transfer database/sales --to local
+    expect_err 'keywright rotate database/sales --new-key --store local'
+    token_stop
+}
+
+adopt_takes_a_key_that_another_program_made() {
+    token_store
+    token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id a1b2c3 --label theirs \
+        --usage-sign --usage-derive >log 2>&1
+    expect 0 keywright --json adopt hsm
+    expect_json 'length == 1 and .[0].key == "ec-p256" and .[0].subject == ""'
+    local locator
+    locator=$(jq -r '.[0].locator' out)
+    expect 0 keywright adopt hsm
+    expect_out 'ec-p256'
+    expect 0 keywright adopt hsm "$locator" --as general/theirs
+    expect_out '^general/theirs: has adopted the key, with a new certificate$'
+    printf 'an order' >order
+    expect 0 keywright sign general/theirs -i order -o order.sig
+    keywright show general/theirs --pem | openssl x509 -noout -pubkey >public.pem
+    openssl dgst -sha256 -verify public.pem -signature order.sig order >verdict || fail "openssl does not verify"
+    expect 0 keywright --json adopt hsm
+    expect_json '. == []'
+    expect 5 keywright adopt hsm "$locator" --as general/again
+    expect 4 keywright adopt hsm nothing --as general/again
+    expect 2 keywright adopt hsm "$locator"
+    expect 0 keywright delete general/theirs --force --yes
+    token_tool --login --pin "$token_pin" --list-objects --type privkey >objects
+    ! grep -q '^Private Key Object' objects || fail "the deleted key is on the token still"
+    token_stop
+}
+
+run_cases transfer_of_everything_takes_server_keys_alone transfer_with_mistakes_is_refused \
+    status_names_the_transfer_that_puts_a_key_in_its_place rotate_keeps_the_old_key_for_old_data \
+    transfer_into_a_token_leaves_nothing_outside adopt_takes_a_key_that_another_program_made

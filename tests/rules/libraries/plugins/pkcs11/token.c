@@ -1,0 +1,2 @@
+#include <libp11.h> /* BAD */
+#include <p11-kit/pkcs11.h>

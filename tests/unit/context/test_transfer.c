@@ -1,0 +1,336 @@
+/* Keys that move between stores: who asks for what, what is refused before, and work that goes on meanwhile. */
+#include "moving.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void transfer_moves_the_key_and_handles_follow(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct told told = {0};
+    kw_key *key = NULL;
+    assert_ok(server, kw_key_open(server->context, "database/sales", &key, &server->error));
+    assert_ok(server, moving_sign(key, &server->error));
+    assert_ok(server, moving_transfer(server, "database/sales", "second", &told));
+    assert_told(&told, "database/sales: moved from store first to store second");
+    assert_int_equal(told.warnings, 0);
+    assert_string_equal(moving_store(server, "database/sales"), "second");
+    assert_ok(server, moving_sign(key, &server->error));
+    assert_whole(moving);
+    assert_ok(server, moving_transfer(server, "database/sales", "first", NULL));
+    assert_ok(server, moving_sign(key, &server->error));
+    assert_whole(moving);
+    kw_key_free(key);
+}
+
+static void transfer_to_where_it_is_does_nothing(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct told told = {0};
+    assert_ok(server, moving_transfer(server, "database/sales", "first", &told));
+    assert_told(&told, "database/sales: is in store first already");
+    assert_whole(moving);
+}
+
+/* Those that old data needs go too; of CERT@N only that one. */
+static void transfer_takes_former_keys_along(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct told told = {0};
+    assert_ok(server, kw_certificate_retire(server->context, "database/sales", NULL, NULL, &server->error));
+    assert_ok(server, server_create(server, "database/sales", NULL));
+    assert_ok(server, moving_transfer(server, "database/sales", "second", &told));
+    assert_told(&told, "database/sales: moved");
+    assert_told(&told, "database/sales@1: moved");
+    assert_int_equal(moving_keys(server, SECOND_ID), 2);
+    assert_ok(server, moving_transfer(server, "database/sales@1", "first", NULL));
+    assert_string_equal(moving_store(server, "database/sales@1"), "first");
+    assert_string_equal(moving_store(server, "database/sales"), "second");
+}
+
+static void transfer_of_a_database_and_of_everything_takes_server_keys(void **state)
+{
+    struct server *server = &((struct moving *)*state)->server;
+    struct told told = {0};
+    kw_transfer_options options = {.size = sizeof(options), .database = "sales", .store = "second"};
+    assert_ok(server, server_create(server, "database/hr", NULL));
+    assert_ok(server, server_create(server, "master-key/corp.example", "sales"));
+    assert_ok(server, server_create(server, "password-reset/sales/web", NULL));
+    assert_ok(server, kw_transfer(server->context, &options, told_note, &told, &server->error));
+    assert_told(&told, "database/sales: moved");
+    assert_told(&told, "master-key/corp.example: moved");
+    assert_null(strstr(told.text, "hr"));
+    assert_null(strstr(told.text, "web"));
+    options.database = NULL;
+    options.everything = true;
+    assert_ok(server, kw_transfer(server->context, &options, told_note, &told, &server->error));
+    assert_told(&told, "database/hr: moved");
+    assert_told(&told, "database/sales: is in store second already");
+    assert_null(strstr(told.text, "web"));
+    assert_null(strstr(told.text, "server-encryption"));
+}
+
+static void transfer_of_nothing_unknown_or_too_much_is_refused(void **state)
+{
+    struct server *server = &((struct moving *)*state)->server;
+    const char *address = "database/sales";
+    kw_transfer_options options = {.size = sizeof(options), .store = "second"};
+    assert_status(server, KW_INVALID_ARGUMENT, kw_transfer(server->context, &options, NULL, NULL, &server->error));
+    options.everything = true;
+    options.addresses = &address;
+    options.address_count = 1;
+    assert_status(server, KW_INVALID_ARGUMENT, kw_transfer(server->context, &options, NULL, NULL, &server->error));
+    options = (kw_transfer_options){.size = sizeof(options), .database = "salse", .store = "second"};
+    assert_status(server, KW_NOT_FOUND, kw_transfer(server->context, &options, NULL, NULL, &server->error));
+    options = (kw_transfer_options){.size = sizeof(options), .everything = true};
+    assert_status(server, KW_INVALID_ARGUMENT, kw_transfer(server->context, &options, NULL, NULL, &server->error));
+    assert_status(server, KW_NOT_FOUND, moving_transfer(server, "database/nobody", "second", NULL));
+    assert_status(server, KW_NOT_FOUND, moving_transfer(server, "database/sales", "third", NULL));
+    assert_non_null(strstr(server->error.remedy, "second"));
+}
+
+/* Said before anything is touched, with the way. */
+static void transfer_that_cannot_be_is_refused_before(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    const kw_certificate_template rsa = {
+        .size = sizeof(rsa), .address = "database/rsa", .key = "rsa-2048", .store = "no-export"};
+    const char *both[] = {"database/sales", "database/rsa"};
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = both, .address_count = 2, .store = "second"};
+    assert_status(server, KW_UNSUPPORTED, moving_transfer(server, "database/sales", "no-import", NULL));
+    assert_non_null(strstr(server->error.remedy, "keywright rotate database/sales --new-key --store no-import"));
+    assert_ok(server, kw_certificate_create(server->context, &rsa, NULL, NULL, &server->error));
+    assert_status(server, KW_UNSUPPORTED, moving_transfer(server, "database/rsa", "second", NULL));
+    assert_non_null(strstr(server->error.message, "does not give out"));
+    /* One of two cannot: the other stays too. */
+    assert_status(server, KW_UNSUPPORTED, kw_transfer(server->context, &options, NULL, NULL, &server->error));
+    assert_whole(moving);
+}
+
+static void transfer_to_where_old_ciphertexts_stay_closed_is_refused(void **state)
+{
+    struct server *server = &((struct moving *)*state)->server;
+    const kw_certificate_template rsa = {
+        .size = sizeof(rsa), .address = "database/rsa", .key = "rsa-2048", .store = "first"};
+    assert_ok(server, kw_certificate_create(server->context, &rsa, NULL, NULL, &server->error));
+    assert_status(server, KW_UNSUPPORTED, moving_transfer(server, "database/rsa", "no-raw", NULL));
+    assert_non_null(strstr(server->error.message, "decrypt PKCS#1 v1.5 (CMS)"));
+    assert_non_null(strstr(server->error.remedy, "rotate"));
+    assert_ok(server, moving_transfer(server, "database/rsa", "second", NULL));
+    /* An EC key has nothing to do with raw RSA. */
+    assert_ok(server, moving_transfer(server, "database/sales", "no-raw", NULL));
+}
+
+static void transfer_to_a_store_that_lies_changes_nothing(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    moving_order(server, "second", "lie import 1\n");
+    assert_status(server, KW_REFUSED, moving_transfer(server, "database/sales", "second", NULL));
+    assert_non_null(strstr(server->error.message, "is not the certificate's"));
+    assert_non_null(strstr(server->error.remedy, "as before"));
+    assert_string_equal(moving_store(server, "database/sales"), "first");
+    assert_whole(moving);
+}
+
+/* At each of its calls the target, or the source, is away once. */
+static void transfer_from_or_to_a_store_that_fails_loses_nothing(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    static const char *const stores[] = {"first", "second"};
+    for (size_t i = 0; i < 2; i++) {
+        bool failed = true;
+        for (unsigned number = 1; failed && number < 100; number += moving_full() ? 1 : 1 + moving_random(5)) {
+            struct told told = {0};
+            char order[64];
+            snprintf(order, sizeof(order), "fail any %u\n", number);
+            moving_order(server, stores[i], order);
+            const kw_status status = moving_transfer(server, "database/sales", "second", &told);
+            moving_order(server, stores[i], NULL);
+            failed = status != KW_OK || told.warnings > 0;
+            if (status != KW_OK) /* what could not be cleared up is left to a later start */
+                assert_string_equal(moving_store(server, "database/sales"), "first");
+            server_reopen(server);
+            assert_whole(moving);
+            if (status == KW_OK)
+                assert_ok(server, moving_transfer(server, "database/sales", "first", NULL));
+        }
+        assert_false(failed);
+    }
+}
+
+/* ---- Work under way ---- */
+
+struct work {
+    kw_key *key;
+    atomic_bool stop;
+    atomic_uint done, failed;
+};
+
+static void *keep_signing(void *argument)
+{
+    struct work *work = argument;
+    while (!atomic_load(&work->stop)) {
+        kw_error error = {0};
+        if (moving_sign(work->key, &error) != KW_OK) {
+            print_error("%s: %s\n", error.where, error.message);
+            atomic_fetch_add(&work->failed, 1);
+        }
+        atomic_fetch_add(&work->done, 1);
+    }
+    return NULL;
+}
+
+/* Another process, with a context of its own and not the inherited one. */
+static int sign_until_nobody_reads(struct server *server, int out)
+{
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration};
+    struct work work = {0};
+    kw_context *context = NULL;
+    kw_error error = {0};
+    kw_close(server->context);
+    if (kw_open(&options, &context, &error) != KW_OK ||
+        kw_key_open(context, "database/sales", &work.key, &error) != KW_OK)
+        return 1;
+    for (;;) {
+        const kw_status status = moving_sign(work.key, &error);
+        const char byte = status == KW_OK ? '.' : 'X';
+        if (status != KW_OK)
+            fprintf(stderr, "%s: %s\n", error.where, error.message);
+        if (write(out, &byte, 1) != 1)
+            return 0;
+    }
+}
+
+static void transfer_does_not_disturb_threads_and_processes_that_sign(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    static const char *const stores[] = {"second", "first"};
+    struct work work = {0};
+    pthread_t threads[2];
+    int ends[2];
+    char signs[256];
+    size_t good = 0;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        signal(SIGPIPE, SIG_IGN);
+        _exit(sign_until_nobody_reads(server, ends[1]));
+    }
+    close(ends[1]);
+    assert_ok(server, kw_key_open(server->context, "database/sales", &work.key, &server->error));
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_signing, &work), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        /* The other process has signed with the key where it is now. */
+        ssize_t length = read(ends[0], signs, sizeof(signs));
+        assert_true(length > 0);
+        for (ssize_t at = 0; at < length; at++, good++)
+            assert_int_equal(signs[at], '.');
+        struct told told = {0};
+        assert_ok(server, moving_transfer(server, "database/sales", stores[i % 2], &told));
+        assert_int_equal(told.warnings, 0);
+    }
+    atomic_store(&work.stop, true);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        ssize_t length = read(ends[0], signs, sizeof(signs));
+        assert_true(length > 0);
+        for (ssize_t at = 0; at < length; at++, good++)
+            assert_int_equal(signs[at], '.');
+    }
+    close(ends[0]);
+    int result = 0;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+    assert_int_equal(atomic_load(&work.failed), 0);
+    assert_true(atomic_load(&work.done) > 4);
+    kw_key_free(work.key);
+    assert_whole(moving);
+}
+
+/* The store where the key was is away for good once the key has moved: nobody needs it. */
+static void handle_of_a_key_that_has_moved_does_not_need_the_old_store(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    kw_key *key = NULL;
+    assert_ok(server, kw_key_open(server->context, "database/sales", &key, &server->error));
+    assert_ok(server, moving_transfer(server, "database/sales", "second", NULL));
+    moving_order(server, "first", "gone any 1\n");
+    assert_ok(server, moving_sign(key, &server->error));
+    kw_key_free(key);
+}
+
+/* A child that has inherited a handle and has not shown yet that it can read the state keeps the old copy. */
+static void transfer_waits_for_a_forked_child_and_names_it(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct told told = {0};
+    char pid[32], byte = 0;
+    int ends[2];
+    kw_key *key = NULL;
+    const char *address = "database/sales";
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = &address, .address_count = 1, .store = "second", .wait_ms = 50};
+    assert_ok(server, kw_key_open(server->context, "database/sales", &key, &server->error));
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[1]);
+        (void)!read(ends[0], &byte, 1);
+        _exit(0);
+    }
+    close(ends[0]);
+    assert_ok(server, kw_transfer(server->context, &options, told_note, &told, &server->error));
+    snprintf(pid, sizeof(pid), "process %ld", (long)child);
+    assert_told(&told, "stays until a later start");
+    assert_told(&told, pid);
+    assert_int_equal(moving_keys(server, FIRST_ID), 1);
+    assert_ok(server, moving_sign(key, &server->error));
+    kw_key_free(key);
+    server_reopen(server); /* the child is there still */
+    assert_int_equal(moving_keys(server, FIRST_ID), 1);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    server_reopen(server);
+    assert_whole(moving);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, moving_start, moving_stop)
+    const struct CMUnitTest tests[] = {
+        TEST(transfer_moves_the_key_and_handles_follow),
+        TEST(transfer_to_where_it_is_does_nothing),
+        TEST(transfer_takes_former_keys_along),
+        TEST(transfer_of_a_database_and_of_everything_takes_server_keys),
+        TEST(transfer_of_nothing_unknown_or_too_much_is_refused),
+        TEST(transfer_that_cannot_be_is_refused_before),
+        TEST(transfer_to_where_old_ciphertexts_stay_closed_is_refused),
+        TEST(transfer_to_a_store_that_lies_changes_nothing),
+        TEST(transfer_from_or_to_a_store_that_fails_loses_nothing),
+        TEST(transfer_does_not_disturb_threads_and_processes_that_sign),
+        TEST(handle_of_a_key_that_has_moved_does_not_need_the_old_store),
+        TEST(transfer_waits_for_a_forked_child_and_names_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
