@@ -66,7 +66,7 @@ do_build-asan() { configure_and_build asan; }
 do_build-tsan() { configure_and_build tsan; }
 
 # Each rule of the conformance kit is broken by itself, for some seconds: of these a sample, by the seed.
-kit_sample=20
+kit_sample=16
 
 do_tests-dev() {
     local left_out=''
@@ -79,7 +79,7 @@ do_tests-dev() {
 }
 
 # Of these most of the time goes to other programs, and to derivations of keys.
-asan_long='^(integration_(examples|export|formats|keys|pager|terminal)|test_move)$'
+asan_long='^(integration_(examples|export|formats|keys|pager|processes|terminal)|test_move)$'
 
 do_tests-asan() {
     if [[ $full == yes ]]; then ctest_of asan; else ctest_of asan --exclude-regex "$asan_long"; fi
