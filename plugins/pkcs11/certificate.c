@@ -13,6 +13,7 @@ struct job {
     kw_input certificate;
     kw_output *output;
     bool too_small;
+    bool tried; /* an attempt to put it has failed, and may have done it all the same */
 };
 
 static kw_status begin(kw_plugin_instance *instance, kw_input locator, struct job *job)
@@ -71,6 +72,23 @@ static CK_RV destroy_others(struct p11_use *use, const struct p11_locator *locat
     return result;
 }
 
+/* The one that an attempt before made and said that it did not; 0: none. */
+static CK_RV find_made(struct p11_use *use, const struct job *job, CK_OBJECT_HANDLE *made)
+{
+    static const CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    CK_ATTRIBUTE template[] = {
+        p11_attribute(CKA_CLASS, &class, sizeof(class)),
+        p11_attribute(CKA_ID, job->locator.id, job->locator.id_length),
+        p11_attribute(CKA_VALUE, job->certificate.data, job->certificate.length),
+    };
+    CK_OBJECT_HANDLE found[P11_MATCHES];
+    size_t count = 0;
+    const CK_RV result = p11_objects_find(use, template, sizeof(template) / sizeof(template[0]), found, &count);
+    if (result == CKR_OK && count > 0)
+        *made = found[0];
+    return result;
+}
+
 static CK_RV put(struct p11_use *use, void *argument)
 {
     struct job *job = argument;
@@ -89,8 +107,11 @@ static CK_RV put(struct p11_use *use, void *argument)
     result = p11_key_search(use, at, &key);
     if (result == CKR_OK)
         result = read_label(use, key, at);
+    if (result == CKR_OK && job->tried)
+        result = find_made(use, job, &made);
     if (result != CKR_OK)
         goto out;
+    job->tried = true;
     CK_ATTRIBUTE template[] = {
         p11_attribute(CKA_CLASS, &class, sizeof(class)),
         p11_attribute(CKA_CERTIFICATE_TYPE, &type, sizeof(type)),
@@ -103,9 +124,10 @@ static CK_RV put(struct p11_use *use, void *argument)
         p11_attribute(CKA_SERIAL_NUMBER, serial.data, (size_t)serial.length),
         p11_attribute(CKA_VALUE, job->certificate.data, job->certificate.length),
     };
-    result =
-        p11_did(use, "C_CreateObject",
-                use->functions->C_CreateObject(use->session, template, sizeof(template) / sizeof(template[0]), &made));
+    if (made == 0)
+        result = p11_did(
+            use, "C_CreateObject",
+            use->functions->C_CreateObject(use->session, template, sizeof(template) / sizeof(template[0]), &made));
     /* The new one is there before the old ones go. */
     if (result == CKR_OK)
         result = destroy_others(use, at, made, &destroyed);
