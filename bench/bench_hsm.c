@@ -3,20 +3,18 @@
  * the token, whose keys are general/rsa-2048 and general/ec-p256.
  *
  * ratio: kw_key_sign against a bare loop of C_SignInit and C_Sign on the same key, each thread with a session of its own that it opened before.
- * Both sides take turns in one run, and what counts is the median of the ratios of neighbours.
  * calls: from the opening to the first signature, and for each further one, as the shim counts them.
  * latency: with the shim at 2 ms a call, 16 threads; two calls a signature would be 16 / 4 ms.
  */
+#include "lanes.h"
 #include "pkcs11_control.h"
 #include "token.h"
 
 #include <keywright/keywright.h>
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS_DEFAULT    101
 #define ROUND_NANOSECONDS 20000000.0
@@ -41,35 +39,18 @@ static const struct subject subjects[] = {
 };
 
 /* One side of a comparison in one thread. */
-struct lane {
+struct side {
     const struct subject *subject;
     kw_key *key; /* NULL: the bare side */
     struct token token;
     CK_OBJECT_HANDLE bare;
-    unsigned long operations;
-    pthread_barrier_t *barrier;
-    double started, finished;
-    bool failed;
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-static void stop(const char *what, const kw_error *error)
-{
-    fprintf(stderr, "bench: %s%s%s\n", what, error != NULL ? ": " : "", error != NULL ? error->message : "");
-    exit(2);
-}
 
 static const char *wanted(const char *name)
 {
     const char *value = getenv(name);
     if (value == NULL)
-        stop(name, NULL);
+        bench_stop(name, NULL);
     return value;
 }
 
@@ -84,66 +65,24 @@ static bool sign(const struct subject *subject, kw_key *key, kw_error *error)
     return kw_key_sign(key, subject->rsa ? &rsa : &ec, (kw_input){digest, sizeof(digest)}, &output, error) == KW_OK;
 }
 
-static bool sign_bare(struct lane *lane)
+static bool sign_ours(void *user)
 {
+    const struct side *side = user;
+    return sign(side->subject, side->key, NULL);
+}
+
+static bool sign_bare(void *user)
+{
+    const struct side *side = user;
     CK_RSA_PKCS_PSS_PARAMS pss = {CKM_SHA256, CKG_MGF1_SHA256, 32};
     CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
     CK_BYTE digest[32] = {1}, signature[512];
     CK_ULONG length = sizeof(signature);
-    if (lane->subject->rsa)
+    if (side->subject->rsa)
         mechanism = (CK_MECHANISM){CKM_RSA_PKCS_PSS, &pss, sizeof(pss)};
-    const struct token *token = &lane->token;
-    return token->functions->C_SignInit(token->session, &mechanism, lane->bare) == CKR_OK &&
+    const struct token *token = &side->token;
+    return token->functions->C_SignInit(token->session, &mechanism, side->bare) == CKR_OK &&
            token->functions->C_Sign(token->session, digest, sizeof(digest), signature, &length) == CKR_OK;
-}
-
-static void *run_lane(void *argument)
-{
-    struct lane *lane = argument;
-    pthread_barrier_wait(lane->barrier);
-    lane->started = now();
-    for (unsigned long i = 0; i < lane->operations && !lane->failed; i++)
-        lane->failed = lane->key != NULL ? !sign(lane->subject, lane->key, NULL) : !sign_bare(lane);
-    lane->finished = now();
-    return NULL;
-}
-
-/* Nanoseconds for all lanes to do their operations at once: from the first that begins to the last that ends, by their own clocks. */
-static double time_lanes(struct lane *lanes, unsigned threads, unsigned long operations)
-{
-    pthread_t handles[THREADS_MAXIMUM];
-    pthread_barrier_t barrier;
-    if (pthread_barrier_init(&barrier, NULL, threads) != 0)
-        stop("no barrier", NULL);
-    for (unsigned i = 0; i < threads; i++) {
-        lanes[i].operations = operations;
-        lanes[i].barrier = &barrier;
-        if (pthread_create(&handles[i], NULL, run_lane, &lanes[i]) != 0)
-            stop("no thread", NULL);
-    }
-    for (unsigned i = 0; i < threads; i++)
-        pthread_join(handles[i], NULL);
-    pthread_barrier_destroy(&barrier);
-    double started = lanes[0].started, finished = lanes[0].finished;
-    for (unsigned i = 0; i < threads; i++) {
-        if (lanes[i].failed)
-            stop("an operation failed", NULL);
-        started = lanes[i].started < started ? lanes[i].started : started;
-        finished = lanes[i].finished > finished ? lanes[i].finished : finished;
-    }
-    return finished - started;
-}
-
-static int compare(const void *left, const void *right)
-{
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), compare);
-    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
 /* The token's one private key of this type. */
@@ -156,57 +95,50 @@ static CK_OBJECT_HANDLE find_bare(struct token *token, CK_KEY_TYPE type)
     if (token->functions->C_FindObjectsInit(token->session, attributes, 2) != CKR_OK ||
         token->functions->C_FindObjects(token->session, found, 2, &count) != CKR_OK || count != 1 ||
         token->functions->C_FindObjectsFinal(token->session) != CKR_OK)
-        stop("the token has not one key of this type", NULL);
+        bench_stop("the token has not one key of this type", NULL);
     return found[0];
 }
 
-static void open_bare(struct lane *lane, const struct subject *subject, const char *library)
+static void open_bare(struct side *side, const struct subject *subject, const char *library)
 {
-    *lane = (struct lane){.subject = subject};
-    if (!token_open(&lane->token, library, NULL, wanted("KW_TOKEN_LABEL")) ||
-        token_login(&lane->token, wanted("KW_TOKEN_PIN")) != CKR_OK)
-        stop("the token cannot be opened", NULL);
-    lane->bare = find_bare(&lane->token, subject->type);
+    *side = (struct side){.subject = subject};
+    if (!token_open(&side->token, library, NULL, wanted("KW_TOKEN_LABEL")) ||
+        token_login(&side->token, wanted("KW_TOKEN_PIN")) != CKR_OK)
+        bench_stop("the token cannot be opened", NULL);
+    side->bare = find_bare(&side->token, subject->type);
 }
 
-static void close_bare(struct lane *lane)
+static void close_bare(struct side *side)
 {
-    lane->token.functions->C_CloseSession(lane->token.session);
+    side->token.functions->C_CloseSession(side->token.session);
 }
 
 /* Prints a row; false when it is below its limit. */
 static bool measure(kw_context *context, const struct subject *subject, unsigned threads, unsigned rounds)
 {
-    struct lane ours[2] = {0}, bare[2] = {0};
-    double *ratios = calloc(rounds, sizeof(*ratios)), *costs = calloc(rounds, sizeof(*costs));
+    struct side ours[2] = {0}, bare[2] = {0};
+    struct lane ours_lanes[2] = {0}, bare_lanes[2] = {0};
     kw_error error = {0};
     kw_key *key = NULL;
-    if (ratios == NULL || costs == NULL || kw_key_open(context, subject->address, &key, &error) != KW_OK)
-        stop("open", &error);
+    if (kw_key_open(context, subject->address, &key, &error) != KW_OK)
+        bench_stop("open", &error);
     for (unsigned i = 0; i < threads; i++) {
-        ours[i] = (struct lane){.subject = subject, .key = key};
+        ours[i] = (struct side){.subject = subject, .key = key};
         open_bare(&bare[i], subject, wanted("KW_TOKEN_LIBRARY"));
+        ours_lanes[i] = (struct lane){.operate = sign_ours, .user = &ours[i]};
+        bare_lanes[i] = (struct lane){.operate = sign_bare, .user = &bare[i]};
     }
-    unsigned long operations = 16;
-    while (time_lanes(bare, threads, operations) < ROUND_NANOSECONDS / 2)
-        operations *= 2;
-    time_lanes(ours, threads, operations);
-    for (unsigned round = 0; round < rounds; round++) {
-        const bool ours_first = round % 2 == 0;
-        const double first = time_lanes(ours_first ? ours : bare, threads, operations);
-        const double second = time_lanes(ours_first ? bare : ours, threads, operations);
-        ratios[round] = ours_first ? second / first : first / second;
-        costs[round] = (ours_first ? first : second) / (double)operations / 1000;
-    }
-    const double ratio = median(ratios, rounds);
-    printf("%-26s %7u %12.2f %8.3f %8.3f %8.3f %7.2f  %s\n", subject->name, threads, median(costs, rounds),
-           ratios[rounds / 4], ratio, ratios[rounds * 3 / 4], subject->limit, ratio >= subject->limit ? "ok" : "BELOW");
+    const bool good = lanes_compare(&(struct comparison){.name = subject->name,
+                                                         .ours = ours_lanes,
+                                                         .bare = bare_lanes,
+                                                         .threads = threads,
+                                                         .rounds = rounds,
+                                                         .round_nanoseconds = ROUND_NANOSECONDS,
+                                                         .limit = subject->limit});
     for (unsigned i = 0; i < threads; i++)
         close_bare(&bare[i]);
     kw_key_free(key);
-    free(ratios);
-    free(costs);
-    return ratio >= subject->limit;
+    return good;
 }
 
 static bool measure_ratios(kw_context *context, unsigned rounds)
@@ -214,8 +146,7 @@ static bool measure_ratios(kw_context *context, unsigned rounds)
     bool good = true;
     printf("kw_key_sign (pkcs11) against a bare loop of C_SignInit and C_Sign, same key, one run, %u rounds each\n",
            rounds);
-    printf("%-26s %7s %12s %8s %8s %8s %7s\n", "operation", "threads", "us/op", "quarter", "median", "quarter",
-           "limit");
+    lanes_print_head();
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
         for (unsigned threads = 1; threads <= 2; threads++)
             good = measure(context, &subjects[i], threads, rounds) && good;
@@ -228,7 +159,7 @@ static kw_context *open_context(const char *configuration)
     kw_error error = {0};
     kw_context *context = NULL;
     if (kw_open(&options, &context, &error) != KW_OK)
-        stop("kw_open", &error);
+        bench_stop("kw_open", &error);
     return context;
 }
 
@@ -256,7 +187,7 @@ static bool count_calls(const char *configuration)
     shim_forget_calls(control);
     kw_context *context = open_context(configuration);
     if (kw_key_open(context, subjects[1].address, &key, &error) != KW_OK || !sign(&subjects[1], key, &error))
-        stop("sign", &error);
+        bench_stop("sign", &error);
     const uint64_t opened = shim_calls(control, SHIM_ANY);
     for (unsigned i = 0; i < SHIM_ANY; i++)
         if (shim_calls(control, (enum shim_function)i) > 0)
@@ -264,7 +195,7 @@ static bool count_calls(const char *configuration)
     good = within("C_ calls from kw_open to the first signature", (double)opened, CALLS_OPEN, true) && good;
     for (unsigned i = 0; i < SIGNATURES; i++)
         if (!sign(&subjects[1], key, &error))
-            stop("sign", &error);
+            bench_stop("sign", &error);
     const double each = (double)(shim_calls(control, SHIM_ANY) - opened) / SIGNATURES;
     good = within("C_ calls for each further signature", each, CALLS_SIGN, true) && good;
     kw_key_free(key);
@@ -276,9 +207,9 @@ static bool count_calls(const char *configuration)
 /* Of what 16 threads could do that wait for two calls of 2 ms each, and cost nothing beside. */
 static double delayed(struct shim_control *control, struct lane *lanes)
 {
-    time_lanes(lanes, THREADS_MAXIMUM, 2); /* each has its session */
+    lanes_time(lanes, THREADS_MAXIMUM, 2); /* each has its session */
     atomic_store(&control->rows[SHIM_ANY].delay, DELAY);
-    const double nanoseconds = time_lanes(lanes, THREADS_MAXIMUM, SIGNATURES * 3);
+    const double nanoseconds = lanes_time(lanes, THREADS_MAXIMUM, SIGNATURES * 3);
     shim_disarm(control);
     return SIGNATURES * 3 * 2.0 * DELAY * 1000 / nanoseconds;
 }
@@ -286,18 +217,21 @@ static double delayed(struct shim_control *control, struct lane *lanes)
 static bool measure_latency(const char *configuration)
 {
     struct shim_control *control = open_control();
-    struct lane ours[THREADS_MAXIMUM] = {0}, bare[THREADS_MAXIMUM] = {0};
+    struct side ours[THREADS_MAXIMUM] = {0}, bare[THREADS_MAXIMUM] = {0};
+    struct lane ours_lanes[THREADS_MAXIMUM] = {0}, bare_lanes[THREADS_MAXIMUM] = {0};
     kw_error error = {0};
     kw_key *key = NULL;
     kw_context *context = open_context(configuration);
     if (kw_key_open(context, subjects[1].address, &key, &error) != KW_OK)
-        stop("open", &error);
+        bench_stop("open", &error);
     for (unsigned i = 0; i < THREADS_MAXIMUM; i++) {
-        ours[i] = (struct lane){.subject = &subjects[1], .key = key};
+        ours[i] = (struct side){.subject = &subjects[1], .key = key};
         open_bare(&bare[i], &subjects[1], SHIM);
+        ours_lanes[i] = (struct lane){.operate = sign_ours, .user = &ours[i]};
+        bare_lanes[i] = (struct lane){.operate = sign_bare, .user = &bare[i]};
     }
-    printf("%-50s %8.2f\n", "P-256, 16 threads, 2 ms a call, bare loop", delayed(control, bare));
-    const double ratio = delayed(control, ours);
+    printf("%-50s %8.2f\n", "P-256, 16 threads, 2 ms a call, bare loop", delayed(control, bare_lanes));
+    const double ratio = delayed(control, ours_lanes);
     for (unsigned i = 0; i < THREADS_MAXIMUM; i++)
         close_bare(&bare[i]);
     kw_key_free(key);
@@ -316,12 +250,12 @@ int main(int count, char **words)
     } else if (count >= 3 && count <= 4 && strcmp(words[2], "ratio") == 0) {
         const unsigned rounds = count > 3 ? (unsigned)strtoul(words[3], NULL, 10) : ROUNDS_DEFAULT;
         if (rounds == 0)
-            stop("usage: bench_hsm CONFIGURATION ratio [ROUNDS]", NULL);
+            bench_stop("usage: bench_hsm CONFIGURATION ratio [ROUNDS]", NULL);
         kw_context *context = open_context(words[1]);
         good = measure_ratios(context, rounds);
         kw_close(context);
     } else {
-        stop("usage: bench_hsm CONFIGURATION ratio [ROUNDS] | calls | latency", NULL);
+        bench_stop("usage: bench_hsm CONFIGURATION ratio [ROUNDS] | calls | latency", NULL);
     }
     return good ? 0 : 1;
 }
