@@ -23,13 +23,13 @@ test=(
     gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
     libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
     libclang-rt-dev                               # libFuzzer and its AddressSanitizer
-    sqlite3 jq python3 python3-jsonschema python3-yaml git
+    sqlite3 python3 python3-jsonschema python3-yaml git
     python3-prometheus-client # reads metrics
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
-    softhsm2 opensc p11-kit # a token in files; pkcs11-tool and pkcs11-spy
+    p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
-    opencryptoki                                 # another, with a daemon
+    opencryptoki                                 # another token, with a daemon
     libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
     libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
     ccache     # the same file is compiled once for several steps and runs
