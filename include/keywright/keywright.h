@@ -658,4 +658,7 @@ KW_API int kw_openssl_provider_init(const struct ossl_core_handle_st *handle, co
 #ifdef __cplusplus
 }
 #endif
+
+#include <keywright/subkeys.h>
+
 #endif
