@@ -9,7 +9,7 @@
 #include "config/settings.h"
 #include "config/source.h"
 #include "control/control.h"
-#include "store/loader.h"
+#include "store/builtin.h"
 
 struct store;
 
@@ -26,6 +26,8 @@ struct stores_options {
     const struct log *log;
     kw_prompt_callback prompt;
     void *user;
+    const struct builtin_store *builtins; /* further stores, behind those of the configuration */
+    size_t builtin_count;
 };
 
 /*
