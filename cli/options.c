@@ -44,6 +44,9 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_TO] = {"to", 0},
     [OPTION_NEW_KEY] = {"new-key", 0},
     [OPTION_DRY_RUN] = {"dry-run", 0},
+    [OPTION_DERIVED] = {"derived", 0},
+    [OPTION_MASTER_KEY] = {"master-key", 0},
+    [OPTION_WITH_DERIVED_KEYS] = {"with-derived-keys", 0},
 };
 
 const struct verb_option global_options[] = {

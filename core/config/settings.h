@@ -25,9 +25,9 @@ struct option_setting {
 #define SETTINGS_RESERVED_STORE "derived" /* the library's own store, of keys that are stored nowhere */
 
 struct store_settings {
-    const char *name;
-    const char *id;     /* 8 to 32 lower-case hex digits, unique in the file */
-    const char *plugin; /* a plugin's name, or the absolute path of a module */
+    char *name;
+    char *id;     /* 8 to 32 lower-case hex digits, unique in the file */
+    char *plugin; /* a plugin's name, or the absolute path of a module */
     struct option_setting *options;
     size_t option_count;
     struct place place, plugin_place;

@@ -6,15 +6,15 @@
 
 /* One row of what stores_options hands in. The name, which is the id too, is reserved in the configuration (SETTINGS_RESERVED_STORE). */
 struct builtin_store {
-    const char *name;
+    char *name;
     const struct module *module; /* no file; takes no options; constant */
-    void *service;               /* handed to its `open`; must outlive the stores */
+    const void *service;         /* handed to its `open`; must outlive the stores */
 };
 
 /* What the plugin of a built-in store is given as its host. Another host is shorter, as its size tells. */
 struct builtin_host {
     kw_host host;
-    void *service;
+    const void *service;
 };
 
 #endif

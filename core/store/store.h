@@ -48,6 +48,9 @@ void stores_replace(struct stores *stores, struct stores *successor);
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);
 KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error);
 
+/* What the plugin of a store says of itself (KW_TRAIT_...), whether it opens or not; 0 where there is no such store. */
+uint32_t stores_traits(const struct stores *stores, const char *id);
+
 /* For all stores of the context: also those that these replaced. */
 void stores_fork_prepare(struct stores *stores);
 void stores_fork_parent(struct stores *stores);

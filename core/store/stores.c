@@ -388,14 +388,26 @@ kw_status stores_get(struct stores *stores, const char *name, struct store **sto
     return status;
 }
 
+static struct store *row_find_id(const struct stores *stores, const char *id)
+{
+    for (size_t i = 0; i < stores->count; i++)
+        if (strcmp(store_id(stores->rows[i]), id) == 0)
+            return stores->rows[i];
+    return NULL;
+}
+
+uint32_t stores_traits(const struct stores *stores, const char *id)
+{
+    const struct store *const found = row_find_id(stores, id);
+
+    return found != NULL ? found->module->plugin.traits : 0;
+}
+
 kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error)
 {
-    struct store *found = NULL;
+    struct store *const found = row_find_id(stores, id);
     kw_status status;
 
-    for (size_t i = 0; i < stores->count && found == NULL; i++)
-        if (strcmp(store_id(stores->rows[i]), id) == 0)
-            found = stores->rows[i];
     if (found == NULL)
         return no_such_store(stores, "with the id", id, error);
     status = store_ensure_open(found, error);

@@ -13,9 +13,10 @@
 
 #define DERIVED_STORE SETTINGS_RESERVED_STORE /* its name and id */
 
-/* What the store works on; outlives it. `subkey` is keyring_subkey. */
+/* What the store works on; outlives it. `subkey` and `active` are keyring_subkey and keyring_active. */
 struct derived_service {
     struct crypto *crypto;
+    kw_status (*active)(void *user, const struct id *master, uint32_t *version, kw_error *error);
     kw_status (*subkey)(void *user, const struct subkey_name *name, unsigned char *out, size_t length, kw_error *error);
     void *user;
 };
@@ -38,6 +39,7 @@ KW_MUST_USE kw_status derived_locator_read(kw_input text, struct derived_locator
 const char *derived_key_name(const char *key);
 /* What keys can be derived, for people: "ec-p256, ...". */
 extern const char derived_keys[];
+#define DERIVED_DEFAULT_KEY "ec-p256"
 
 /* ---- derived_key.c ---- */
 

@@ -56,8 +56,8 @@ static void scene_open(struct scene *scene)
     scene->roots.crypto = scene->fixture.crypto;
     scene->service =
         (struct derived_service){.crypto = scene->fixture.crypto, .subkey = get_subkey, .user = &scene->roots};
-    scene->builtin =
-        (struct builtin_store){.name = DERIVED_STORE, .module = &derived_module, .service = &scene->service};
+    static char name[] = DERIVED_STORE;
+    scene->builtin = (struct builtin_store){.name = name, .module = &derived_module, .service = &scene->service};
     scene->fixture.builtins = &scene->builtin;
     scene->fixture.builtin_count = 1;
     expect_status(KW_OK, fixture_stores(&scene->fixture, &error), &error);
