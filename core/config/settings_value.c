@@ -411,7 +411,8 @@ static kw_status (*const readers[SETTING_TYPE_COUNT])(struct settings_reader *re
     [SETTING_PATH] = read_path,         [SETTING_SOURCE] = read_source,     [SETTING_STORE] = read_store,
     [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,     [SETTING_BOOLEAN] = read_boolean,
     [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,       [SETTING_HOSTS] = read_hosts,
-    [SETTING_USAGES] = read_usages,     [SETTING_DURATION] = read_duration, [SETTING_SIZE] = read_size, [SETTING_COUNT] = read_count,
+    [SETTING_USAGES] = read_usages,     [SETTING_DURATION] = read_duration, [SETTING_SIZE] = read_size,
+    [SETTING_COUNT] = read_count,
 };
 
 kw_status settings_value_read(struct settings_reader *reader, const struct setting *setting,

@@ -66,7 +66,9 @@ kw_status keyring_new(const struct keyring_options *options, struct keyring **ke
     pthread_mutex_init(&made->mutex, NULL);
     pthread_cond_init(&made->settled, NULL);
     take_counters(made);
-    status = handles_new(made, error);
+    status = xaes_new(made->crypto, &made->xaes, error);
+    if (status == KW_OK)
+        status = handles_new(made, error);
     if (status == KW_OK)
         *keyring = made;
     else
@@ -95,6 +97,7 @@ void keyring_free(struct keyring *keyring)
         }
         free(master);
     }
+    xaes_free(keyring->xaes);
     stores_free(keyring->stores);
     settings_free(keyring->settings);
     pthread_cond_destroy(&keyring->settled);
@@ -112,36 +115,39 @@ void keyring_use(struct keyring *keyring, struct settings *settings, struct stor
     const struct subkey_settings *const wanted = &settings->subkeys;
     struct settings *const taken_settings = settings_reference(settings);
     struct stores *const taken_stores = stores_reference(stores);
-    struct root_place former;
+    struct held former;
     pthread_mutex_lock(&keyring->mutex);
-    former = (struct root_place){.settings = keyring->settings, .stores = keyring->stores};
+    former = (struct held){.settings = keyring->settings, .place.stores = keyring->stores};
     keyring->settings = taken_settings;
     keyring->stores = taken_stores;
     atomic_store(&keyring->outage_limit, or_default(wanted->outage_limit, LIMIT_DEFAULT));
     atomic_store(&keyring->maximum_age, (uint64_t)wanted->max_age);
+    for (struct master *master = keyring->masters; master != NULL; master = master->next)
+        master_age(master);
     handles_bound(keyring, (size_t)or_default(wanted->max_entries, ENTRIES_DEFAULT));
     pthread_mutex_unlock(&keyring->mutex);
-    keyring_place_clear(&former);
+    keyring_release(&former);
 }
 
-void keyring_place(struct keyring *keyring, struct root_place *place)
+void keyring_hold(struct keyring *keyring, struct held *held)
 {
     pthread_mutex_lock(&keyring->mutex);
-    *place = (struct root_place){
+    held->settings = keyring->settings != NULL ? settings_reference(keyring->settings) : NULL;
+    held->place = (struct root_place){
         .crypto = keyring->crypto,
         .catalogue = keyring->catalogue,
         .control = keyring->control,
         .stores = keyring->stores != NULL ? stores_reference(keyring->stores) : NULL,
-        .settings = keyring->settings != NULL ? settings_reference(keyring->settings) : NULL,
+        .settings = held->settings,
         .log = keyring->log,
     };
     pthread_mutex_unlock(&keyring->mutex);
 }
 
-void keyring_place_clear(struct root_place *place)
+void keyring_release(struct held *held)
 {
-    stores_free(place->stores);
-    settings_free(place->settings);
+    stores_free(held->place.stores);
+    settings_free(held->settings);
 }
 
 /* ---- Forks ---- */
@@ -209,6 +215,7 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id)
         if (found != NULL) {
             found->keyring = keyring;
             found->id = *id;
+            atomic_store(&found->fresh, UINT64_MAX);
             found->next = keyring->masters;
             keyring->masters = found;
         }
@@ -243,15 +250,15 @@ static bool may_be_behind(struct master *master, kw_status status)
 
 kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
 {
-    struct root_place place;
+    struct held held;
     uint32_t active = 0;
     kw_status status;
     if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
         atomic_load(&master->tolerated) > clock_milliseconds())
         return KW_OK;
-    keyring_place(master->keyring, &place);
-    status = root_active(&place, &master->id, &active, error);
-    keyring_place_clear(&place);
+    keyring_hold(master->keyring, &held);
+    status = root_active(&held.place, &master->id, &active, error);
+    keyring_release(&held);
     if (status == KW_OK) {
         master_set(master, generation, active);
         if (control_inherited(master->keyring->control))
@@ -259,6 +266,16 @@ kw_status master_follow(struct master *master, uint64_t generation, kw_error *er
         return KW_OK;
     }
     return may_be_behind(master, status) ? KW_OK : status;
+}
+
+kw_status master_version(struct master *master, uint32_t version, kw_error *error)
+{
+    struct held held;
+    kw_status status;
+    keyring_hold(master->keyring, &held);
+    status = root_check(&held.place, &master->id, version, error);
+    keyring_release(&held);
+    return status != KW_OK && may_be_behind(master, status) ? KW_OK : status;
 }
 
 /* ---- Roots; the mutex is held ---- */
@@ -298,24 +315,25 @@ static kw_status root_fetch(struct master *master, struct root *root, kw_error *
 {
     struct keyring *const keyring = master->keyring;
     kw_error failure = {0};
-    struct root_place place;
+    struct held held;
     struct secret secret = {0};
     kw_status status = KW_OK;
     keyring_count(keyring, 0, COUNT_MISS);
     if (!flight_begin(keyring, &root->flight, &status, error))
         return status;
     pthread_mutex_unlock(&keyring->mutex);
-    keyring_place(keyring, &place);
-    status = root_load(&place, &master->id, root->version, &secret, &failure);
+    keyring_hold(keyring, &held);
+    status = root_load(&held.place, &master->id, root->version, &secret, &failure);
     keyring_count(keyring, 0, COUNT_UNWRAP);
     if (status == KW_OK)
-        master_loaded(master, &place);
-    keyring_place_clear(&place);
+        master_loaded(master, &held.place);
+    keyring_release(&held);
     pthread_mutex_lock(&keyring->mutex);
     if (status == KW_OK) {
         secret_clear(&root->secret);
         root->secret = secret;
         root->loaded = clock_milliseconds();
+        master_age(master);
     } else if (error != NULL) {
         *error = failure;
     }
@@ -356,7 +374,7 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
 {
     struct keyring *const keyring = master->keyring;
     kw_error failure = {0};
-    struct root_place place;
+    struct held held;
     kw_status status = KW_OK;
     struct root *root;
     pthread_mutex_lock(&keyring->mutex);
@@ -368,9 +386,9 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
     root->users++;
     if (flight_begin(keyring, &root->flight, &status, error)) {
         pthread_mutex_unlock(&keyring->mutex);
-        keyring_place(keyring, &place);
-        status = root_make(&place, &master->id, 0, version, &failure);
-        keyring_place_clear(&place);
+        keyring_hold(keyring, &held);
+        status = root_make(&held.place, &master->id, 0, version, &failure);
+        keyring_release(&held);
         if (status == KW_OK)
             master_set(master, 0, *version);
         pthread_mutex_lock(&keyring->mutex);

@@ -1,4 +1,4 @@
-/* What keyring.c, which has the roots, outage.c, which asks whether their stores are there, and handle.c, which has the handles, share. */
+/* What keyring.c, which has the roots, refresh.c, which asks whether their stores are there, and handle.c, which has the handles, share. */
 #ifndef KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 #define KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 
@@ -34,24 +34,26 @@ struct master {
     struct master *next;
     struct keyring *keyring;
     struct id id;
-    struct root *roots;                          /* the mutex guards it */
-    struct flight probe;                         /* likewise */
-    atomic_uint_least64_t seen;                  /* the generation for which the next holds, or a later one; 0: none */
-    atomic_uint active;                          /* version for new work; 0: none known */
-    atomic_uint_least64_t tolerated;             /* until then a child that cannot read the catalogue goes on */
-    atomic_uint_least64_t fresh;                 /* until then no root is older than max_age; 0: no matter */
-    _Atomic(struct control_outage *) outage;     /* of the store that it was in last; NULL: not known yet */
+    struct root *roots;                      /* the mutex guards it */
+    struct flight probe;                     /* likewise */
+    atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */
+    atomic_uint active;                      /* version for new work; 0: none known */
+    atomic_uint_least64_t tolerated;         /* until then a child that cannot read the catalogue goes on */
+    atomic_uint_least64_t fresh;             /* until then no root is older than max_age; UINT64_MAX: no matter */
+    _Atomic(struct control_outage *) outage; /* of the store that it was in last; NULL: not known yet */
 };
 
 struct keyring {
     struct crypto *crypto;
+    struct xaes *xaes;
     struct catalogue *catalogue;
     struct control *control;
     const struct log *log;
     struct control_count *_Atomic counts; /* this process's */
     struct control_count own_counts[CONTROL_OPERATIONS];
 
-    pthread_mutex_t mutex; /* guards what follows; held across a fork, and never while a store or the catalogue is asked */
+    pthread_mutex_t
+        mutex; /* guards what follows; held across a fork, and never while a store or the catalogue is asked */
     pthread_cond_t settled; /* a flight has ended */
     struct settings *settings;
     struct stores *stores;
@@ -66,13 +68,19 @@ struct keyring {
 };
 
 /* What is in force now, with references. */
-void keyring_place(struct keyring *keyring, struct root_place *place);
-void keyring_place_clear(struct root_place *place);
+struct held {
+    struct root_place place;
+    struct settings *settings;
+};
+void keyring_hold(struct keyring *keyring, struct held *held);
+void keyring_release(struct held *held);
 
 /* Finds it, or begins with it. NULL: out of memory. */
 struct master *keyring_master(struct keyring *keyring, const struct id *id);
 /* Sees to it that `active` holds for the generation: reads the catalogue where it was raised. */
 KW_MUST_USE kw_status master_follow(struct master *master, uint64_t generation, kw_error *error);
+/* Whether a version may still open data, by the catalogue. */
+KW_MUST_USE kw_status master_version(struct master *master, uint32_t version, kw_error *error);
 /* keyring_subkey for handles. */
 KW_MUST_USE kw_status master_subkey(struct master *master, const struct subkey_name *name, unsigned char *out,
                                     size_t length, kw_error *error);
@@ -85,12 +93,14 @@ void flight_end(struct keyring *keyring, struct flight *flight, kw_status status
 enum keyring_number { COUNT_HIT, COUNT_MISS, COUNT_UNWRAP };
 void keyring_count(struct keyring *keyring, unsigned stripe, enum keyring_number number);
 
-/* ---- outage.c ---- */
+/* ---- refresh.c ---- */
 
 /* Whether what is in memory of the master key may be used now. Two atomic loads, unless its store is away or a root has aged. */
 KW_MUST_USE kw_status master_check(struct master *master, kw_error *error);
-/* A root has been loaded from the store: it is there, and is the one to look at. */
+/* A root has been loaded: the store is there, and is the one to look at from now on. */
 void master_loaded(struct master *master, const struct root_place *place);
+/* Counts the age of its roots anew. The mutex is held. */
+void master_age(struct master *master);
 
 /* ---- handle.c ---- */
 

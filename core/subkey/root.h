@@ -39,6 +39,9 @@ KW_MUST_USE kw_status root_make(const struct root_place *place, const struct id 
  */
 KW_MUST_USE kw_status root_load(const struct root_place *place, const struct id *master, uint32_t version,
                                 struct secret *root, kw_error *error);
+/* Whether a version may still open data, from the catalogue alone. KW_NOT_FOUND: there is no such version, or it is retired. */
+KW_MUST_USE kw_status root_check(const struct root_place *place, const struct id *master, uint32_t version,
+                                 kw_error *error);
 /* The store that its key is in: for probes. */
 KW_MUST_USE kw_status root_store(const struct root_place *place, const struct id *master, struct store **store,
                                  kw_error *error);
