@@ -5,8 +5,7 @@
 #include <string.h>
 
 /* kw_seal or kw_unseal, both of which tell the length first. */
-typedef kw_status (*operation)(kw_subkey *subkey, kw_input input, kw_input associated, kw_output *output,
-                               kw_error *error);
+typedef kw_status operation(kw_subkey *subkey, kw_input input, kw_input associated, kw_output *output, kw_error *error);
 
 static kw_input text_argument(const struct session *session, enum option_id option)
 {
@@ -14,7 +13,7 @@ static kw_input text_argument(const struct session *session, enum option_id opti
     return text == NULL ? (kw_input){0} : (kw_input){(const unsigned char *)text, strlen(text)};
 }
 
-static kw_status convert(const struct session *session, operation operation, kw_input input, struct content *made,
+static kw_status convert(const struct session *session, operation *convert_by, kw_input input, struct content *made,
                          kw_error *error)
 {
     const kw_input associated = text_argument(session, OPTION_AAD);
@@ -26,21 +25,21 @@ static kw_status convert(const struct session *session, operation operation, kw_
 
     if (status != KW_OK)
         return status;
-    status = operation(subkey, input, associated, &output, error);
+    status = convert_by(subkey, input, associated, &output, error);
     if (status != KW_BUFFER_TOO_SMALL)
         goto out;
     status = content_reserve(made, output.length, error);
     if (status != KW_OK)
         goto out;
     output = (kw_output){.data = made->data, .capacity = made->capacity};
-    status = operation(subkey, input, associated, &output, error);
+    status = convert_by(subkey, input, associated, &output, error);
     made->length = status == KW_OK ? output.length : 0;
 out:
     kw_subkey_free(subkey);
     return status;
 }
 
-static kw_status run(struct session *session, operation operation, bool is_secret, kw_error *error)
+static kw_status run(struct session *session, operation *convert_by, bool is_secret, kw_error *error)
 {
     const char *const output = argument_text(&session->arguments, OPTION_OUTPUT);
     struct content input = {0}, made = {0};
@@ -51,7 +50,7 @@ static kw_status run(struct session *session, operation operation, bool is_secre
     if (status == KW_OK)
         status = session_open(session, error);
     if (status == KW_OK)
-        status = convert(session, operation, content_input(&input), &made, error);
+        status = convert(session, convert_by, content_input(&input), &made, error);
     if (status == KW_OK)
         status = file_write(output, content_input(&made), is_secret, error);
     if (status == KW_OK)

@@ -423,6 +423,12 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
     return status;
 }
 
+kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
+{
+    struct master *const master = keyring_master(keyring, id);
+    return master == NULL ? error_memory(error) : master_version(master, version, error);
+}
+
 kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name, unsigned char *out, size_t length,
                          kw_error *error)
 {

@@ -9,8 +9,7 @@ const struct id master_id = {.bytes = {1, 2, 3}};
 
 kw_status __wrap_root_active(const struct root_place *place, const struct id *master, uint32_t *version,
                              kw_error *error);
-kw_status __wrap_root_check(const struct root_place *place, const struct id *master, uint32_t version,
-                            kw_error *error);
+kw_status __wrap_root_check(const struct root_place *place, const struct id *master, uint32_t version, kw_error *error);
 kw_status __wrap_root_make(const struct root_place *place, const struct id *master, uint32_t after, uint32_t *version,
                            kw_error *error);
 kw_status __wrap_root_load(const struct root_place *place, const struct id *master, uint32_t version,

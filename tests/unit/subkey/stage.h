@@ -14,13 +14,13 @@
 
 /* What the wrapped functions answer, and how often they were asked. */
 struct stage_roots {
-    atomic_uint active;         /* 0: there is none yet */
-    atomic_uint retired;        /* up to this version */
-    atomic_int load, health;    /* kw_status that they answer */
-    atomic_int catalogue;       /* likewise, root_active and root_check */
-    atomic_bool is_other;       /* roots are others than before */
-    atomic_bool hold;           /* loads and probes wait until it is false */
-    atomic_uint holding;        /* that wait */
+    atomic_uint active;      /* 0: there is none yet */
+    atomic_uint retired;     /* up to this version */
+    atomic_int load, health; /* kw_status that they answer */
+    atomic_int catalogue;    /* likewise, root_active and root_check */
+    atomic_bool is_other;    /* roots are others than before */
+    atomic_bool hold;        /* loads and probes wait until it is false */
+    atomic_uint holding;     /* that wait */
     atomic_uint loads, makes, probes, looks;
     atomic_uint_least64_t ahead; /* how far the clock is */
 };

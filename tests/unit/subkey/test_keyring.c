@@ -78,9 +78,8 @@ static void get_a_name_out_of_its_limits_is_refused(void **state)
     stage_open(state, &stage, NULL);
     memset(purpose, 'p', sizeof(purpose));
     purpose[SUBKEY_PURPOSE_MAXIMUM + 1] = '\0';
-    const struct handle_name names[] = {{"master-key/m", "", {0}},
-                                        {"master-key/m", purpose, {0}},
-                                        {"master-key/m", "p", {context, sizeof(context)}}};
+    const struct handle_name names[] = {
+        {"master-key/m", "", {0}}, {"master-key/m", purpose, {0}}, {"master-key/m", "p", {context, sizeof(context)}}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         assert_int_equal(keyring_open(stage.keyring, &names[i], &master_id, &subkey, &stage.error),
                          KW_INVALID_ARGUMENT);
