@@ -291,22 +291,25 @@ static bool key_blocks(struct xaes_key *key, struct lane *lane, const unsigned c
     return blocks(*ecb, in, out, length);
 }
 
-/* What a message's key is made of and what it is, to be wiped together. Words, since bytes written one by one are slow to read as a block. */
+/* What a message's key is made of and what it is, to be wiped together. */
 struct derived {
-    uint64_t in[2 * XAES_WORDS];
+    uint32_t in
+        [2]
+        [XAES_WORDS]; /* words, since a processor waits for bytes that were written one by one and are read as a block */
     unsigned char key[XAES_KEY_LENGTH];
 };
 
 /* The key of one message: two blocks, which are CMAC's in SP 800-108's counter mode. */
 static bool derive(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, struct derived *derived)
 {
+    static const unsigned char prefixes[2][BLOCK - HALF] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
+    const uint32_t *mask = key->secret->mask;
+    uint32_t words[XAES_WORDS];
+    memcpy(words + 1, nonce, HALF);
     for (unsigned half = 0; half < 2; half++) {
-        unsigned char block[BLOCK] = {0, (unsigned char)(half + 1), 'X', 0};
-        uint64_t words[XAES_WORDS];
-        memcpy(block + BLOCK - HALF, nonce, HALF);
-        memcpy(words, block, sizeof(words));
+        memcpy(words, prefixes[half], sizeof(prefixes[half]));
         for (unsigned i = 0; i < XAES_WORDS; i++)
-            derived->in[half * XAES_WORDS + i] = words[i] ^ key->secret->mask[i];
+            derived->in[half][i] = words[i] ^ mask[i];
     }
     return key_blocks(key, lane, (const unsigned char *)derived->in, derived->key, sizeof(derived->in));
 }

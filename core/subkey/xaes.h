@@ -12,7 +12,7 @@
 #define XAES_KEY_LENGTH   32
 #define XAES_NONCE_LENGTH 24
 #define XAES_TAG_LENGTH   16
-#define XAES_WORDS        2 /* of 64 bits, in a block of AES */
+#define XAES_WORDS        4 /* in a block of AES */
 #define XAES_OVERHEAD     (XAES_NONCE_LENGTH + XAES_TAG_LENGTH)
 /* The standard's is 2^36 - 32, libcrypto's 2^31 - 1 in one piece. */
 #define XAES_PLAINTEXT_MAXIMUM (1u << 30)
@@ -25,7 +25,7 @@ void xaes_free(struct xaes *xaes);
 /* What a key is made of; to be kept in locked memory. */
 struct xaes_secret {
     unsigned char key[XAES_KEY_LENGTH];
-    uint64_t mask[XAES_WORDS];
+    uint32_t mask[XAES_WORDS]; /* K1 of the standard, as its bytes lie in memory */
 };
 KW_MUST_USE kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH],
                                    struct xaes_secret *secret, kw_error *error);
