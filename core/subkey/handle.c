@@ -1,6 +1,6 @@
 /*
- * Handles: a subkey for seals, found again by address, purpose and context. All who ask for the same one share it. While somebody has it, its
- * keys are made ready in libcrypto's memory; what is left when nobody has it is bytes in locked memory, until newer ones need the place.
+ * Handles: a subkey for seals, found again by address, purpose and context. All who ask for the same one share it. While somebody has it,
+ * libcrypto may keep its schedules; what is left when nobody has it is bytes in locked memory, until newer ones need the place.
  */
 #include "subkey/keyring_private.h"
 
@@ -13,9 +13,9 @@
 struct handle_key {
     _Atomic(struct handle_key *) next;
     uint32_t version;
-    unsigned char *bytes;             /* XAES_KEY_LENGTH in locked memory */
-    _Atomic(struct xaes_key *) ready; /* NULL while nobody has the handle */
-    atomic_uint_least64_t seen;       /* the generation in which the version was known to be good for old seals */
+    struct xaes_secret *secret; /* in locked memory */
+    struct xaes_key key;        /* of it */
+    atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
 };
 
 struct kw_subkey {
@@ -129,8 +129,8 @@ static void table_add(struct keyring *keyring, kw_subkey *handle)
 
 static void key_free(struct handle_key *key)
 {
-    xaes_key_free(atomic_load(&key->ready));
-    secret_free(key->bytes, XAES_KEY_LENGTH);
+    xaes_key_clear(&key->key);
+    secret_free(key->secret, sizeof(*key->secret));
     free(key);
 }
 
@@ -148,7 +148,7 @@ static void handle_free(kw_subkey *handle)
     free(handle);
 }
 
-/* Nobody has it any more: of its keys stay the bytes of the newest. The mutex is held. */
+/* Nobody has it any more: of its keys stays the newest, and nothing of it outside of locked memory. The mutex is held. */
 static void handle_rest(kw_subkey *handle)
 {
     struct handle_key *const newest = atomic_load(&handle->keys);
@@ -161,7 +161,8 @@ static void handle_rest(kw_subkey *handle)
     newest->next = NULL;
     if (atomic_load(&handle->current) != newest)
         atomic_store(&handle->current, NULL);
-    xaes_key_free(atomic_exchange(&newest->ready, NULL));
+    xaes_key_clear(&newest->key);
+    xaes_key_init(&newest->key, handle->master->keyring->xaes, newest->secret);
 }
 
 /* The bytes of a version, by one derivation; a root that is not in memory is loaded. */
@@ -174,17 +175,25 @@ static kw_status key_new(kw_subkey *handle, uint32_t version, struct handle_key 
         .purpose = {(const unsigned char *)handle->purpose, handle->purpose_length},
         .context = {handle->context, handle->context_length},
     };
+    struct xaes *const xaes = handle->master->keyring->xaes;
     kw_status status = KW_OK;
+    struct secret bytes = {0};
     struct handle_key *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(error);
     made->version = version;
-    made->bytes = secret_allocate(XAES_KEY_LENGTH);
-    if (made->bytes == NULL) {
+    made->secret = secret_allocate(sizeof(*made->secret));
+    if (made->secret == NULL) {
         free(made);
         return error_memory(error);
     }
-    status = master_subkey(handle->master, &name, made->bytes, XAES_KEY_LENGTH, error);
+    xaes_key_init(&made->key, xaes, made->secret);
+    status = secret_new(&bytes, XAES_KEY_LENGTH, error);
+    if (status == KW_OK)
+        status = master_subkey(handle->master, &name, bytes.data, XAES_KEY_LENGTH, error);
+    if (status == KW_OK)
+        status = xaes_prepare(xaes, bytes.data, made->secret, error);
+    secret_clear(&bytes);
     if (status == KW_OK)
         *key = made;
     else
@@ -220,24 +229,16 @@ static struct handle_key *key_keep(kw_subkey *handle, struct handle_key *made)
     return found;
 }
 
-/* The key of a version, ready. Somebody has the handle, so nothing of it goes away. */
+/* The key of a version. Somebody has the handle, so nothing of it goes away. */
 static kw_status key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error)
 {
     struct handle_key *found = key_find(atomic_load_explicit(&handle->keys, memory_order_acquire), version);
-    struct xaes_key *ready = NULL, *none = NULL;
     kw_status status = KW_OK;
     if (found == NULL) {
         status = key_new(handle, version, &found, error);
         if (status != KW_OK)
             return status;
         found = key_keep(handle, found);
-    }
-    if (atomic_load_explicit(&found->ready, memory_order_acquire) == NULL) {
-        status = xaes_key_new(handle->master->keyring->xaes, found->bytes, &ready, error);
-        if (status != KW_OK)
-            return status;
-        if (!atomic_compare_exchange_strong(&found->ready, &none, ready))
-            xaes_key_free(ready);
     }
     *key = found;
     return KW_OK;
@@ -467,8 +468,7 @@ static kw_status use_current(kw_subkey *subkey, struct handle_key **key, kw_erro
     const uint32_t active = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
     struct handle_key *current = atomic_load_explicit(&subkey->current, memory_order_acquire);
     kw_status status = KW_OK;
-    if (current == NULL || current->version != active ||
-        atomic_load_explicit(&current->ready, memory_order_acquire) == NULL) {
+    if (current == NULL || current->version != active) {
         status = key_of(subkey, active, &current, error);
         if (status == KW_OK)
             atomic_store_explicit(&subkey->current, current, memory_order_release);
@@ -502,8 +502,7 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
     if (status == KW_OK)
-        status = seal_close(atomic_load_explicit(&key->ready, memory_order_acquire), &header, plaintext, associated,
-                            sealed->data, error);
+        status = seal_close(&key->key, &header, plaintext, associated, sealed->data, error);
     use_end(subkey, &use);
     return status;
 }
@@ -556,8 +555,7 @@ kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_
         return status;
     status = use_version(subkey, use.generation, header.version, &key, error);
     if (status == KW_OK)
-        status = seal_open(atomic_load_explicit(&key->ready, memory_order_acquire), &header, sealed, associated,
-                           plaintext->data, error);
+        status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
     use_end(subkey, &use);
     return status;
 }
