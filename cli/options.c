@@ -47,6 +47,9 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_DERIVED] = {"derived", 0},
     [OPTION_MASTER_KEY] = {"master-key", 0},
     [OPTION_WITH_DERIVED_KEYS] = {"with-derived-keys", 0},
+    [OPTION_PURPOSE] = {"purpose", 0},
+    [OPTION_CONTEXT] = {"context", 0},
+    [OPTION_AAD] = {"aad", 0},
 };
 
 const struct verb_option global_options[] = {

@@ -148,6 +148,7 @@ static void before_fork(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         pthread_mutex_lock(&context->owner->mutex);
         pthread_mutex_lock(&context->present);
+        keyring_fork_prepare(context->keyring);
         stores_fork_prepare(context->stores);
         catalogue_fork_prepare(context->catalogue);
     }
@@ -158,6 +159,7 @@ static void after_fork_in_parent(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
+        keyring_fork_parent(context->keyring);
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
     }
@@ -170,6 +172,7 @@ static void after_fork_in_child(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_child(context->catalogue);
         stores_fork_child(context->stores);
+        keyring_fork_child(context->keyring);
         atomic_store(&context->reloading, false); /* that thread is not in this process */
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
@@ -239,6 +242,20 @@ static kw_status open_catalogue(kw_context *context, bool create, kw_error *erro
     return status;
 }
 
+static kw_status open_keyring(kw_context *context, kw_error *error)
+{
+    const struct keyring_options options = {
+        .crypto = context->crypto,
+        .catalogue = context->catalogue,
+        .control = context->control,
+        .log = &context->log,
+    };
+    const kw_status status = keyring_new(&options, &context->keyring, error);
+    if (status == KW_OK)
+        keyring_use(context->keyring, context->settings, context->stores);
+    return status;
+}
+
 static kw_status make_state_directory(const struct settings *settings, kw_error *error)
 {
     char *run = path_join(settings->state, "run");
@@ -251,20 +268,15 @@ static kw_status make_state_directory(const struct settings *settings, kw_error 
 
 static kw_status root_version(void *user, const struct id *master, uint32_t *version, kw_error *error)
 {
-    (void)user;
-    (void)master;
-    (void)version;
-    return error_set(error, KW_UNSUPPORTED, "this version has no roots");
+    const kw_context *const context = user;
+    return keyring_active(context->keyring, master, version, error);
 }
 
 static kw_status root_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
                              kw_error *error)
 {
-    (void)user;
-    (void)name;
-    (void)out;
-    (void)length;
-    return error_set(error, KW_UNSUPPORTED, "this version has no roots");
+    const kw_context *const context = user;
+    return keyring_subkey(context->keyring, name, out, length, error);
 }
 
 kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
@@ -350,6 +362,8 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         made->derived = &made->derivation;
         status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
+    if (status == KW_OK)
+        status = open_keyring(made, error);
     if (status != KW_OK) {
         kw_close(made);
         return status;
@@ -384,6 +398,7 @@ void kw_close(kw_context *context)
     if (context == NULL)
         return;
     context_list_remove(context);
+    keyring_free(context->keyring);
     stores_free(context->stores);
     control_close(context->control);
     catalogue_close(context->catalogue);

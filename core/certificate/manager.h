@@ -11,6 +11,7 @@
 #include "control/control.h"
 #include "store/key.h"
 #include "subkey/derived.h"
+#include "subkey/keyring.h"
 
 #include <pthread.h>
 
@@ -35,6 +36,7 @@ struct kw_context {
     struct catalogue *catalogue;
     struct stores *stores;
     struct control *control; /* what the processes of this state tell each other */
+    struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
     const struct derived_service *derived; /* what derived keys are made of: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */

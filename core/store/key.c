@@ -329,6 +329,12 @@ kw_status kw_key_decrypt(kw_key *key, const kw_algorithm *algorithm, kw_input ci
     return decrypt_oaep(key, algorithm, ciphertext, plaintext, error);
 }
 
+kw_status key_unwrap(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext, kw_output *plaintext,
+                     kw_error *error)
+{
+    return decrypt_oaep(key, algorithm, ciphertext, plaintext, error);
+}
+
 /* `wanted` 0: of any length. */
 static kw_status decrypt_pkcs1_at(kw_key *key, const struct key_place *place, kw_input ciphertext, size_t wanted,
                                   kw_output *plaintext, kw_error *error)
@@ -432,7 +438,7 @@ static kw_status derive_at(const kw_key *key, const struct key_place *place, kw_
     return KW_OK;
 }
 
-kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
+kw_status key_agree(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
 {
     struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
@@ -446,6 +452,11 @@ kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error 
             status = derive_at(key, use.place, peer, shared, &inner);
     } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
+}
+
+kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
+{
+    return key_agree(key, peer, shared, error);
 }
 
 static kw_status export_at(const struct key_place *place, struct secret *pkcs8, kw_error *error)

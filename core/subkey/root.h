@@ -39,6 +39,11 @@ KW_MUST_USE kw_status root_make(const struct root_place *place, const struct id 
  */
 KW_MUST_USE kw_status root_load(const struct root_place *place, const struct id *master, uint32_t version,
                                 struct secret *root, kw_error *error);
+/*
+ * Whether the version may open data, from the catalogue alone: KW_OK when it is active or decrypt-only, KW_NOT_FOUND as root_load says it. KW_CORRUPT as root_active.
+ */
+KW_MUST_USE kw_status root_check(const struct root_place *place, const struct id *master, uint32_t version,
+                                 kw_error *error);
 /* The store that its key is in: for probes. */
 KW_MUST_USE kw_status root_store(const struct root_place *place, const struct id *master, struct store **store,
                                  kw_error *error);

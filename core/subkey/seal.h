@@ -1,11 +1,12 @@
 /*
- * Seals: XAES-256-GCM (C2SP) under a subkey of class SUBKEY_SEAL, behind a header that says which. Pure functions of their arguments, but for nonces; docs/crypto.md
- * has the format, field by field.
+ * Seals: XAES-256-GCM under a subkey of class SUBKEY_SEAL, behind a header that says which. docs/crypto.md has the format, field
+ * by field.
  */
 #ifndef KEYWRIGHT_SUBKEY_SEAL_H
 #define KEYWRIGHT_SUBKEY_SEAL_H
 
 #include "subkey/derive.h"
+#include "subkey/xaes.h"
 
 /* What a seal says about itself. `purpose` borrows from the seal. */
 struct seal_header {
@@ -14,25 +15,25 @@ struct seal_header {
     kw_input purpose;
     size_t length; /* of the header itself: nonce, ciphertext and tag follow */
 };
+
 /* KW_CIPHERTEXT_INVALID: it is none, or cut short; says which. Nothing is verified yet. */
 KW_MUST_USE kw_status seal_read_header(kw_input sealed, struct seal_header *header, kw_error *error);
-/* How long the seal of so many bytes is, and what is in one of so many bytes. */
+/* For new seals. KW_INVALID_ARGUMENT: the purpose is out of its limits. */
+KW_MUST_USE kw_status seal_make_header(const struct id *master, uint32_t version, kw_input purpose,
+                                       struct seal_header *header, kw_error *error);
+
+/* How long the seal of so many bytes is, and how many bytes are in one that is so long (0: it is too short to be one). */
 size_t seal_length(const struct seal_header *header, size_t plaintext);
 size_t seal_plaintext_length(const struct seal_header *header, size_t sealed);
 
-/* A subkey of 32 bytes made ready for many seals; any thread. Its key schedule lies on libcrypto's heap. */
-struct seal_key;
-KW_MUST_USE kw_status seal_key_new(struct crypto *crypto, kw_input subkey, struct seal_key **key, kw_error *error);
-void seal_key_free(struct seal_key *key);
-
-/* `out` has room for seal_length bytes; a random nonce, never the same in two threads or processes. */
-KW_MUST_USE kw_status seal_close(struct seal_key *key, const struct seal_header *header, kw_input plaintext,
+/* `out` has room for seal_length bytes, and does not overlap the inputs. */
+KW_MUST_USE kw_status seal_close(struct xaes_key *key, const struct seal_header *header, kw_input plaintext,
                                  kw_input associated, unsigned char *out, kw_error *error);
-/* `out` has room for seal_plaintext_length bytes, and has zeros in it when KW_CIPHERTEXT_INVALID is answered. */
-KW_MUST_USE kw_status seal_open(struct seal_key *key, const struct seal_header *header, kw_input sealed,
+/*
+ * `header` is what seal_read_header read from `sealed`, and `key` that of its master key, version and purpose. `out` has room for seal_plaintext_length
+ * bytes, and has zeros in it when KW_CIPHERTEXT_INVALID is answered.
+ */
+KW_MUST_USE kw_status seal_open(struct xaes_key *key, const struct seal_header *header, kw_input sealed,
                                 kw_input associated, unsigned char *out, kw_error *error);
-
-/* In the child of a fork, before anything is sealed: random bytes that it inherited are not used. */
-void seal_fork_child(void);
 
 #endif

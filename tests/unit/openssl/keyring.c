@@ -175,11 +175,17 @@ static EVP_PKEY *generate(struct crypto *crypto, const struct key_kind *kind)
 
 struct pair keyring_add(struct keyring *ring, const char *kind_name)
 {
+    struct id id;
+    unsigned char bytes[KW_LOCATOR_MAXIMUM];
+    kw_output locator = {bytes, sizeof(bytes), 0};
+    return keyring_add_known(ring, kind_name, &id, &locator);
+}
+
+struct pair keyring_add_known(struct keyring *ring, const char *kind_name, struct id *id, kw_output *locator)
+{
     struct pair pair = {.kind = key_kind_find(kind_name)};
     kw_error error = {0};
-    struct id id;
-    unsigned char locator_bytes[KW_LOCATOR_MAXIMUM], *pkcs8 = NULL;
-    kw_output locator = {locator_bytes, sizeof(locator_bytes), 0};
+    unsigned char *pkcs8 = NULL;
     assert_non_null(pair.kind);
     pair.plain = generate(ring->crypto, pair.kind);
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair.plain);
@@ -190,7 +196,7 @@ struct pair keyring_add(struct keyring *ring, const char *kind_name)
     pair.spki_length = i2d_PUBKEY(pair.plain, &pair.spki);
     assert_true(pair.spki_length > 0);
 
-    assert_works(id_make(ring->crypto, &id, &error), &error);
+    assert_works(id_make(ring->crypto, id, &error), &error);
     kw_key_template wanted = {.size = sizeof(wanted),
                               .type = pair.kind->type,
                               .bits = pair.kind->bits,
@@ -200,10 +206,10 @@ struct pair keyring_add(struct keyring *ring, const char *kind_name)
                                                                                           : 0u),
                               .exportable = 1,
                               .label = kind_name};
-    memcpy(wanted.id, id.bytes, sizeof(wanted.id));
-    assert_works(store_key_import(ring->store, &wanted, (kw_input){pkcs8, (size_t)length}, &locator, &error), &error);
+    memcpy(wanted.id, id->bytes, sizeof(wanted.id));
+    assert_works(store_key_import(ring->store, &wanted, (kw_input){pkcs8, (size_t)length}, locator, &error), &error);
     OPENSSL_clear_free(pkcs8, (size_t)length);
-    assert_works(key_open(ring->store, (kw_input){locator_bytes, locator.length}, &pair.key, &error), &error);
+    assert_works(key_open(ring->store, (kw_input){locator->data, locator->length}, &pair.key, &error), &error);
     assert_works(pkey_from_key(ring->crypto, pair.key, &pair.ours, &error), &error);
     return pair;
 }

@@ -39,6 +39,8 @@ void keyring_open(struct keyring *ring);
 void keyring_open_faulty(struct keyring *ring, const char *modules, const char *fault);
 void keyring_close(struct keyring *ring);
 struct pair keyring_add(struct keyring *ring, const char *kind);
+/* The same, and what finds it in the store; `locator` has room for KW_LOCATOR_MAXIMUM bytes. */
+struct pair keyring_add_known(struct keyring *ring, const char *kind, struct id *id, kw_output *locator);
 void pair_clear(struct pair *pair);
 /* Calls of the store's backend so far. */
 uint64_t keyring_calls(const struct keyring *ring);
