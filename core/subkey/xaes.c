@@ -7,7 +7,9 @@
 
 #include "base/secret.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdalign.h>
@@ -16,7 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LANES = 32, BLOCK = 16, HALF = 12, NONCES_LENGTH = 4096, CACHE_LINE = 64 };
+enum { LANES = 32, BLOCK = 16, HALF = 12, NONCES_LENGTH = 4096, CACHE_LINE = 64, JOINED_MAXIMUM = 512 };
 
 /* Random bytes for nonces, used once each. The kernel fills the page with zeros in the child of a fork, so that none of them is left there. */
 struct nonces {
@@ -28,8 +30,9 @@ _Static_assert(sizeof(struct nonces) <= NONCES_LENGTH, "a lane's nonces have a p
 struct lane {
     alignas(CACHE_LINE) atomic_uint holder; /* 0: free; else the generation of the process that took it */
     unsigned index;
-    unsigned generation; /* that gcm and nonces are of */
-    EVP_CIPHER_CTX *gcm;
+    unsigned generation;   /* that all below is of */
+    EVP_CIPHER_CTX *gcm;   /* has the key of the last message */
+    EVP_CIPHER_CTX *guest; /* AES-256 for the first message of a key, wiped right after it */
     struct nonces *nonces; /* NULL: the lane is for one message alone */
 };
 
@@ -40,15 +43,12 @@ struct xaes {
     unsigned char *nonces; /* LANES pages */
 };
 
-/* In locked memory. */
-struct xaes_key {
-    struct xaes *xaes;
+/* AES-256 with one key, for each lane that it was used in. */
+struct xaes_contexts {
     struct {
-        EVP_CIPHER_CTX *ecb; /* NULL: not used in this lane yet */
+        EVP_CIPHER_CTX *ecb;
         unsigned generation;
     } lanes[LANES];
-    unsigned char key[XAES_KEY_LENGTH];
-    unsigned char mask[BLOCK]; /* K1 of the standard */
 };
 
 /* ---- Forks ---- */
@@ -108,8 +108,10 @@ void xaes_free(struct xaes *xaes)
 {
     if (xaes == NULL)
         return;
-    for (unsigned i = 0; i < LANES; i++)
+    for (unsigned i = 0; i < LANES; i++) {
         EVP_CIPHER_CTX_free(xaes->lanes[i].gcm);
+        EVP_CIPHER_CTX_free(xaes->lanes[i].guest);
+    }
     if (xaes->nonces != NULL)
         munmap(xaes->nonces, (size_t)LANES * NONCES_LENGTH);
     EVP_CIPHER_free(xaes->gcm);
@@ -129,8 +131,8 @@ static unsigned first_lane(void)
     return number - 1;
 }
 
-/* NULL: all are taken. */
-static struct lane *lane_take(struct xaes *xaes)
+/* `alone` where all are taken: without anything in it, for one message. */
+static struct lane *lane_take(struct xaes *xaes, struct lane *alone)
 {
     const unsigned now = atomic_load_explicit(&generation, memory_order_relaxed), first = first_lane();
     for (unsigned i = 0; i < LANES; i++) {
@@ -141,19 +143,26 @@ static struct lane *lane_take(struct xaes *xaes)
             if (lane->generation != now) {
                 /* In a child: what another thread of the parent may have been in the middle of. */
                 EVP_CIPHER_CTX_free(lane->gcm);
-                lane->gcm = NULL;
+                EVP_CIPHER_CTX_free(lane->guest);
+                lane->gcm = lane->guest = NULL;
                 lane->nonces->left = 0;
                 lane->generation = now;
             }
             return lane;
         }
     }
-    return NULL;
+    *alone = (struct lane){0};
+    return alone;
 }
 
 static void lane_give_back(struct lane *lane)
 {
-    atomic_store_explicit(&lane->holder, 0, memory_order_release);
+    if (lane->nonces == NULL) {
+        EVP_CIPHER_CTX_free(lane->gcm);
+        EVP_CIPHER_CTX_free(lane->guest);
+    } else {
+        atomic_store_explicit(&lane->holder, 0, memory_order_release);
+    }
 }
 
 static kw_status lane_nonce(struct xaes *xaes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
@@ -182,118 +191,164 @@ static bool blocks(EVP_CIPHER_CTX *ecb, const unsigned char *in, unsigned char *
     return EVP_EncryptUpdate(ecb, out, &made, in, length) == 1 && made == length;
 }
 
-/* AES-256 with the key, into *ecb, which may be one that is there. */
-static kw_status prepare(const struct xaes_key *key, EVP_CIPHER_CTX **ecb, kw_error *error)
+/* AES-256 with these bytes, into *ecb, which may be one that is there. */
+static bool rekey(const struct xaes *xaes, EVP_CIPHER_CTX **ecb, const unsigned char bytes[XAES_KEY_LENGTH])
 {
-    if (*ecb == NULL)
+    const bool first = *ecb == NULL;
+    if (first)
         *ecb = EVP_CIPHER_CTX_new();
-    if (*ecb == NULL || EVP_EncryptInit_ex(*ecb, key->xaes->ecb, NULL, key->key, NULL) != 1 ||
-        EVP_CIPHER_CTX_set_padding(*ecb, 0) != 1)
-        return crypto_error(error, KW_FAILED, "a key cannot be prepared");
-    return KW_OK;
+    return *ecb != NULL && EVP_EncryptInit_ex(*ecb, first ? xaes->ecb : NULL, NULL, bytes, NULL) == 1;
 }
 
-kw_status xaes_key_new(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH], struct xaes_key **made,
+/* A few blocks under a key that leaves nothing behind. */
+static bool guest_blocks(const struct xaes *xaes, struct lane *lane, const unsigned char key[XAES_KEY_LENGTH],
+                         const unsigned char *in, unsigned char *out, int length)
+{
+    static const unsigned char zero[XAES_KEY_LENGTH];
+    const bool good = rekey(xaes, &lane->guest, key) && blocks(lane->guest, in, out, length);
+    if (!rekey(xaes, &lane->guest, zero)) {
+        EVP_CIPHER_CTX_free(lane->guest);
+        lane->guest = NULL;
+    }
+    return good;
+}
+
+/* What SP 800-38B calls K1: AES-256 of zeros, doubled in GF(2^128) in constant time. */
+kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH], struct xaes_secret *secret,
                        kw_error *error)
 {
     static const unsigned char zero[BLOCK];
-    EVP_CIPHER_CTX *ecb = NULL;
+    unsigned char block[BLOCK];
     unsigned carry = 0;
-    struct xaes_key *new_key = secret_allocate(sizeof(*new_key));
-    if (new_key == NULL)
-        return error_memory(error);
-    new_key->xaes = xaes;
-    memcpy(new_key->key, key, XAES_KEY_LENGTH);
-    kw_status status = prepare(new_key, &ecb, error);
-    if (status != KW_OK)
-        goto out;
-    if (!blocks(ecb, zero, new_key->mask, BLOCK)) {
-        status = crypto_error(error, KW_FAILED, "a key cannot be prepared");
-        goto out;
-    }
-    /* Doubled in GF(2^128), as CMAC does, in constant time. */
+    struct lane alone, *lane = lane_take(xaes, &alone);
+    const bool good = guest_blocks(xaes, lane, key, zero, block, sizeof(block));
+    lane_give_back(lane);
+    if (!good)
+        return crypto_error(error, KW_FAILED, "a key cannot be prepared");
     for (size_t i = BLOCK; i-- > 0;) {
-        const unsigned doubled = (unsigned)new_key->mask[i] << 1 | carry;
-        new_key->mask[i] = (unsigned char)doubled;
+        const unsigned doubled = (unsigned)block[i] << 1 | carry;
+        block[i] = (unsigned char)doubled;
         carry = doubled >> 8;
     }
-    new_key->mask[BLOCK - 1] ^= (unsigned char)(0x87 & (0u - carry));
-    const unsigned lane = first_lane();
-    new_key->lanes[lane].ecb = ecb;
-    new_key->lanes[lane].generation = atomic_load_explicit(&generation, memory_order_relaxed);
-    ecb = NULL;
-    *made = new_key;
-    new_key = NULL;
-out:
-    EVP_CIPHER_CTX_free(ecb);
-    xaes_key_free(new_key);
-    return status;
+    block[BLOCK - 1] ^= (unsigned char)(0x87 & (0u - carry));
+    memcpy(secret->mask, block, sizeof(secret->mask));
+    memcpy(secret->key, key, sizeof(secret->key));
+    secret_wipe(block, sizeof(block));
+    return KW_OK;
 }
 
-void xaes_key_free(struct xaes_key *key)
+void xaes_key_init(struct xaes_key *key, struct xaes *xaes, const struct xaes_secret *secret)
 {
-    if (key == NULL)
-        return;
-    for (unsigned i = 0; i < LANES; i++)
-        EVP_CIPHER_CTX_free(key->lanes[i].ecb);
-    secret_free(key, sizeof(*key));
+    key->xaes = xaes;
+    key->secret = secret;
+    atomic_init(&key->contexts, NULL);
+    atomic_init(&key->used, false);
 }
 
-/* The key of one message: two blocks, which CMAC would make of the two halves of SP 800-108's counter mode. */
-static kw_status derive(struct xaes_key *key, struct lane *lane, const unsigned char *nonce,
-                        unsigned char out[XAES_KEY_LENGTH], kw_error *error)
+void xaes_key_clear(struct xaes_key *key)
 {
-    unsigned char in[2 * BLOCK];
-    EVP_CIPHER_CTX *own = NULL, **ecb = lane->nonces != NULL ? &key->lanes[lane->index].ecb : &own;
-    kw_status status = KW_OK;
-    if (lane->nonces == NULL || *ecb == NULL || key->lanes[lane->index].generation != lane->generation) {
-        status = prepare(key, ecb, error);
-        if (status != KW_OK)
-            goto out;
-        if (lane->nonces != NULL)
-            key->lanes[lane->index].generation = lane->generation;
+    struct xaes_contexts *contexts = atomic_load_explicit(&key->contexts, memory_order_acquire);
+    for (unsigned i = 0; contexts != NULL && i < LANES; i++)
+        EVP_CIPHER_CTX_free(contexts->lanes[i].ecb);
+    free(contexts);
+    atomic_store_explicit(&key->contexts, NULL, memory_order_relaxed);
+}
+
+/* NULL: this is the key's first message, or memory ran out; there is another way. */
+static struct xaes_contexts *key_contexts(struct xaes_key *key)
+{
+    struct xaes_contexts *there = atomic_load_explicit(&key->contexts, memory_order_acquire);
+    if (there != NULL)
+        return there;
+    if (!atomic_load_explicit(&key->used, memory_order_relaxed)) {
+        atomic_store_explicit(&key->used, true, memory_order_relaxed);
+        return NULL;
     }
+    struct xaes_contexts *made = calloc(1, sizeof(*made));
+    if (made != NULL && !atomic_compare_exchange_strong_explicit(&key->contexts, &there, made, memory_order_acq_rel,
+                                                                 memory_order_acquire)) {
+        free(made);
+        made = there;
+    }
+    return made;
+}
+
+/* Blocks under the key. */
+static bool key_blocks(struct xaes_key *key, struct lane *lane, const unsigned char *in, unsigned char *out, int length)
+{
+    struct xaes_contexts *contexts = lane->nonces != NULL ? key_contexts(key) : NULL;
+    if (contexts == NULL)
+        return guest_blocks(key->xaes, lane, key->secret->key, in, out, length);
+    EVP_CIPHER_CTX **ecb = &contexts->lanes[lane->index].ecb;
+    if (*ecb == NULL || contexts->lanes[lane->index].generation != lane->generation) {
+        if (!rekey(key->xaes, ecb, key->secret->key)) {
+            EVP_CIPHER_CTX_free(*ecb);
+            *ecb = NULL;
+            return false;
+        }
+        contexts->lanes[lane->index].generation = lane->generation;
+    }
+    return blocks(*ecb, in, out, length);
+}
+
+/* What a message's key is made of and what it is, to be wiped together. */
+struct derived {
+    uint32_t in
+        [2]
+        [XAES_WORDS]; /* words, since a processor waits for bytes that were written one by one and are read as a block */
+    unsigned char key[XAES_KEY_LENGTH];
+};
+
+/* The key of one message: two blocks, which are CMAC's in SP 800-108's counter mode. */
+static bool derive(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, struct derived *derived)
+{
+    static const unsigned char prefixes[2][BLOCK - HALF] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
+    const uint32_t *mask = key->secret->mask;
+    uint32_t words[XAES_WORDS];
+    memcpy(words + 1, nonce, HALF);
     for (unsigned half = 0; half < 2; half++) {
-        unsigned char *block = in + half * BLOCK;
-        const unsigned char prefix[BLOCK - HALF] = {0, (unsigned char)(half + 1), 'X', 0};
-        memcpy(block, prefix, sizeof(prefix));
-        memcpy(block + sizeof(prefix), nonce, HALF);
-        for (unsigned i = 0; i < BLOCK; i++)
-            block[i] ^= key->mask[i];
+        memcpy(words, prefixes[half], sizeof(prefixes[half]));
+        for (unsigned i = 0; i < XAES_WORDS; i++)
+            derived->in[half][i] = words[i] ^ mask[i];
     }
-    if (!blocks(*ecb, in, out, sizeof(in)))
-        status = crypto_error(error, KW_FAILED, "a message's key cannot be derived");
-out:
-    secret_wipe(in, sizeof(in));
-    EVP_CIPHER_CTX_free(own);
-    return status;
+    return key_blocks(key, lane, (const unsigned char *)derived->in, derived->key, sizeof(derived->in));
 }
 
 /* ---- A message ---- */
 
-/* The lane's context of AES-256-GCM with the message's key, after the associated data. */
-static kw_status begin(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, bool encrypt,
-                       const struct xaes_message *message, kw_error *error)
+/* In one piece where that is short: each call of libcrypto, and each piece that is no whole block, costs. */
+static bool authenticate(EVP_CIPHER_CTX *gcm, const kw_input parts[2])
 {
-    unsigned char message_key[XAES_KEY_LENGTH];
+    unsigned char joined[JOINED_MAXIMUM];
+    kw_input one = {joined, parts[0].length + parts[1].length};
     int made = 0;
-    kw_status status = derive(key, lane, nonce, message_key, error);
-    if (status != KW_OK)
-        goto out;
+    if (parts[0].length > sizeof(joined) || parts[1].length > sizeof(joined) - parts[0].length)
+        return EVP_CipherUpdate(gcm, NULL, &made, parts[0].data, (int)parts[0].length) == 1 &&
+               EVP_CipherUpdate(gcm, NULL, &made, parts[1].data, (int)parts[1].length) == 1;
+    if (parts[0].length > 0)
+        memcpy(joined, parts[0].data, parts[0].length);
+    if (parts[1].length > 0)
+        memcpy(joined + parts[0].length, parts[1].data, parts[1].length);
+    return one.length == 0 || EVP_CipherUpdate(gcm, NULL, &made, one.data, (int)one.length) == 1;
+}
+
+/* The lane's context of AES-256-GCM with the message's key, after the associated data. `tag` NULL: to encrypt. */
+static bool begin(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, unsigned char *tag,
+                  const struct xaes_message *message)
+{
+    struct derived derived;
+    OSSL_PARAM parameters[2] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
+    if (tag != NULL)
+        parameters[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH);
     const bool first = lane->gcm == NULL;
     if (first)
         lane->gcm = EVP_CIPHER_CTX_new();
-    bool good = lane->gcm != NULL && EVP_CipherInit_ex(lane->gcm, first ? key->xaes->gcm : NULL, NULL, message_key,
-                                                       nonce + HALF, encrypt) == 1;
-    for (unsigned i = 0; i < 2 && good; i++)
-        good =
-            message->associated[i].length == 0 || EVP_CipherUpdate(lane->gcm, NULL, &made, message->associated[i].data,
-                                                                   (int)message->associated[i].length) == 1;
-    if (!good)
-        status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
-out:
-    secret_wipe(message_key, sizeof(message_key));
-    return status;
+    const bool good = lane->gcm != NULL && derive(key, lane, nonce, &derived) &&
+                      EVP_CipherInit_ex2(lane->gcm, first ? key->xaes->gcm : NULL, derived.key, nonce + HALF,
+                                         tag == NULL, parameters) == 1 &&
+                      authenticate(lane->gcm, message->associated);
+    secret_wipe(&derived, sizeof(derived));
+    return good;
 }
 
 static kw_status check(const struct xaes_message *message, kw_error *error)
@@ -317,29 +372,25 @@ kw_status xaes_encrypt(struct xaes_key *key, const unsigned char *nonce, const s
                        unsigned char out_nonce[XAES_NONCE_LENGTH], unsigned char *ciphertext,
                        unsigned char tag[XAES_TAG_LENGTH], kw_error *error)
 {
-    struct lane alone = {0};
+    unsigned char none[BLOCK];
     int made = 0;
     kw_status status = check(message, error);
     if (status != KW_OK)
         return status;
-    struct lane *taken = lane_take(key->xaes), *lane = taken != NULL ? taken : &alone;
+    struct lane alone, *lane = lane_take(key->xaes, &alone);
+    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH),
+                               OSSL_PARAM_construct_end()};
     if (nonce != NULL)
         memmove(out_nonce, nonce, XAES_NONCE_LENGTH);
     else
         status = lane_nonce(key->xaes, lane, out_nonce, error);
     if (status != KW_OK)
         goto out;
-    status = begin(key, lane, out_nonce, true, message, error);
-    if (status != KW_OK)
-        goto out;
-    unsigned char none[BLOCK];
-    if (!update(lane->gcm, message->text, ciphertext) || EVP_EncryptFinal_ex(lane->gcm, none, &made) != 1 ||
-        EVP_CIPHER_CTX_ctrl(lane->gcm, EVP_CTRL_AEAD_GET_TAG, XAES_TAG_LENGTH, tag) != 1)
+    if (!begin(key, lane, out_nonce, NULL, message) || !update(lane->gcm, message->text, ciphertext) ||
+        EVP_EncryptFinal_ex(lane->gcm, none, &made) != 1 || EVP_CIPHER_CTX_get_params(lane->gcm, parameters) != 1)
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
 out:
-    EVP_CIPHER_CTX_free(alone.gcm);
-    if (taken != NULL)
-        lane_give_back(taken);
+    lane_give_back(lane);
     return status;
 }
 
@@ -347,30 +398,20 @@ kw_status xaes_decrypt(struct xaes_key *key, const unsigned char nonce[XAES_NONC
                        const struct xaes_message *message, const unsigned char tag[XAES_TAG_LENGTH],
                        unsigned char *plaintext, kw_error *error)
 {
-    struct lane alone = {0};
-    unsigned char expected[XAES_TAG_LENGTH], none[BLOCK];
+    unsigned char expected[XAES_TAG_LENGTH], none[BLOCK]; /* libcrypto's tag is not const */
     int made = 0;
     kw_status status = check(message, error);
     if (status != KW_OK)
         return status;
-    struct lane *taken = lane_take(key->xaes), *lane = taken != NULL ? taken : &alone;
-    status = begin(key, lane, nonce, false, message, error);
-    if (status != KW_OK)
-        goto out;
-    memcpy(expected, tag, sizeof(expected)); /* libcrypto's is not const */
-    if (!update(lane->gcm, message->text, plaintext) ||
-        EVP_CIPHER_CTX_ctrl(lane->gcm, EVP_CTRL_AEAD_SET_TAG, XAES_TAG_LENGTH, expected) != 1) {
+    struct lane alone, *lane = lane_take(key->xaes, &alone);
+    memcpy(expected, tag, sizeof(expected));
+    if (!begin(key, lane, nonce, expected, message) || !update(lane->gcm, message->text, plaintext))
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
-        goto out;
-    }
-    if (EVP_DecryptFinal_ex(lane->gcm, none, &made) != 1)
+    else if (EVP_DecryptFinal_ex(lane->gcm, none, &made) != 1)
         status = crypto_error(error, KW_CIPHERTEXT_INVALID,
                               "this seal was changed, or made by another key or for other associated data");
-out:
     if (status != KW_OK)
         secret_wipe(plaintext, message->text.length);
-    EVP_CIPHER_CTX_free(alone.gcm);
-    if (taken != NULL)
-        lane_give_back(taken);
+    lane_give_back(lane);
     return status;
 }

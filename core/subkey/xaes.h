@@ -7,23 +7,44 @@
 
 #include "base/crypto.h"
 
+#include <stdatomic.h>
+
 #define XAES_KEY_LENGTH   32
 #define XAES_NONCE_LENGTH 24
 #define XAES_TAG_LENGTH   16
+#define XAES_WORDS        4 /* in a block of AES */
 #define XAES_OVERHEAD     (XAES_NONCE_LENGTH + XAES_TAG_LENGTH)
 /* The standard's is 2^36 - 32, libcrypto's 2^31 - 1 in one piece. */
 #define XAES_PLAINTEXT_MAXIMUM (1u << 30)
 
-/* What all keys share: libcrypto's contexts and random bytes for nonces. Borrows `crypto`; keys must have been freed before it is. */
+/* What all keys share: libcrypto's contexts and random bytes for nonces. Borrows `crypto`; keys must have been cleared before it is freed. */
 struct xaes;
 KW_MUST_USE kw_status xaes_new(struct crypto *crypto, struct xaes **xaes, kw_error *error);
 void xaes_free(struct xaes *xaes);
 
-/* A key made ready for many messages. It and its schedules are wiped when it is freed; the schedules lie on libcrypto's heap until then. */
-struct xaes_key;
-KW_MUST_USE kw_status xaes_key_new(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH], struct xaes_key **made,
-                                   kw_error *error);
-void xaes_key_free(struct xaes_key *key);
+/* What a key is made of; to be kept in locked memory. */
+struct xaes_secret {
+    unsigned char key[XAES_KEY_LENGTH];
+    uint32_t mask[XAES_WORDS]; /* K1 of the standard, as its bytes lie in memory */
+};
+KW_MUST_USE kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH],
+                                   struct xaes_secret *secret, kw_error *error);
+
+/*
+ * A key in use. It has no secret in it, and making one costs nothing. From its second message on it keeps schedules on libcrypto's heap, which
+ * xaes_key_clear wipes: so one that serves one message alone leaves nothing there, and one that is kept is fast. The members are xaes.c's.
+ */
+struct xaes_contexts;
+struct xaes_key {
+    struct xaes *xaes;
+    const struct xaes_secret *secret;
+    _Atomic(struct xaes_contexts *) contexts;
+    atomic_bool used;
+};
+/* Borrows both until xaes_key_clear. */
+void xaes_key_init(struct xaes_key *key, struct xaes *xaes, const struct xaes_secret *secret);
+/* No other thread uses it any more. */
+void xaes_key_clear(struct xaes_key *key);
 
 /* A message, and what is authenticated with it: both parts of `associated`, one behind the other. */
 struct xaes_message {

@@ -173,11 +173,11 @@ static void kw_key_derive_of_a_master_key_refused(void **state)
     assert_fine(masters, kw_key_derive(pair.key, bytes, &shared, error));
     assert_true(provider_derives(&pair, peer, false));
     key_guard_roots(pair.key);
-    const uint64_t calls = keyring_calls(&masters->ring);
+    const uint64_t calls = ring_calls(&masters->ring);
     assert_answers(masters, KW_REFUSED, kw_key_derive(pair.key, bytes, &shared, error));
     assert_says(masters, "they would open its root secrets");
     assert_false(provider_derives(&pair, peer, false));
-    assert_int_equal(keyring_calls(&masters->ring), calls);
+    assert_int_equal(ring_calls(&masters->ring), calls);
     assert_true(provider_derives(&pair, peer, true)); /* CMS */
     OPENSSL_free(spki);
     EVP_PKEY_free(peer);

@@ -39,19 +39,21 @@ static void xaes_vectors_of_the_standard_come_out(void **state)
         const kw_input text = input_text(xaes_vectors[i].plaintext),
                        associated = input_text(xaes_vectors[i].associated);
         const size_t length = text.length;
-        struct xaes_key *key = NULL;
+        struct xaes_secret secret;
+        struct xaes_key key;
         assert_true(hex_decode(xaes_vectors[i].key, bytes, sizeof(bytes)));
         assert_true(hex_decode(xaes_vectors[i].ciphertext, expected, length + XAES_TAG_LENGTH));
-        assert_int_equal(xaes_key_new(scene->xaes, bytes, &key, NULL), KW_OK);
+        assert_int_equal(xaes_prepare(scene->xaes, bytes, &secret, NULL), KW_OK);
+        xaes_key_init(&key, scene->xaes, &secret);
         const unsigned char *given = (const unsigned char *)xaes_vectors[i].nonce;
         struct xaes_message message = {text, {associated, {0}}};
-        assert_int_equal(xaes_encrypt(key, given, &message, nonce, out, out + length, NULL), KW_OK);
+        assert_int_equal(xaes_encrypt(&key, given, &message, nonce, out, out + length, NULL), KW_OK);
         assert_memory_equal(nonce, given, sizeof(nonce));
         assert_memory_equal(out, expected, length + XAES_TAG_LENGTH);
         message.text.data = out;
-        assert_int_equal(xaes_decrypt(key, given, &message, out + length, opened, NULL), KW_OK);
+        assert_int_equal(xaes_decrypt(&key, given, &message, out + length, opened, NULL), KW_OK);
         assert_memory_equal(opened, text.data, length);
-        xaes_key_free(key);
+        xaes_key_clear(&key);
     }
 }
 
@@ -79,19 +81,21 @@ static void accumulate(const struct scene *scene, unsigned iterations, const cha
     for (unsigned i = 0; i < iterations; i++) {
         kw_input bytes, given;
         struct xaes_message message = {0};
-        struct xaes_key *key = NULL;
+        struct xaes_secret secret;
+        struct xaes_key key;
         uint8_t length;
         assert_true(input_bytes(&rest, XAES_KEY_LENGTH, &bytes) && input_bytes(&rest, XAES_NONCE_LENGTH, &given));
         assert_true(input_u8(&rest, &length) && input_bytes(&rest, length, &message.text));
         assert_true(input_u8(&rest, &length) && input_bytes(&rest, length, &message.associated[i % 2]));
         const kw_input text = message.text;
-        assert_int_equal(xaes_key_new(scene->xaes, bytes.data, &key, NULL), KW_OK);
-        assert_int_equal(xaes_encrypt(key, given.data, &message, nonce, out, out + text.length, NULL), KW_OK);
+        assert_int_equal(xaes_prepare(scene->xaes, bytes.data, &secret, NULL), KW_OK);
+        xaes_key_init(&key, scene->xaes, &secret);
+        assert_int_equal(xaes_encrypt(&key, given.data, &message, nonce, out, out + text.length, NULL), KW_OK);
         assert_int_equal(EVP_DigestUpdate(hash, out, text.length + XAES_TAG_LENGTH), 1);
         message.text.data = out;
-        assert_int_equal(xaes_decrypt(key, nonce, &message, out + text.length, opened, NULL), KW_OK);
+        assert_int_equal(xaes_decrypt(&key, nonce, &message, out + text.length, opened, NULL), KW_OK);
         assert_memory_equal(opened, text.data, text.length);
-        xaes_key_free(key);
+        xaes_key_clear(&key);
     }
     unsigned char digest[32];
     char digits[2 * sizeof(digest) + 1];
