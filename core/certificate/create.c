@@ -1,6 +1,6 @@
 /* Creating certificates, and requests for them. */
 #include "certificate/calls.h"
-#include "certificate/manager.h"
+#include "certificate/derivation.h"
 
 #include "base/buffer.h"
 #include "base/options.h"
@@ -15,6 +15,8 @@ struct creation {
     const struct kind *kind;
     struct certificate_settings settings;
     const char *key;
+    const char *asked_key; /* by command or settings; NULL */
+    struct derivation derivation;
     const char **databases;
     size_t database_count;
     const char *const *hosts;
@@ -105,9 +107,8 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
                          "an extended key usage is chosen for general certificates alone, not for %s",
                          creation->address.text);
     creation->settings = settings_certificate(context->settings, creation->address.text);
-    creation->key = wanted->key != NULL              ? wanted->key
-                    : creation->settings.key != NULL ? creation->settings.key
-                                                     : creation->kind->default_key;
+    creation->asked_key = wanted->key != NULL ? wanted->key : creation->settings.key;
+    creation->key = creation->asked_key != NULL ? creation->asked_key : creation->kind->default_key;
     status = kind_check_key(creation->kind, creation->key, error);
     if (status == KW_OK)
         status = collect_databases(wanted, creation, error);
@@ -229,10 +230,21 @@ static kw_status place_new(kw_context *context, const struct creation *creation,
     return status;
 }
 
-/* An adopted key is there already. */
+/* A derived one is in no store; an adopted one is there already. */
 static kw_status bring_key(kw_context *context, const struct creation *creation, const struct making *making,
-                           struct store *store, struct key_arrival *arrival, kw_error *error)
+                           struct key_arrival *arrival, kw_error *error)
 {
+    struct store *store = NULL;
+    const char *name = NULL;
+    kw_status status;
+    if (creation->derivation.key != NULL)
+        return derivation_begin(context, &creation->derivation, arrival, error);
+    status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
+                                  creation->databases, creation->database_count, &name, error);
+    if (status == KW_OK)
+        status = stores_get(context->stores, name, &store, error);
+    if (status != KW_OK)
+        return status;
     if (making->adopted.length == 0)
         return key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, arrival, error);
     *arrival = (struct key_arrival){.store = store, .locator_length = making->adopted.length};
@@ -243,17 +255,10 @@ static kw_status bring_key(kw_context *context, const struct creation *creation,
 static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
                             kw_error *error)
 {
-    struct store *store = NULL;
-    const char *store_name = NULL;
     struct key_arrival arrival = {0};
     kw_bytes der = {0};
     kw_input chain = making->certificate;
-    kw_status status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
-                                            creation->databases, creation->database_count, &store_name, error);
-    if (status == KW_OK)
-        status = stores_get(context->stores, store_name, &store, error);
-    if (status == KW_OK)
-        status = bring_key(context, creation, making, store, &arrival, error);
+    kw_status status = bring_key(context, creation, making, &arrival, error);
     if (status == KW_OK && chain.length == 0) {
         status = make_certificate(context, creation, making->beside, &arrival, &der, error);
         chain = (kw_input){der.data, der.length};
@@ -292,6 +297,8 @@ static kw_status look_ahead(kw_context *context, const struct making *making, st
 {
     const kw_certificate_template *wanted = making->wanted;
     kw_status status = creation_prepare(context, wanted, creation, error);
+    if (status == KW_OK)
+        status = derivation_refuse_store(wanted->store, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
         status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
         error_where(error, "%s", context->settings->path);
@@ -300,6 +307,11 @@ static kw_status look_ahead(kw_context *context, const struct making *making, st
     if (status == KW_OK)
         status = making->replaces != NULL ? x509_check_wanted(&creation->x509, error)
                                           : check_before_key(context, creation, error);
+    if (status == KW_OK && making->adopted.length == 0)
+        status = derivation_choose(context, wanted, creation->kind, &creation->address, creation->asked_key,
+                                   creation->settings.store, &creation->derivation, error);
+    if (status == KW_OK && creation->derivation.key != NULL)
+        creation->key = creation->derivation.key;
     return status;
 }
 
@@ -340,7 +352,9 @@ kw_status manager_create(kw_context *context, const kw_certificate_template *giv
     }
     status = create_new(context, &creation, &making, error);
     if (status == KW_OK)
-        event_tell(event, user, false, creation.address.text, "created");
+        event_tell(event, user, false, creation.address.text,
+                   creation.derivation.key != NULL ? "created, with a key derived from %s" : "created",
+                   creation.derivation.address);
 out:
     creation_clear(&creation);
     return status;

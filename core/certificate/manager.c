@@ -1,4 +1,4 @@
-#include "certificate/manager.h"
+#include "certificate/derivation.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -178,6 +178,8 @@ kw_status manager_choose_store(kw_context *context, const struct kind *kind, con
     }
     if (found == NULL)
         found = context->settings->default_store;
+    if (derivation_refuse_store(found, error) != KW_OK)
+        return KW_REFUSED;
     if (settings_store(context->settings, found) == NULL) {
         kw_status status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", found);
         error_where(error, "%s", context->settings->path);

@@ -10,6 +10,7 @@
 #include "certificate/x509.h"
 #include "control/control.h"
 #include "store/key.h"
+#include "subkey/derived.h"
 #include "subkey/keyring.h"
 
 #include <pthread.h>
@@ -37,10 +38,12 @@ struct kw_context {
     struct control *control; /* what the processes of this state tell each other */
     struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
+    const struct derived_service *derived; /* what derived keys are made of: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
     struct kw_context *next;  /* in the process's list of open contexts, for forks */
     pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
-    atomic_bool reloading;    /* in some thread */
+    struct derived_service derivation;
+    atomic_bool reloading;               /* in some thread */
     atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
 

@@ -1,4 +1,5 @@
 /* One key from one store to another: looked at, copied, proved, switched, and removed where it was. */
+#include "certificate/derivation.h"
 #include "certificate/transfer.h"
 
 #include "base/buffer.h"
@@ -56,9 +57,23 @@ static kw_status check_source(const struct moving *moving, kw_key *key, kw_error
                                                   store_name(key_store(key)), moving->name);
 }
 
+static kw_status refuse_derived(const struct transfer *transfer, const struct moving *moving, kw_error *error)
+{
+    const kw_status status = error_set(
+        error, KW_REFUSED, "the key of %s is derived from a master key: there is nothing to move", moving->name);
+    error_remedy(error,
+                 "it goes where its master key goes; `keywright rotate %s --new-key --store %s` makes a new key in "
+                 "that store",
+                 moving->found.address.text, store_name(transfer->target));
+    return status;
+}
+
 kw_status moving_check(const struct transfer *transfer, struct moving *moving, kw_error *error)
 {
+    struct derived_locator derived;
     kw_key *key = NULL;
+    if (derivation_of(&moving->found.certificate, &derived))
+        return refuse_derived(transfer, moving, error);
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
     if (status != KW_OK)
         return status;

@@ -1,5 +1,6 @@
 /* Rotation: a new key pair and certificate for an entry, beside which the old ones stay. */
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
 
 #include "base/options.h"
 
@@ -52,6 +53,7 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
 {
     const struct certificate_settings settings = settings_certificate(context->settings, found->address.text);
     const bool general = found->kind->usage == USAGE_GENERAL;
+    const bool derived = store == NULL && info->derived_from != NULL;
     size_t host_count = 0;
     const char **hosts = hosts_of(info, &host_count);
     const kw_certificate_template wanted = {
@@ -61,6 +63,8 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
         .database_count = found->kind->serves_databases ? info->database_count : 0,
         .key = settings.key != NULL ? settings.key : info->key,
         .store = store,
+        .derived = derived, /* again, from the present version of the same root */
+        .master_key = derived ? info->derived_from : NULL,
         .hosts = found->kind->has_san && settings.host_count == 0 ? hosts : NULL,
         .host_count = found->kind->has_san && settings.host_count == 0 ? host_count : 0,
         .subject = general ? info->subject : NULL,

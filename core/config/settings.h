@@ -22,6 +22,8 @@ struct option_setting {
     struct place name_place, text_place;
 };
 
+#define SETTINGS_RESERVED_STORE "derived" /* the library's own store, of keys that are stored nowhere */
+
 struct store_settings {
     char *name;
     char *id;     /* 8 to 32 lower-case hex digits, unique in the file */

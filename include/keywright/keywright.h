@@ -267,10 +267,14 @@ typedef struct kw_certificate_template {
     const char *const
         *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
     size_t extended_key_usage_count;
+    bool derived; /* discovery-service, password-reset: the key is derived from a master key, and stored nowhere */
+    const char *master_key; /* from which; NULL: the only one that serves the database. Goes with `derived` */
 } kw_certificate_template;
 
 /*
- * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet.
+ * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet. The key of a
+ * discovery-service or password-reset is derived (`derived`, which costs its master key's store one call at most, then none) also unasked where its
+ * database's master key is in an HSM and neither `store`, `key` nor the configuration wants what cannot be derived.
  * Errors: KW_INVALID_ARGUMENT (address, key or host malformed; a database is missing), KW_EXISTS, KW_NOT_FOUND (its
  * database has no entry, no such store), KW_REFUSED (the kind does not allow it), KW_UNSUPPORTED (the store
  * cannot), and whatever the store answers.
@@ -329,6 +333,9 @@ typedef struct kw_certificate_info {
     const kw_certificate_finding
         *findings; /* the worst first; by catalogue, configuration and clock: no store is asked */
     size_t finding_count;
+    const char *
+        derived_from; /* address of the master key that the key is derived from, its id where it is not there; NULL: it is in a store */
+    unsigned root_version; /* of that master key; 0 where nothing is derived */
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
@@ -463,6 +470,8 @@ typedef struct kw_export_options {
     bool together;               /* one file for all, whatever is configured */
     const char *password_source; /* NULL: prompt, asked twice */
     kw_bytes *content; /* not NULL: the one file's content goes here and no file is written; `separate` is refused */
+    bool
+        with_derived_keys; /* also the keys that are derived, which the file then has a copy of; else it says how to derive them */
 } kw_export_options;
 
 /*
