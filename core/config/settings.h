@@ -70,9 +70,11 @@ struct trust_settings {
 
 /* Of `subkeys:`: what is kept in memory, and for how long. */
 struct subkey_settings {
-    int64_t max_entries;  /* 0: not set */
-    int64_t outage_limit; /* ms; 0: not set */
-    int64_t max_age;      /* ms; 0: not set, which means for ever */
+    int64_t max_entries;        /* 0: not set */
+    int64_t outage_limit;       /* ms; 0: not set */
+    int64_t max_age;            /* ms; 0: not set, which means for ever */
+    char *recovery_certificate; /* absolute, or NULL: each root is wrapped to it too */
+    struct place recovery_certificate_place;
 };
 
 /* One scalar of the file, for telling what has changed. */

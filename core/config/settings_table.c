@@ -240,6 +240,13 @@ static const struct setting subkeys_rows[] = {
         .maximum = 31536000000,
         .help = "After which time a root in memory is read from its store anew, such as 24h; by default never",
     },
+    {
+        .name = "recovery_certificate",
+        .type = SETTING_PATH,
+        .offset = offsetof(struct subkey_settings, recovery_certificate),
+        .place_offset = offsetof(struct subkey_settings, recovery_certificate_place),
+        .help = "A certificate whose private key is kept elsewhere: with it roots are had back when the HSM is lost",
+    },
 };
 static const struct setting_table subkeys_table = {subkeys_rows, COUNT(subkeys_rows)};
 

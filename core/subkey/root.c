@@ -66,7 +66,7 @@ static kw_status make_row(const struct root_place *place, const struct root_key 
         status = crypto_random(place->crypto, root.data, root.length, error);
     }
     if (status == KW_OK)
-        status = root_row_make(place, key, secret_view(&root), row, error);
+        status = root_row_make(place, &key->wrap, secret_view(&root), false, row, error);
     secret_clear(&root);
     return status;
 }
@@ -90,7 +90,7 @@ static kw_status place_row(const struct root_place *place, const struct root_key
     struct root_row *active = NULL;
     kw_status status = check_unchanged(place, key, error);
     if (status == KW_OK)
-        status = root_rows_read(place, &row->master, &rows, error);
+        status = root_rows_look(place, &row->master, &rows, error);
     if (status != KW_OK)
         goto out;
     if (rows.count + 1 > row->version) {
@@ -122,6 +122,8 @@ static kw_status make_once(const struct root_place *place, const struct id *mast
     kw_error why = {0};
     kw_status status = root_key_open(place, master, &key, error);
     if (status == KW_OK)
+        status = root_key_check(&key.wrap, key.entry.address, error);
+    if (status == KW_OK)
         status = make_row(place, &key, version, &row, error);
     if (status == KW_OK)
         status = catalogue_begin(place->catalogue, error);
@@ -131,6 +133,8 @@ static kw_status make_once(const struct root_place *place, const struct id *mast
     if (status == KW_OK)
         status = catalogue_commit(place->catalogue, error);
     catalogue_rollback(place->catalogue);
+    if (status == KW_OK)
+        root_rows_note(place, master);
     /* Those that seal under the former version come to this one. */
     if (status == KW_OK && version > 1 && control_raise(place->control, &generation, &why) != KW_OK)
         log_write(place->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new root: %s",
@@ -205,9 +209,9 @@ static kw_status load_once(const struct root_place *place, const struct id *mast
         status = find_version(&key->entry, &rows, version, &row, error);
     if (status != KW_OK)
         goto out;
-    status = root_row_check(key, row, error);
+    status = root_row_check(&key->wrap, row, error);
     if (status == KW_OK)
-        status = root_row_unwrap(place, key, row, root, error);
+        status = root_row_unwrap(place, &key->wrap, row, root, error);
     if (status != KW_OK)
         root_blame(&key->entry, version, error);
 out:
