@@ -429,6 +429,15 @@ kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t v
     return master == NULL ? error_memory(error) : master_version(master, version, error);
 }
 
+kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
+{
+    struct held held;
+    keyring_hold(keyring, &held);
+    const kw_status status = root_note_resealed(&held.place, id, version, error);
+    keyring_release(&held);
+    return status;
+}
+
 kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name, unsigned char *out, size_t length,
                          kw_error *error)
 {
