@@ -21,12 +21,15 @@ kw_status root_note_resealed(const struct root_place *place, const struct id *ma
     kw_status status = catalogue_begin(place->catalogue, error);
     if (status != KW_OK)
         return status;
-    status = root_rows_read(place, master, &rows, error);
+    status = root_rows_look(place, master, &rows, error);
     if (status == KW_OK)
         status = note_all(place, &rows, version, error);
     root_rows_clear(&rows);
     if (status == KW_OK)
-        return catalogue_commit(place->catalogue, error);
-    catalogue_rollback(place->catalogue);
+        status = catalogue_commit(place->catalogue, error);
+    else
+        catalogue_rollback(place->catalogue);
+    if (status == KW_OK)
+        root_rows_note(place, master);
     return status;
 }
