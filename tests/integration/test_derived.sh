@@ -163,6 +163,51 @@ retire_and_delete_derived_work() {
     expect 0 keywright delete password-reset/sales/web --force --yes
 }
 
+# For export and import.
+password_file() { (umask 077 && echo 'an export password' >password); }
+
+export_derived_has_a_reference_unless_it_is_decided() {
+    domain_server
+    password_file
+    keywright -q create password-reset/sales/web --derived
+    decrypts password-reset/sales/web
+    expect 0 keywright export --database sales -o all.pfx --password-from file:password
+    expect_err 'the file only says how.*--with-derived-keys'
+    openssl pkcs12 -in all.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
+    [[ $(grep -c 'BEGIN PRIVATE KEY' keys.pem) == 2 ]] || fail "not the keys of the database and of the master key alone"
+    expect 0 keywright export password-reset/sales/web --with-derived-keys -o web.pfx --password-from file:password
+    expect_err 'holds a copy of its key, which otherwise exists nowhere'
+    openssl pkcs12 -in web.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
+    openssl cms -decrypt -inform DER -in password.cms -inkey keys.pem -out plain
+    [[ $(cat plain) == 'a password' ]] || fail "the exported key is another"
+    # Elsewhere the copy is a key like any other.
+    other_server two
+    expect 0 keywright create database/sales
+    expect 0 keywright import web.pfx --password-from file:password
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.store == "local" and .derived_from == null'
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
+}
+
+import_derived_needs_its_master_key() {
+    domain_server
+    password_file
+    keywright -q create password-reset/sales/web --derived
+    decrypts password-reset/sales/web
+    keywright -q export password-reset/sales/web -o web.pfx --password-from file:password 2>/dev/null
+    expect 0 keywright delete password-reset/sales/web --force --yes
+    expect 0 keywright import web.pfx --password-from file:password
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
+    other_server two
+    expect 0 keywright create database/sales
+    expect 4 keywright import web.pfx --password-from file:password
+    expect_err 'derived from a master key that is neither here nor in the file'
+    expect 4 keywright show password-reset/sales/web
+    # Of the same name it is another one.
+    expect 0 keywright create master-key/corp --database sales
+    expect 4 keywright import web.pfx --password-from file:password
+}
+
 # subkey_server: hsm_server, whose softstore `local` is opened by the master key in the token.
 subkey_server() {
     hsm_server
@@ -181,9 +226,7 @@ passphrase_new_subkey_opens_the_store_from_then_on() {
     sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
     rm one/passphrase
     signs general/www
-    # Another version of the root changes nothing, until the secret is moved to it.
-    expect 0 keywright rotate master-key/corp
-    signs general/www
+    # The secret is changed to itself, as to a newer root.
     expect 0 keywright passphrase local --new subkey:master-key/corp
     signs general/www
     [[ $(pins) == secret/*/passphrase ]] || fail "pins: $(pins)"
@@ -258,5 +301,6 @@ circles_are_refused_and_named() {
 
 run_cases create_derived_signs_decrypts_and_is_told create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
     rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
+    export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
     passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use secret_subkey_where_there_is_none_is_refused \
     circles_are_refused_and_named
