@@ -1,6 +1,7 @@
 /* Creating certificates, and requests for them. */
 #include "certificate/calls.h"
 #include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/options.h"
@@ -207,7 +208,7 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
 }
 
 static kw_status place_new(kw_context *context, const struct creation *creation, const struct making *making,
-                           kw_input chain, struct key_arrival *arrival, kw_error *error)
+                           kw_input chain, struct root_set *roots, struct key_arrival *arrival, kw_error *error)
 {
     const struct placement placement = {
         .address = &creation->address,
@@ -217,6 +218,7 @@ static kw_status place_new(kw_context *context, const struct creation *creation,
         .key = creation->key,
         .chain = chain,
         .replaces = making->replaces != NULL,
+        .roots = roots,
     };
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
@@ -252,23 +254,63 @@ static kw_status bring_key(kw_context *context, const struct creation *creation,
     return KW_OK;
 }
 
+/* A master key's roots come along to its new key: one that cannot have them is no good. */
+static kw_status bring_roots(kw_context *context, struct root_set *roots, const struct key_arrival *arrival,
+                             kw_input chain, kw_error *error)
+{
+    const struct root_place place = roots_place(context);
+    kw_key *key = NULL;
+    kw_status status = KW_OK;
+    if (roots == NULL || root_set_count(roots) == 0)
+        return KW_OK;
+    status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK)
+        status = root_set_rewrap(&place, roots, key, chain, error);
+    kw_key_free(key);
+    return status;
+}
+
+/* Handles and other processes find the new key by the generation. */
+static void tell_rotated(kw_context *context, const struct creation *creation, const struct root_set *roots)
+{
+    const struct root_place place = roots_place(context);
+    uint64_t generation = 0;
+    kw_error why = {0};
+    if (roots == NULL)
+        return;
+    root_set_note(&place, roots);
+    if (control_raise(context->control, &generation, &why) != KW_OK)
+        log_write(&context->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new key: %s",
+                  creation->address.text, why.message);
+}
+
 static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
                             kw_error *error)
 {
     struct key_arrival arrival = {0};
+    struct root_set *roots = NULL;
     kw_bytes der = {0};
     kw_input chain = making->certificate;
-    kw_status status = bring_key(context, creation, making, &arrival, error);
+    /* Before a key is made: what cannot be opened cannot be wrapped to it. */
+    kw_status status = roots_take(context, creation->kind, creation->address.text, making->recovery_key,
+                                  making->recovery_password, &roots, error);
+    if (status == KW_OK)
+        status = bring_key(context, creation, making, &arrival, error);
     if (status == KW_OK && chain.length == 0) {
         status = make_certificate(context, creation, making->beside, &arrival, &der, error);
         chain = (kw_input){der.data, der.length};
     }
     if (status == KW_OK)
-        status = place_new(context, creation, making, chain, &arrival, error);
+        status = bring_roots(context, roots, &arrival, chain, error);
     if (status == KW_OK)
+        status = place_new(context, creation, making, chain, roots, &arrival, error);
+    if (status == KW_OK) {
         key_arrival_clear(&arrival);
-    else
+        tell_rotated(context, creation, roots);
+    } else {
         key_arrival_abandon(context, &arrival);
+    }
+    root_set_free(roots);
     kw_bytes_free(&der);
     return status;
 }

@@ -70,3 +70,20 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
     kw_bytes_free(&content);
     return status;
 }
+
+kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks, kw_error *error)
+{
+    struct wrap_key recovery = {0};
+    struct root_rows rows = {0};
+    kw_status status = recovery_open(place, &recovery, error);
+    if (status == KW_OK)
+        status = root_rows_look(place, master, &rows, error);
+    if (status == KW_OK)
+        *lacks = false;
+    for (size_t i = 0; status == KW_OK && recovery.key != NULL && i < rows.count; i++)
+        if (rows.rows[i].state != ROOT_RETIRED && !root_row_is_recoverable(&rows.rows[i], recovery.spki))
+            *lacks = true;
+    root_rows_clear(&rows);
+    kw_key_free(recovery.key);
+    return status;
+}

@@ -414,14 +414,24 @@ KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_
 typedef struct kw_rotate_options {
     size_t size;
     const char *address;
-    bool new_key;      /* a new key pair and certificate; there is nothing else to rotate yet */
-    const char *store; /* for the new key; NULL: where the configuration says */
+    bool new_key;                  /* a new key pair and certificate; else a master key's new root secret (subkeys.h) */
+    const char *store;             /* for the new key; NULL: where the configuration says */
+    unsigned retire;               /* not 0: in place of all that, this version of a master key's root is retired */
+    const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
+    const char *recovery_password_source; /* NULL: prompt when one is needed */
 } kw_rotate_options;
 
 /*
- * Makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to it. Errors:
- * KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's, or the entry is retired), KW_UNSUPPORTED (without new_key; or the store cannot),
- * KW_CONFLICT (somebody else changed the entry), and whatever the store answers.
+ * With new_key: makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to
+ * it. A master key's root secrets are wrapped to its new key; where the old one is lost, they are had back by the recovery key, if they were wrapped to its certificate
+ * (`subkeys.recovery_certificate`).
+ *
+ * Without: a master key gets a new root for what is sealed from now on; those before open what was sealed under them. Once that was sealed anew (kw_reseal, of
+ * everything) and nothing is derived from it, a version may be retired.
+ *
+ * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
+ * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
+ * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), and whatever the store answers.
  */
 KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
                                        void *user, kw_error *error);

@@ -134,6 +134,11 @@ rotate_derived_makes_another_from_the_present_root() {
     expect 0 keywright rotate password-reset/sales/web --new-key
     expect 0 keywright show password-reset/sales/web --json
     expect_json ".spki_sha256 != \"$before\" and .derived_from == \"master-key/corp\" and .number == 2"
+    expect_json '.root_version == 1'
+    expect 0 keywright rotate master-key/corp
+    expect 0 keywright rotate password-reset/sales/web --new-key
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.root_version == 2 and .number == 3'
     expect 0 keywright decrypt password-reset/sales/web@1 -i password.cms -o plain
     expect 0 keywright rotate password-reset/sales/web --new-key --store local
     expect 0 keywright show password-reset/sales/web --json
@@ -180,6 +185,11 @@ export_derived_has_a_reference_unless_it_is_decided() {
     openssl pkcs12 -in web.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
     openssl cms -decrypt -inform DER -in password.cms -inkey keys.pem -out plain
     [[ $(cat plain) == 'a password' ]] || fail "the exported key is another"
+    # With its master key it is derived there too.
+    other_server three
+    expect 0 keywright import all.pfx --password-from file:password
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.store == "derived" and .derived_from == "master-key/corp"'
     # Elsewhere the copy is a key like any other.
     other_server two
     expect 0 keywright create database/sales
@@ -226,7 +236,9 @@ passphrase_new_subkey_opens_the_store_from_then_on() {
     sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
     rm one/passphrase
     signs general/www
-    # The secret is changed to itself, as to a newer root.
+    # Another version of the root changes nothing, until the secret is moved to it.
+    expect 0 keywright rotate master-key/corp
+    signs general/www
     expect 0 keywright passphrase local --new subkey:master-key/corp
     signs general/www
     [[ $(pins) == secret/*/passphrase ]] || fail "pins: $(pins)"
@@ -251,6 +263,25 @@ store_with_a_subkey_is_made_at_first_use() {
     expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
     expect_err 'keywright.yaml:[0-9]+:[0-9]+'
     [[ $(pins) == secret/77aa02aa11223344/passphrase ]] || fail "pins: $(pins)"
+}
+
+what_needs_a_root_is_named() {
+    subkey_server
+    keywright -q create password-reset/sales/web
+    expect 5 keywright delete master-key/corp --force --yes
+    expect_err "password-reset/sales/web"
+    expect_err "the passphrase of store 'local'"
+    expect 0 keywright retire master-key/corp
+    expect 5 keywright rotate master-key/corp --retire 1
+    expect_err "root 1 of master-key/corp is needed by password-reset/sales/web@1, the passphrase of store 'local'"
+    signs general/www
+    (umask 077 && echo 'a passphrase of my own' >one/passphrase)
+    expect 0 keywright passphrase local --new file:one/passphrase
+    sed -i 's|passphrase: subkey:master-key/corp|passphrase: file:passphrase|' one/keywright.yaml
+    expect 5 keywright rotate master-key/corp --retire 1
+    expect_err 'is needed by password-reset/sales/web@1$'
+    expect 0 keywright delete password-reset/sales/web --force --yes
+    expect 0 keywright rotate master-key/corp --retire 1
 }
 
 secret_subkey_where_there_is_none_is_refused() {
@@ -302,5 +333,5 @@ circles_are_refused_and_named() {
 run_cases create_derived_signs_decrypts_and_is_told create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
     rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
     export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
-    passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use secret_subkey_where_there_is_none_is_refused \
+    passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named secret_subkey_where_there_is_none_is_refused \
     circles_are_refused_and_named
