@@ -59,6 +59,8 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
         host_secrets_refused(store->host);
         host_explain_refusal(store->host, error);
     }
+    if (status != KW_OK)
+        host_place_option(store->host, error);
     if (status == KW_BUFFER_TOO_SMALL)
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)

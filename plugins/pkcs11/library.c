@@ -36,9 +36,10 @@ static bool is_others_to_write(const struct stat *found)
 {
     if (found->st_uid != 0 && found->st_uid != geteuid())
         return true;
-    if ((found->st_mode & S_IWOTH) != 0 && (found->st_mode & S_ISVTX) == 0)
-        return true;
-    return (found->st_mode & S_IWGRP) != 0 && found->st_gid != 0 && (found->st_mode & S_ISVTX) == 0;
+    /* In a directory with the sticky bit only what is one's own can be replaced; on a file the bit means nothing. */
+    if (S_ISDIR(found->st_mode) && (found->st_mode & S_ISVTX) != 0)
+        return false;
+    return (found->st_mode & S_IWOTH) != 0 || ((found->st_mode & S_IWGRP) != 0 && found->st_gid != 0);
 }
 
 static bool check_way(char *path, char sentence[P11_SENTENCE])

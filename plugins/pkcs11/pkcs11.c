@@ -84,9 +84,10 @@ bool p11_fits(kw_output *output, size_t length)
 
 static const kw_option option_table[] = {
     {.name = "library",
-     .type = KW_OPTION_PATH,
+     .type = KW_OPTION_STRING, /* not a path, which the host would make absolute: what code runs is said in full */
      .required = 1,
-     .help = "the maker's PKCS#11 module, a file that only root or the user of the service may write"},
+     .help =
+         "the absolute path of the maker's PKCS#11 module, a file that only root or the user of the service may write"},
     {.name = "library_sha256",
      .type = KW_OPTION_STRING,
      .help = "its SHA-256 in hex digits; another file is then not loaded"},
@@ -160,9 +161,9 @@ static kw_status check_options(const kw_host *host, const struct options *option
         (strlen(options->library_sha256) != 64 || strspn(options->library_sha256, "0123456789abcdefABCDEF") != 64))
         return p11_report(host, KW_CONFIGURATION, "option library_sha256: a SHA-256 has 64 hex digits");
     if (options->sessions < 1 || options->sessions > P11_SESSIONS_MAXIMUM)
-        return p11_report(host, KW_CONFIGURATION, "option sessions must be from 1 to %u", P11_SESSIONS_MAXIMUM);
+        return p11_report(host, KW_CONFIGURATION, "option sessions: it must be from 1 to %u", P11_SESSIONS_MAXIMUM);
     if (options->timeout < 100 || options->timeout > TIMEOUT_MAXIMUM)
-        return p11_report(host, KW_CONFIGURATION, "option timeout must be from 100ms to 1h");
+        return p11_report(host, KW_CONFIGURATION, "option timeout: it must be from 100ms to 1h");
     return KW_OK;
 }
 

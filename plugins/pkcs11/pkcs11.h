@@ -31,7 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define P11_SENTENCE 480u
+#define P11_SENTENCE 700u
 
 /* ---- library.c -------------------------------------------------------------------------------------------- */
 
@@ -386,7 +386,7 @@ CK_RV p11_key_handle(struct p11_use *use, kw_plugin_key *key, bool search, CK_OB
 /* The public key of a private key, by its own attributes, else by the objects beside it. */
 CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const struct p11_locator *locator,
                           struct p11_public *public, uint32_t *operations, bool *always_authenticate);
-/* Removes a private key and what lies beside it. */
+/* Removes a private key, its public key, and its certificates: what else has the same CKA_ID stays. */
 CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator);
 
 kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_input locator);
@@ -431,11 +431,17 @@ kw_status p11_key_generate(kw_plugin_instance *instance, const kw_call *call, co
 kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, const kw_key_template *wanted,
                          kw_input pkcs8, kw_output *locator);
 
-/* ---- list.c, certificate.c ------------------------------------------------------------------------------------------------------ */
+/* ---- certificate.c, list.c ------------------------------------------------------------------------------------------------------ */
 
 struct p11_cursors *p11_cursors_new(void);
 void p11_cursors_free(struct p11_cursors *cursors);
 kw_status p11_key_list(kw_plugin_instance *instance, const kw_call *call, uint64_t *cursor, kw_output *locator);
+
+/* The public key in a certificate; `known` false: there is none that this plugin knows. */
+CK_RV p11_certificate_public(struct p11_use *use, CK_OBJECT_HANDLE certificate, struct p11_public *public, bool *known);
+/* The certificates where a private key lies that are for it; none where its public key is not known. */
+CK_RV p11_certificates_find(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE key,
+                            CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count);
 
 kw_status p11_certificate_put(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
                               kw_input certificate);

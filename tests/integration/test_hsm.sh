@@ -113,6 +113,45 @@ check_wrong_settings_says_what_there_is() {
     settings "$right, token_label: $token_label, sesions: 3"
     expect 3 keywright config check
     expect_err "sessions"
+    expect_err "keywright\.yaml:[0-9]+:[0-9]+: .*sesions"
+    settings "$right, token_label: other"
+    expect 3 keywright config check --connect
+    expect_err "one/keywright\.yaml:[0-9]+:[0-9]+: store hsm: option token_label: no token has label 'other'"
+}
+
+# Which file is loaded as code is said in full, and nobody else may write it.
+check_library_that_others_may_write_is_refused() {
+    local mode
+    hsm_server
+    cp "$token_library" one/module.so
+    settings "library: module.so, token_label: $token_label, pin: file:pin"
+    expect 3 keywright config check --connect
+    expect_err "keywright\.yaml:[0-9]+:[0-9]+: store hsm: option library: 'module\.so' is not an absolute path"
+    settings "library: $case_dir/one/module.so, token_label: $token_label, pin: file:pin"
+    for mode in 0666 01777 01666; do
+        chmod $mode one/module.so
+        expect 3 keywright config check --connect
+        expect_err "module\.so' may be written by others"
+    done
+    chmod 0644 one/module.so
+    expect 0 keywright config check --connect
+}
+
+# However many tokens there are, those that nearly fit are told.
+check_ambiguous_token_shows_those_to_choose_from() {
+    local number
+    hsm_server
+    for number in 1 2 3 4 5 6; do
+        softhsm2-util --init-token --free --label "a token with a long label $number" --so-pin 1234 --pin 1234 >log
+    done
+    for number in 1 2; do softhsm2-util --init-token --free --label dup --so-pin 1234 --pin 1234 >log; done
+    settings "library: $token_library, pin: file:pin, token_label: dup"
+    expect 3 keywright config check --connect
+    expect_err "more than one token has label 'dup'; give token_serial"
+    pkcs11-tool --module "$token_library" --list-slots | grep -A 8 'token label *: dup' | awk '/serial num/ { print $4 }' >serials
+    [[ $(wc -l <serials) -eq 2 ]] || fail "not two tokens with this label"
+    while read -r number; do expect_err "label 'dup', serial '$number', maker"; done <serials
+    expect_err '; and [1-6] more'
 }
 
 check_wrong_pin_is_refused() {
@@ -177,5 +216,5 @@ status_calls_are_those_that_the_module_sees() {
 }
 
 run_cases create_on_hsm_signs_and_decrypts create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
-    check_wrong_pin_is_refused token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
+    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_wrong_pin_is_refused token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
     status_calls_are_those_that_the_module_sees
