@@ -96,9 +96,10 @@ void store_close(struct store *store)
 {
     if (store->instance == NULL)
         return;
-    host_call_begin(store->host);
+    const struct call call = call_begin(store, STORE_CLOSE);
     store->module->operations.close(store->instance);
-    store->instance = NULL;
+    if (call_end(&call, KW_OK, NULL) == KW_OK) /* it cannot fail, and is counted */
+        store->instance = NULL;
 }
 
 void store_fork_prepare(struct store *store)

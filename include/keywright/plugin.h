@@ -258,7 +258,7 @@ typedef struct kw_host {
     /*
      * The value of a secret option (`option` is its name in the plugin's table). `secret->data` is memory of
      * secret_allocate with a capacity of at least KW_SECRET_MAXIMUM. May ask a person, so it may take long; hold no
-     * lock. Errors: KW_CONFIGURATION (no source, or it cannot be read), KW_SECRET_REFUSED (this value was refused
+     * lock. Errors: KW_NOT_FOUND (the option is not set), KW_CONFIGURATION (it cannot be read), KW_SECRET_REFUSED (this value was refused
      * before and has not changed), KW_PERMISSION; and those of KW_TRAIT_LOCKS.
      */
     kw_status (*secret_request)(kw_host_context *context, const kw_call *call, const char *option, kw_output *secret);

@@ -305,7 +305,10 @@ kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, cons
     import.material.secret = host->secret_allocate(host->context, PKCS8_MAXIMUM);
     if (import.material.secret == NULL)
         return p11_report(host, KW_OUT_OF_MEMORY, "out of memory");
-    p11_gate_enter(&instance->module->gate);
+    if (!p11_gate_enter(&instance->module->gate, p11_patience(instance, call))) {
+        status = p11_shut_out(instance);
+        goto out;
+    }
     enum reading reading = read_key(&import.making, pkcs8, &import.material);
     p11_gate_leave(&instance->module->gate);
     if (reading != READ)
@@ -316,6 +319,7 @@ kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, cons
         status = p11_locator_put(&import.making.locator, locator);
     else
         p11_making_undo(instance, &import.making);
+out:
     host->secret_free(host->context, import.material.secret, PKCS8_MAXIMUM);
     return status;
 }

@@ -69,7 +69,7 @@ static bool check_way(char *path, char sentence[P11_SENTENCE])
 char *p11_library_check(const char *path, char sentence[P11_SENTENCE])
 {
     struct stat found;
-    char *real = NULL;
+    char *real = NULL, *written = NULL;
     bool accepted = false;
     if (path[0] != '/') {
         snprintf(sentence, P11_SENTENCE, "option library: '%s' is not an absolute path", path);
@@ -92,8 +92,15 @@ char *p11_library_check(const char *path, char sentence[P11_SENTENCE])
                  "option library: '%s' lies on another machine; a module is loaded from a local disk", real);
         goto out;
     }
-    accepted = check_way(real, sentence);
+    /* The way as it was written too: whoever owns a link on it chooses what it leads to. */
+    written = strdup(path);
+    if (written == NULL) {
+        snprintf(sentence, P11_SENTENCE, "out of memory");
+        goto out;
+    }
+    accepted = check_way(written, sentence) && check_way(real, sentence);
 out:
+    free(written);
     if (!accepted) {
         free(real);
         real = NULL;

@@ -72,6 +72,20 @@ kw_status p11_deadline(const kw_plugin_instance *instance, const kw_call *call)
     return p11_report(&instance->host, KW_TIMEOUT, "the deadline has passed");
 }
 
+kw_status p11_shut_out(const kw_plugin_instance *instance)
+{
+    return p11_report(&instance->host, KW_TIMEOUT,
+                      "a call of the module '%s' in another thread, which opens a token, does not come back",
+                      instance->module->path);
+}
+
+uint64_t p11_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
 bool p11_fits(kw_output *output, size_t length)
 {
     output->length = length;
@@ -107,7 +121,7 @@ static const kw_option option_table[] = {
      .fallback = "30s",
      .minimum = 100,
      .maximum = TIMEOUT_MAXIMUM,
-     .help = "how long an operation waits for a free session, or for the token to come back"},
+     .help = "how long an operation waits for a free session, or for calls of other threads and processes"},
     {.name = "init_args",
      .type = KW_OPTION_STRING,
      .help =
@@ -215,7 +229,8 @@ static kw_status open_library(kw_plugin_instance *instance, const struct options
                           "initialized once",
                           instance->module->path);
     if (options->library_sha256 != NULL) {
-        p11_gate_enter(&instance->module->gate);
+        if (!p11_gate_enter(&instance->module->gate, (unsigned)instance->timeout))
+            return p11_shut_out(instance);
         pinned = p11_library_pinned(instance->module->path, options->library_sha256, sentence);
         p11_gate_leave(&instance->module->gate);
     }

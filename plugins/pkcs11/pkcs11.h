@@ -52,13 +52,17 @@ OSSL_LIB_CTX *p11_library_context(void);
 struct p11_gate {
     atomic_uint inside;
     atomic_bool shut;
+    bool by_fork; /* the fork under way has shut it */
 };
 
-void p11_gate_enter(struct p11_gate *gate);
+/* False: whoever is alone did not open it before `milliseconds` had passed. */
+KW_MUST_USE bool p11_gate_enter(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_leave(struct p11_gate *gate);
 /* False: others did not leave before `milliseconds` had passed; the gate is open. */
 bool p11_gate_shut(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_open(struct p11_gate *gate);
+/* How many milliseconds a fork waits for calls under way: a module that hangs must not hang the process. Tests set it. */
+extern unsigned p11_gate_patience;
 
 void p11_state_lock(void);
 void p11_state_unlock(void);
@@ -108,6 +112,8 @@ bool p11_module_offer(struct p11_module *module, struct p11_use *use, CK_SLOT_ID
 KW_MUST_USE kw_status p11_module_offers(struct p11_module *module, struct p11_use *use, struct p11_offer **offers,
                                         size_t *count);
 
+#define P11_MARK 32u /* tells a PIN from another, and nothing more */
+
 /* ---- token.c --------------------------------------------------------------------------------------------------- */
 
 /* A token that instances of this process use, logged in once for all of them. Never freed. Guarded by the state. */
@@ -118,7 +124,11 @@ struct p11_token {
     unsigned generation; /* of sessions, login and object handles; set with the gate shut */
     bool ready;          /* logged in; likewise */
     bool distrusted;     /* its PIN was refused since; likewise */
-    uint64_t restarted;  /* when its module was, for its sake; likewise */
+    uint64_t restarted;  /* when its module was, for its sake (p11_now); likewise */
+    /* What it refused last, from which host, and when (0: nothing); likewise. */
+    unsigned char refused[P11_MARK];
+    const kw_host_context *refused_by;
+    uint64_t refused_at;
     kw_plugin_instance *instances;
     /* A session that keeps the login when an instance closes its own and others stay: a token logs out with the last one. */
     CK_SESSION_HANDLE anchor;
@@ -161,6 +171,8 @@ KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const k
 #define P11_NEEDS_PIN (CKR_VENDOR_DEFINED | 0x4B58u)
 /* A first session, which goes to the instance's pool, and the login. `inherited`: by a fork. With the gate shut. */
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited);
+/* With the gate shut, after a restart of the module. */
+void p11_token_connect_others(struct p11_use *use, const struct p11_token *except);
 /* Outside of the gate: reports a login that failed. */
 kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, CK_RV result);
 
@@ -221,11 +233,15 @@ void p11_be_quiet(bool wanted);
 void p11_take(void *own, size_t own_size, const void *sent);
 /* The other way: fills what the receiver, who has set its size, knows. */
 void p11_give(void *receiver, const void *own, size_t own_size);
+/* Reports that the gate did not open in time. */
+kw_status p11_shut_out(const kw_plugin_instance *instance);
 /* Milliseconds until the call's deadline, at most the store's timeout; 0: it has passed. */
 unsigned p11_patience(const kw_plugin_instance *instance, const kw_call *call);
 kw_status p11_deadline(const kw_plugin_instance *instance, const kw_call *call);
 /* Whether `length` bytes fit; sets output->length to it. */
 bool p11_fits(kw_output *output, size_t length);
+/* Milliseconds on a clock that only goes forward. */
+uint64_t p11_now(void);
 
 /* ---- session.c --------------------------------------------------------------------------------------------------- */
 

@@ -19,15 +19,16 @@
 /* ---- The lock between processes --------------------------------------------------------------------------------- */
 
 /* -1: without it. */
-static int lock_processes(kw_plugin_instance *instance)
+static int lock_processes(const kw_plugin_instance *instance, const kw_call *call)
 {
     const kw_host *host = &instance->host;
+    const unsigned patience = p11_patience(instance, call) / 2; /* the rest is for the token itself */
     int file = open(instance->module->path, O_RDONLY | O_CLOEXEC);
-    for (uint64_t waited = 0; file >= 0; waited += 5) {
+    for (unsigned waited = 0; file >= 0; waited += 5) {
         struct timespec pause = {.tv_nsec = 5000000};
         if (flock(file, LOCK_EX | LOCK_NB) == 0)
             return file;
-        if (waited >= instance->timeout)
+        if (waited >= patience)
             break;
         nanosleep(&pause, NULL);
     }
@@ -49,8 +50,8 @@ static void unlock_processes(int file)
 
 kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone)
 {
-    unsigned patience = p11_patience(instance, call);
-    alone->file = lock_processes(instance);
+    alone->file = lock_processes(instance, call);
+    const unsigned patience = p11_patience(instance, call);
     if (p11_gate_shut(&instance->module->gate, patience > 0 ? patience : 1))
         return KW_OK;
     unlock_processes(alone->file);
