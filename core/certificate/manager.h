@@ -112,7 +112,7 @@ KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct foun
 /* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
 KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
                                           struct store *store, struct key_arrival *departure, kw_error *error);
-/* Leaves it to whoever opens the state next, and not before this process ends. */
+/* Leaves it to whoever opens the state next, also while this process lives. */
 KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
 

@@ -171,6 +171,46 @@ static void transfer_from_or_to_a_store_that_fails_loses_nothing(void **state)
     }
 }
 
+/* What came to nothing, and could not be cleared up since the target was away, is in nobody's way: also not while its process lives. */
+static void transfer_that_left_something_is_repeated_by_the_same_process(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    /* From the call on that comes after the import. */
+    for (unsigned number = 1; moving_keys(server, SECOND_ID) == 0; number++) {
+        char order[64];
+        snprintf(order, sizeof(order), "gone any %u\n", number);
+        moving_order(server, "second", order);
+        assert_status(server, KW_UNAVAILABLE, moving_transfer(server, "database/sales", "second", NULL));
+    }
+    /* Elsewhere, with what was left still there; and then where it was wanted. */
+    assert_ok(server, moving_transfer(server, "database/sales", "no-raw", NULL));
+    assert_ok(server, moving_transfer(server, "database/sales", "first", NULL));
+    assert_true(moving_journal(server) > 0);
+    assert_int_equal(moving_keys(server, SECOND_ID), 1);
+    moving_order(server, "second", NULL);
+    assert_ok(server, moving_transfer(server, "database/sales", "second", NULL));
+    assert_whole(moving);
+}
+
+/* The old copy cannot be deleted now: whoever comes next does it, also while its process lives. */
+static void old_copy_that_stayed_goes_while_the_process_lives(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct server other = *server;
+    struct told told = {0};
+    moving_order(server, "first", "fail delete 1\n");
+    assert_ok(server, moving_transfer(server, "database/sales", "second", &told));
+    assert_told(&told, "could not be deleted");
+    moving_order(server, "first", NULL);
+    assert_int_equal(moving_keys(server, FIRST_ID), 1);
+    other.context = NULL;
+    server_reopen(&other);
+    assert_whole(moving);
+    kw_close(other.context);
+}
+
 /* ---- Work under way ---- */
 
 struct work {
@@ -328,6 +368,8 @@ int main(void)
         TEST(transfer_to_where_old_ciphertexts_stay_closed_is_refused),
         TEST(transfer_to_a_store_that_lies_changes_nothing),
         TEST(transfer_from_or_to_a_store_that_fails_loses_nothing),
+        TEST(transfer_that_left_something_is_repeated_by_the_same_process),
+        TEST(old_copy_that_stayed_goes_while_the_process_lives),
         TEST(transfer_does_not_disturb_threads_and_processes_that_sign),
         TEST(handle_of_a_key_that_has_moved_does_not_need_the_old_store),
         TEST(transfer_waits_for_a_forked_child_and_names_it),
