@@ -231,6 +231,10 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
     status = catalogue_key_in_use(context->catalogue, store_id(store), found, &in_use, error);
     if (status != KW_OK || in_use)
         return status;
+    if (row->operation == JOURNAL_LEAVE_KEY)
+        status = successor_prove(context, store, found, row->address, error);
+    if (status != KW_OK)
+        return status;
     status = store_certificate_delete(store, found, error);
     status = error_tolerate(status, KW_NOT_FOUND, error);
     status = error_tolerate(status, KW_UNSUPPORTED, error);

@@ -112,6 +112,12 @@ KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct foun
 /* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
 KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
                                           struct store *store, struct key_arrival *departure, kw_error *error);
+/*
+ * Whether the old copy of a key, at `locator` in `source`, may go: KW_OK when each certificate of `address` that has this key has it where the
+ * catalogue says, and it does there all that it must, proved just now by a fresh handle; or when no certificate of it has the key any more.
+ */
+KW_MUST_USE kw_status successor_prove(kw_context *context, struct store *source, kw_input locator, const char *address,
+                                      kw_error *error);
 /* Leaves it to whoever opens the state next, also while this process lives. */
 KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static struct told overtaken;
+
 static void transfer_moves_the_key_and_handles_follow(void **state)
 {
     struct moving *moving = *state;
@@ -171,44 +173,33 @@ static void transfer_from_or_to_a_store_that_fails_loses_nothing(void **state)
     }
 }
 
-/* What came to nothing, and could not be cleared up since the target was away, is in nobody's way: also not while its process lives. */
-static void transfer_that_left_something_is_repeated_by_the_same_process(void **state)
+/* Moves a key of the first one's list while that one is at the key before it. */
+static void overtake(void *user, const kw_event *event)
 {
-    struct moving *moving = *state;
-    struct server *server = &moving->server;
-    /* From the call on that comes after the import. */
-    for (unsigned number = 1; moving_keys(server, SECOND_ID) == 0; number++) {
-        char order[64];
-        snprintf(order, sizeof(order), "gone any %u\n", number);
-        moving_order(server, "second", order);
-        assert_status(server, KW_UNAVAILABLE, moving_transfer(server, "database/sales", "second", NULL));
-    }
-    /* Elsewhere, with what was left still there; and then where it was wanted. */
-    assert_ok(server, moving_transfer(server, "database/sales", "no-raw", NULL));
-    assert_ok(server, moving_transfer(server, "database/sales", "first", NULL));
-    assert_true(moving_journal(server) > 0);
-    assert_int_equal(moving_keys(server, SECOND_ID), 1);
-    moving_order(server, "second", NULL);
-    assert_ok(server, moving_transfer(server, "database/sales", "second", NULL));
-    assert_whole(moving);
+    struct server *other = user;
+    if (strcmp(event->certificate, "database/sales") == 0)
+        assert_ok(other, moving_transfer(other, "database/hr", "no-export", NULL));
+    else
+        told_note(&overtaken, event);
 }
 
-/* The old copy cannot be deleted now: whoever comes next does it, also while its process lives. */
-static void old_copy_that_stayed_goes_while_the_process_lives(void **state)
+static void transfer_of_a_key_that_somebody_else_has_moved_there_is_content(void **state)
 {
     struct moving *moving = *state;
     struct server *server = &moving->server;
     struct server other = *server;
-    struct told told = {0};
-    moving_order(server, "first", "fail delete 1\n");
-    assert_ok(server, moving_transfer(server, "database/sales", "second", &told));
-    assert_told(&told, "could not be deleted");
-    moving_order(server, "first", NULL);
-    assert_int_equal(moving_keys(server, FIRST_ID), 1);
+    const char *both[] = {"database/sales", "database/hr"};
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = both, .address_count = 2, .store = "no-export"};
+    overtaken = (struct told){0};
+    assert_ok(server, server_create(server, "database/hr", NULL));
     other.context = NULL;
     server_reopen(&other);
-    assert_whole(moving);
+    assert_ok(server, kw_transfer(server->context, &options, overtake, &other, &server->error));
     kw_close(other.context);
+    assert_told(&overtaken, "database/hr: is in store no-export already");
+    assert_int_equal(moving_keys(server, FIRST_ID), 0);
+    assert_int_equal(moving_keys(server, "a5555555"), 2);
 }
 
 /* ---- Work under way ---- */
@@ -432,8 +423,7 @@ int main(void)
         TEST(transfer_to_where_old_ciphertexts_stay_closed_is_refused),
         TEST(transfer_to_a_store_that_lies_changes_nothing),
         TEST(transfer_from_or_to_a_store_that_fails_loses_nothing),
-        TEST(transfer_that_left_something_is_repeated_by_the_same_process),
-        TEST(old_copy_that_stayed_goes_while_the_process_lives),
+        TEST(transfer_of_a_key_that_somebody_else_has_moved_there_is_content),
         TEST(transfer_does_not_disturb_threads_and_processes_that_sign),
         TEST(handle_of_a_key_that_has_moved_does_not_need_the_old_store),
         TEST(transfer_waits_for_a_forked_child_and_names_it),
