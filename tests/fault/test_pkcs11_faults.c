@@ -4,6 +4,7 @@
  *
  * Of the cases a sample by KW_TEST_SEED; all with KW_TEST_FULL=yes. One by itself, as its failure names it:
  *     with_token.sh softhsm test_pkcs11_faults OPERATION FUNCTION CKR AT once|always before|after
+ * and all of one operation: test_pkcs11_faults OPERATION
  */
 #include "moving_key.h"
 
@@ -23,6 +24,7 @@ static unsigned char sealed[512];
 static size_t sealed_length;
 static struct moving_key moving_rsa, moving_ec, *moving; /* the last: the one that is somewhere now */
 static unsigned failures;
+static const char *only; /* operation; NULL: all */
 
 /* ---- The operations ------------------------------------------------------------------------------------------------ */
 
@@ -259,6 +261,18 @@ static void check_moving(const struct fault *fault, kw_status status)
         complain(fault, "the key has not left the store where it was", next, &error);
 }
 
+static void note_denied(const struct fault *fault)
+{
+    close_keys();
+    open_keys();
+    const long listed = server_listed(&server);
+    const struct holding held = server_held(&server);
+    if (held.private_keys < listed)
+        complain(fault, "a certificate has lost its key", KW_OK, &(kw_error){.message = ""});
+    denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
+                              held.certificates > listed ? held.certificates - listed : 0};
+}
+
 static void try_fault(const struct fault *fault)
 {
     kw_error error = {0}, later = {0};
@@ -290,16 +304,8 @@ static void try_fault(const struct fault *fault)
         close_keys();
         open_keys();
     }
-    if (lie) {
-        close_keys();
-        open_keys();
-        const long listed = server_listed(&server);
-        const struct holding held = server_held(&server);
-        if (held.private_keys < listed)
-            complain(fault, "a certificate has lost its key", status, &error);
-        denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
-                                  held.certificates > listed ? held.certificates - listed : 0};
-    }
+    if (lie)
+        note_denied(fault);
     check_holding(fault);
     if (fault->operation->run == run_create || fault->operation->run == run_delete) {
         fault->operation->before();
@@ -310,6 +316,10 @@ static void try_fault(const struct fault *fault)
     }
     if (fault->operation->run == run_transfer) {
         check_moving(fault, status);
+        if (lie) { /* beside the key there may be no certificate now, which would hide one that was denied */
+            moving_remove(moving);
+            note_denied(fault);
+        }
         check_holding(fault);
     }
 }
@@ -347,6 +357,8 @@ static void count_calls(const struct operation *operation, uint64_t calls[SHIM_A
 static void enumerate(const bool *drawn, size_t room, size_t *number, size_t *others)
 {
     for (size_t i = 0; i < OPERATIONS; i++) {
+        if (only != NULL && strcmp(operations[i].name, only) != 0)
+            continue;
         if (operations[i].run == run_transfer && *others == 0)
             *others = *number;
         static uint64_t calls[OPERATIONS][SHIM_ANY];
@@ -375,20 +387,22 @@ static void try_sample(void)
 {
     size_t count = 0, number = 0, others = 0;
     enumerate(NULL, 0, &count, &others);
+    if (count == 0)
+        server_stop("there is no such operation", NULL);
     bool *drawn = calloc(count, sizeof(*drawn));
     if (drawn == NULL)
         server_stop("out of memory", NULL);
     random_state = test_seed() + UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < count; i++)
-        drawn[i] = test_is_full();
-    for (size_t i = 0; i < SAMPLE; i++)
+        drawn[i] = test_is_full() || only != NULL;
+    for (size_t i = 0; i < SAMPLE && only == NULL; i++)
         drawn[next_random() % others] = true;
-    for (size_t i = 0; i < TRANSFERS; i++)
+    for (size_t i = 0; i < TRANSFERS && only == NULL; i++)
         drawn[others + next_random() % (count - others)] = true;
     const double begin = test_seconds();
     enumerate(drawn, count, &number, &others);
-    printf("%zu faults, of which %s; seed %u; %.1f s; %u failures\n", count, test_is_full() ? "all" : "a sample",
-           test_seed(), test_seconds() - begin, failures);
+    printf("%zu faults, of which %s; seed %u; %.1f s; %u failures\n", count,
+           test_is_full() || only != NULL ? "all" : "a sample", test_seed(), test_seconds() - begin, failures);
     free(drawn);
 }
 
@@ -425,8 +439,9 @@ int main(int count, char **words)
     sealed_length = output.length;
     moving_make(&moving_rsa, &server, "rsa", "RSA -pkeyopt rsa_keygen_bits:2048");
     moving_make(&moving_ec, &server, "ec", "EC -pkeyopt ec_paramgen_curve:P-256");
+    only = count == 2 ? words[1] : NULL;
     if (count == 7 && !try_named(words + 1)) {
-        fputs("usage: test_pkcs11_faults [OPERATION FUNCTION CKR AT once|always before|after]\n", stderr);
+        fputs("usage: test_pkcs11_faults [OPERATION [FUNCTION CKR AT once|always before|after]]\n", stderr);
         failures++;
     }
     if (count != 7)
