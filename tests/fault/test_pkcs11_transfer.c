@@ -193,9 +193,32 @@ static void process_killed_at_a_call_loses_nothing(void **state)
     kill_at_each_call(&ec, 19);
 }
 
+/* A token that takes private keys wrapped alone, as C_UnwrapKey's result; SoftHSM does not do so by AES-CBC, and is asked a second time. */
+static void key_that_cannot_be_created_is_unwrapped(void **state)
+{
+    static const CK_RV signs[] = {CKR_TEMPLATE_INCONSISTENT, CKR_FUNCTION_NOT_SUPPORTED};
+    struct moving_key *const keys[] = {&rsa, &ec};
+    kw_error error = {0};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        open_server();
+        moving_place(keys[i]);
+        shim_forget_calls(server.control);
+        shim_arm(server.control, SHIM_PRIVATE, SHIM_FAIL, signs[i], 1, SHIM_ALWAYS);
+        assert_good(moving_transfer(keys[i], &error), &error, "the key is not unwrapped", i);
+        shim_disarm(server.control);
+        assert_true(shim_calls(server.control, SHIM_PRIVATE) > 0);
+        assert_in_range(shim_calls(server.control, SHIM_C_UnwrapKey), 1, 2);
+        check_and_end(keys[i], i);
+        moving_remove(keys[i]);
+        server_close(&server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(key_that_cannot_be_created_is_unwrapped),
         cmocka_unit_test(token_pulled_out_before_a_call_loses_nothing),
         cmocka_unit_test(token_pulled_out_after_a_call_loses_nothing),
         cmocka_unit_test(sessions_that_end_at_a_call_lose_nothing),
