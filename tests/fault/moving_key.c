@@ -3,12 +3,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const char text[] = "what was encrypted at the beginning";
 
 static void run(const char *command)
 {
-    if (system(command) != 0)
+    int result = -1;
+    const pid_t child = fork();
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &result, 0) != child || result != 0)
         server_stop(command, NULL);
 }
 
@@ -102,12 +110,14 @@ kw_status moving_decrypt(struct moving_key *moving, kw_error *error)
 /* By another process: closing the catalogue's file here would drop SQLite's locks. */
 static long ask(const struct moving_key *moving, const char *question)
 {
-    char command[800], line[32] = "";
-    snprintf(command, sizeof(command), "sqlite3 -cmd '.timeout 5000' %s/state/catalogue.db \"%s\"",
-             moving->server->directory, question);
-    FILE *answer = popen(command, "r");
-    if (answer == NULL || fgets(line, sizeof(line), answer) == NULL || pclose(answer) != 0)
-        server_stop(command, NULL);
+    char command[1200], path[300], line[32] = "";
+    snprintf(path, sizeof(path), "%s/answer", moving->server->directory);
+    snprintf(command, sizeof(command), "sqlite3 -cmd '.timeout 5000' %s/state/catalogue.db \"%s\" >%s",
+             moving->server->directory, question, path);
+    run(command);
+    FILE *answer = fopen(path, "re");
+    if (answer == NULL || fgets(line, sizeof(line), answer) == NULL || fclose(answer) != 0)
+        server_stop(path, NULL);
     return strtol(line, NULL, 10);
 }
 
