@@ -309,6 +309,23 @@ kw_status key_departure_finish(kw_context *context, struct key_arrival *departur
     return status;
 }
 
+kw_status key_check_not_leaving(kw_context *context, const struct store *store, kw_input locator, kw_error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    bool leaving = false;
+    kw_status status = catalogue_journal_read(context->catalogue, NULL, NULL, &rows, &count, error);
+    for (size_t i = 0; i < count; i++) {
+        leaving = leaving || ((rows[i].operation == JOURNAL_DELETE_KEY || rows[i].operation == JOURNAL_LEAVE_KEY) &&
+                              strcmp(rows[i].store_id, store_id(store)) == 0 &&
+                              input_equal((kw_input){rows[i].locator, rows[i].locator_length}, locator));
+        journal_row_clear(&rows[i]);
+    }
+    free(rows);
+    return status == KW_OK && leaving ? error_set(error, KW_EXISTS, "the key is being deleted by another process")
+                                      : status;
+}
+
 /* Whether nobody uses any more what a transfer left. It may have died before it told the others. */
 static kw_status check_left(kw_context *context, const struct journal_row *row, kw_error *error)
 {

@@ -164,6 +164,13 @@ struct making {
 };
 KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error);
 
+/* KW_EXISTS: a certificate has this very key, at this place, by way of another store. Whoever deleted one would delete the other. */
+KW_MUST_USE kw_status key_check_no_other_way(kw_context *context, const struct store *store, kw_input locator,
+                                             const kw_key *key, kw_error *error);
+/* KW_EXISTS: the journal says that the key is being deleted. Within the caller's transaction. */
+KW_MUST_USE kw_status key_check_not_leaving(kw_context *context, const struct store *store, kw_input locator,
+                                            kw_error *error);
+
 /* A locator for people: as text, or, when it is none, as hex digits. */
 struct arena;
 const char *locator_text(struct arena *arena, kw_input locator);

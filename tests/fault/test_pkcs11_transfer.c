@@ -31,8 +31,14 @@ static void open_server(void)
 
 static int set_up(void **state)
 {
+    char options[500];
     (void)state;
-    server_make(&server, ", timeout: 3s");
+    /* And a second store that leads to the same token. */
+    snprintf(options, sizeof(options),
+             ", timeout: 3s}\n  again:\n    id: \"0b1d02ac\"\n    plugin: pkcs11\n"
+             "    options: {library: %s, token_label: %s, pin: \"file:pin\", timeout: 3s",
+             SHIM, test_wanted("KW_TOKEN_LABEL"));
+    server_make(&server, options);
     open_server();
     moving_make(&rsa, &server, "rsa", "RSA -pkeyopt rsa_keygen_bits:2048");
     moving_make(&ec, &server, "ec", "EC -pkeyopt ec_paramgen_curve:P-256");
@@ -215,10 +221,33 @@ static void key_that_cannot_be_created_is_unwrapped(void **state)
     }
 }
 
+/* Whoever deleted the one certificate would delete the other's key. */
+static void key_is_not_adopted_by_way_of_another_store(void **state)
+{
+    kw_error error = {0};
+    kw_store_key_list *list = NULL;
+    kw_adopt_options options = {.size = sizeof(options), .store = "again", .address = "general/again"};
+    (void)state;
+    open_server();
+    moving_place(&ec);
+    assert_good(moving_transfer(&ec, &error), &error, "transfer", 0);
+    assert_good(kw_store_keys(server.context, "again", &list, &error), &error, "list", 0);
+    assert_int_equal(list->count, 1);
+    assert_non_null(list->keys[0].problem);
+    assert_non_null(strstr(list->keys[0].problem, "store 'hsm'"));
+    options.locator = list->keys[0].locator;
+    assert_int_equal(kw_adopt(server.context, &options, NULL, NULL, &error), KW_EXISTS);
+    assert_non_null(strstr(error.message, "store 'hsm'"));
+    kw_store_key_list_free(list);
+    moving_remove(&ec);
+    server_close(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_that_cannot_be_created_is_unwrapped),
+        cmocka_unit_test(key_is_not_adopted_by_way_of_another_store),
         cmocka_unit_test(token_pulled_out_before_a_call_loses_nothing),
         cmocka_unit_test(token_pulled_out_after_a_call_loses_nothing),
         cmocka_unit_test(sessions_that_end_at_a_call_lose_nothing),
