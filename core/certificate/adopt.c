@@ -180,6 +180,8 @@ static kw_status describe_key(kw_context *context, struct store *store, kw_input
         described.problem = arena_text(arena, why.message);
     else if (key_name(key) == NULL)
         described.problem = "no certificate can have a key of this kind";
+    else if (key_check_no_other_way(context, store, locator, key, &why) != KW_OK)
+        described.problem = arena_text(arena, why.message);
     else
         described.key = key_name(key);
     if (beside.certificate != NULL && x509_describe(context->crypto, beside.certificate, arena, &info, NULL) == KW_OK)
@@ -342,6 +344,9 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
         status = check_free(adoption, error);
     if (status == KW_OK)
         status = key_open(adoption->store, locator_view(&adoption->locator), &adoption->key, error);
+    if (status == KW_OK)
+        status = key_check_no_other_way(adoption->context, adoption->store, locator_view(&adoption->locator),
+                                        adoption->key, error);
     if (status != KW_OK)
         return status;
     if (key_name(adoption->key) == NULL)

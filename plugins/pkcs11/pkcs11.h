@@ -447,7 +447,13 @@ kw_status p11_key_generate(kw_plugin_instance *instance, const kw_call *call, co
 kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, const kw_key_template *wanted,
                          kw_input pkcs8, kw_output *locator);
 
-/* ---- certificate.c, list.c ------------------------------------------------------------------------------------------------------ */
+/* ---- key_wrap.c ----------------------------------------------------------------------------------------------------------------- */
+
+#define P11_PKCS8_MAXIMUM 8192u
+/* Gives the token the private key as what C_UnwrapKey makes of its PKCS#8, of at most that length. */
+CK_RV p11_unwrap_private(struct p11_use *use, struct p11_making *making, kw_input pkcs8);
+
+/* ---- list.c, certificate.c ------------------------------------------------------------------------------------------------------ */
 
 struct p11_cursors *p11_cursors_new(void);
 void p11_cursors_free(struct p11_cursors *cursors);
