@@ -35,12 +35,19 @@ static const struct {
 /* What modules advertise and then refuse or do wrong, where trying it out would leave something on the token. By how they describe themselves. */
 static const struct {
     const char *description;
-    uint32_t operations, schemes, curves;
+    uint32_t operations, schemes, curves; /* that it cannot do */
+    struct p11_manners manners;
 } known[] = {
-    /* tpm2-pkcs11 1.9: no import; keys on P-521 without a public key that can be read */
-    {"TPM2.0 Cryptoki", KW_CAN_IMPORT, 0, KW_BIT(KW_CURVE_P521)},
+    /*
+     * tpm2-pkcs11 1.9: no import; keys on P-521 without a public key that can be read. CKA_ENCRYPT = false takes back CKA_SIGN, because the
+     * TPM has one bit for both. ECDSA takes digests of the lengths of SHA-1, SHA-256, SHA-384 and SHA-512 alone.
+     */
+    {.description = "TPM2.0 Cryptoki",
+     .operations = KW_CAN_IMPORT,
+     .curves = KW_BIT(KW_CURVE_P521),
+     .manners = {.plain_templates = true, .whole_digests = true}},
     /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
-    {"Meta PKCS11 LIBRARY", 0, KW_BIT(KW_SCHEME_RSA_PSS), 0},
+    {.description = "Meta PKCS11 LIBRARY", .schemes = KW_BIT(KW_SCHEME_RSA_PSS)},
 };
 
 struct list {
@@ -155,6 +162,7 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strncmp(instance->module->description, known[i].description, strlen(known[i].description)) != 0)
             continue;
+        instance->manners = known[i].manners;
         can.operations &= ~known[i].operations;
         can.schemes &= ~known[i].schemes;
         can.curves &= ~known[i].curves;

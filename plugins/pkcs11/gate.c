@@ -62,7 +62,8 @@ static void fork_child(void)
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
         atomic_store(&module->gate.inside, 0);
         atomic_store(&module->gate.shut, false);
-        module->forked = true;
+        module->forked = module->descends = true;
+        module->changing = false;
         for (struct p11_token *token = module->tokens; token != NULL; token = token->next)
             p11_token_forked(token);
     }

@@ -83,9 +83,11 @@ struct p11_module {
     char maker[33], description[33];
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
-    bool is_ours; /* nobody in this process had it before, so that it may be restarted */
-    bool forked;  /* inherited by a fork, and not yet initialized in this process */
-    bool down;    /* finalized, and not initialized again yet */
+    bool is_ours;  /* nobody in this process had it before, so that it may be restarted */
+    bool forked;   /* inherited by a fork, and not yet initialized in this process */
+    bool down;     /* finalized, and not initialized again yet */
+    bool descends; /* this process is the child of one that had it */
+    bool changing; /* somebody has the turn to change objects; guarded by the state */
     struct p11_token *tokens;
     struct p11_module *next;
 };
@@ -135,6 +137,9 @@ struct p11_alone {
 };
 KW_MUST_USE kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone);
 void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone);
+/* The lock among processes alone, if it can be had at once. -1: no. */
+int p11_processes_try(const struct p11_module *module);
+void p11_processes_unlock(int file);
 
 /* Both with the gate shut. The one token that is wanted, if a login may be tried; `opening`: another that is there is a mistake in the options. */
 KW_MUST_USE kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *use, bool opening,
@@ -180,6 +185,12 @@ struct p11_ability {
     uint32_t operations, schemes, sign_hashes, oaep_hashes;
 };
 
+/* What a token wants otherwise than the standard has it. */
+struct p11_manners {
+    bool plain_templates; /* making a key, nothing is said of uses that it shall not have */
+    bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
+};
+
 struct kw_plugin_instance {
     kw_host host; /* a copy; what the host did not know is NULL */
     struct p11_module *module;
@@ -195,6 +206,7 @@ struct kw_plugin_instance {
     unsigned char *pin, *offered_pin;
     size_t pin_length, offered_length;
     kw_capabilities capabilities;
+    struct p11_manners manners;
     struct p11_ability abilities[KW_KEY_X25519 + 1];
     struct p11_cursors *cursors;
     struct { /* guarded by the state */
@@ -238,6 +250,9 @@ struct p11_use {
     unsigned generation;
     bool begun;           /* what was done may not be done twice */
     bool dirty;           /* the session is in the middle of something, although the body says P11_TOLD */
+    bool changes;         /* makes, changes or deletes objects: one at a time does */
+    int turn;             /* the lock among processes while it does; -1: without it */
+    unsigned waited;      /* for other processes' turns, milliseconds */
     uint32_t calls;       /* of the module, not yet told to the host */
     const char *function; /* that failed */
     kw_status status;     /* for P11_TOLD */
@@ -260,6 +275,9 @@ typedef CK_RV (*p11_body)(struct p11_use *use, void *argument);
  */
 KW_MUST_USE kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
                                   void *argument);
+/* The same for what makes, changes or deletes objects of the token, which happens by turns. */
+KW_MUST_USE kw_status p11_change(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
+                                 void *argument);
 /* Tells the host the calls that were made. Outside of the gate. */
 void p11_count(struct p11_use *use);
 
@@ -409,6 +427,7 @@ struct p11_making {
     CK_ATTRIBUTE private_template[32], public_template[16];
     size_t private_count, public_count;
     CK_OBJECT_HANDLE private_key, public_key;
+    bool plain;   /* as the token wants it: never narrow */
     bool is_ours; /* nothing had this id before */
 };
 
