@@ -42,7 +42,9 @@ static struct timespec moment_in(unsigned milliseconds)
 static void fork_prepare(void)
 {
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next)
-        if (!p11_gate_shut(&module->gate, FORK_PATIENCE))
+        if (p11_gate_shut(&module->gate, FORK_PATIENCE))
+            p11_module_before_fork(module);
+        else
             atomic_store(&module->gate.shut, true); /* what hangs there does so in the parent alone */
     p11_state_lock();
 }

@@ -101,7 +101,7 @@ kw_status p11_making_begin(kw_plugin_instance *instance, const kw_call *call, co
         making->locator.label_length = strnlen(wanted->label, P11_LABEL_MAXIMUM);
         memcpy(making->locator.label, wanted->label, making->locator.label_length);
     }
-    making->plain = instance->manners.plain_templates;
+    making->plain = instance->module->manners.plain_templates;
     making->authenticate = instance->always_authenticate;
     p11_making_fill(making, true);
     return p11_deadline(instance, call);

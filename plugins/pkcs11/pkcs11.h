@@ -77,12 +77,21 @@ struct p11_offer {
     bool initialized, login_required, pin_set, own_keypad, final_try, locked, has_random, read_only;
 };
 
+/* What a module wants otherwise than the standard has it. */
+struct p11_manners {
+    bool plain_templates; /* making a key, nothing is said of uses that it shall not have */
+    bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
+    bool failures_stay;   /* a decryption that failed is not over, and its key cannot be deleted */
+    bool ends_at_fork;    /* what a child inherits is of no use: finalized before a fork, initialized at the next use */
+};
+
 struct p11_module {
     struct p11_gate gate;
     char *path, *init_args;
     char maker[33], description[33];
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
+    struct p11_manners manners;
     bool is_ours;  /* nobody in this process had it before, so that it may be restarted */
     bool forked;   /* inherited by a fork, and not yet initialized in this process */
     bool down;     /* finalized, and not initialized again yet */
@@ -98,6 +107,9 @@ struct p11_module *p11_module_first(void);
 struct p11_module *p11_module_get(const char *path, const char *init_args);
 /* Whether it is, or will be, initialized with these. */
 bool p11_module_takes(const struct p11_module *module, const char *init_args);
+
+/* Before a fork, with the gate shut. */
+void p11_module_before_fork(struct p11_module *module);
 
 struct p11_use;
 /* The following are called with the gate shut. They count in `use`, and on failure leave status and sentence there. */
@@ -185,12 +197,6 @@ struct p11_ability {
     uint32_t operations, schemes, sign_hashes, oaep_hashes;
 };
 
-/* What a token wants otherwise than the standard has it. */
-struct p11_manners {
-    bool plain_templates; /* making a key, nothing is said of uses that it shall not have */
-    bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
-};
-
 struct kw_plugin_instance {
     kw_host host; /* a copy; what the host did not know is NULL */
     struct p11_module *module;
@@ -206,7 +212,6 @@ struct kw_plugin_instance {
     unsigned char *pin, *offered_pin;
     size_t pin_length, offered_length;
     kw_capabilities capabilities;
-    struct p11_manners manners;
     struct p11_ability abilities[KW_KEY_X25519 + 1];
     struct p11_cursors *cursors;
     struct { /* guarded by the state */
@@ -299,6 +304,7 @@ bool p11_failure_is_inability(CK_RV result);
 
 /* A body: fills the instance's capabilities and abilities. */
 CK_RV p11_capability_read(struct p11_use *use, void *argument);
+struct p11_manners p11_manners_of(const char *description);
 #define P11_RSA_MINIMUM 2048u
 #define P11_RSA_MAXIMUM 4096u
 

@@ -194,7 +194,7 @@ static kw_input fit_digest(const kw_plugin_key *key, kw_input digest, unsigned c
     size_t field = (key->public.bits + 7) / 8;
     kw_input fit = {digest.data, digest.length > field ? field : digest.length};
     size_t whole = fit.length <= 32 ? 32 : fit.length <= 48 ? 48 : MAXIMUM_DIGEST;
-    if (!key->instance->manners.whole_digests || whole > field)
+    if (!key->instance->module->manners.whole_digests || whole > field)
         return fit;
     memset(room, 0, whole - fit.length);
     memcpy(room + (whole - fit.length), fit.data, fit.length);
@@ -266,6 +266,12 @@ static CK_RV decrypt(struct p11_use *use, void *argument)
         return result;
     result = p11_did(use, "C_Decrypt",
                      use->functions->C_Decrypt(use->session, data, operation->input.length, output->data, &length));
+    if (result != CKR_OK && operation->key->instance->module->manners.failures_stay &&
+        use->functions->C_DecryptFinal != NULL) {
+        unsigned char rest[P11_RSA_BYTES];
+        CK_ULONG rest_length = sizeof(rest);
+        (void)p11_did(use, NULL, use->functions->C_DecryptFinal(use->session, rest, &rest_length));
+    }
     bool raw = operation->algorithm.scheme == KW_SCHEME_RSA_RAW;
     if (result == CKR_OK && length > size)
         return p11_tell(use, KW_FAILED, "the module is broken: C_Decrypt gave %lu bytes, and the modulus has %zu",
