@@ -8,7 +8,7 @@
  *   token.c         finding a token by serial and label; the lock between processes
  *   login.c         opening it, logging in, the PIN
  *   renew.c         sessions, login and handles renewed together
- *   session.c       the pool of sessions; an operation on one, repeated where the token was lost and that is safe
+ *   session.c       the pool of sessions; turns; an operation on a session, repeated where the token was lost and that is safe
  *   failure.c       what return values mean
  *   capability.c    what a token can do, by its mechanisms
  *   attribute.c     reading attributes, finding objects
