@@ -240,7 +240,7 @@ kw_status p11_certificate_put(kw_plugin_instance *instance, const kw_call *call,
     struct job job;
     kw_status status = begin(instance, locator, &job);
     job.certificate = certificate;
-    return status == KW_OK ? p11_perform(instance, call, "keep the certificate", put, &job) : status;
+    return status == KW_OK ? p11_change(instance, call, "keep the certificate", put, &job) : status;
 }
 
 kw_status p11_certificate_get(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
@@ -265,5 +265,5 @@ kw_status p11_certificate_delete(kw_plugin_instance *instance, const kw_call *ca
 {
     struct job job;
     kw_status status = begin(instance, locator, &job);
-    return status == KW_OK ? p11_perform(instance, call, "delete the certificate", destroy, &job) : status;
+    return status == KW_OK ? p11_change(instance, call, "delete the certificate", destroy, &job) : status;
 }

@@ -40,9 +40,11 @@ static struct timespec moment_in(unsigned milliseconds)
  */
 static void fork_prepare(void)
 {
-    for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next)
-        module->gate.by_fork =
-            p11_gate_shut(&module->gate, p11_gate_patience); /* else what hangs there does so in the parent alone */
+    for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
+        module->gate.by_fork = p11_gate_shut(&module->gate, p11_gate_patience);
+        if (module->gate.by_fork) /* else what hangs there does so in the parent alone */
+            p11_module_before_fork(module);
+    }
     p11_state_lock();
 }
 
@@ -62,7 +64,8 @@ static void fork_child(void)
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
         atomic_store(&module->gate.inside, 0);
         atomic_store(&module->gate.shut, false);
-        module->forked = true;
+        module->forked = module->descends = true;
+        module->changing = false;
         for (struct p11_token *token = module->tokens; token != NULL; token = token->next)
             p11_token_forked(token);
     }

@@ -335,5 +335,5 @@ kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_i
 {
     struct p11_locator place;
     kw_status status = read_locator(&instance->host, locator, &place);
-    return status == KW_OK ? p11_perform(instance, call, "delete the key", delete_key, &place) : status;
+    return status == KW_OK ? p11_change(instance, call, "delete the key", delete_key, &place) : status;
 }

@@ -267,7 +267,7 @@ kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, cons
     if (reading != READ)
         status = p11_report(host, KW_INVALID_ARGUMENT, "%s", complaints[reading]);
     else
-        status = p11_perform(instance, call, "take a key", import_key, &import);
+        status = p11_change(instance, call, "take a key", import_key, &import);
     if (status == KW_OK)
         status = p11_locator_put(&import.making.locator, locator);
     else

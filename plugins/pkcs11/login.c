@@ -211,6 +211,23 @@ static bool join_login(struct p11_use *use, const struct p11_offer *offer)
     return true;
 }
 
+/*
+ * A generator of random numbers that lies in the process was copied by the fork, and NSS's would go on in the child as in its parent: the
+ * same keys, and signatures with the same nonces, which give the key away. So it gets bytes that only this process has.
+ */
+static CK_RV seed(struct p11_use *use)
+{
+    unsigned char bytes[32];
+    if (use->functions->C_SeedRandom == NULL)
+        return CKR_OK;
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        return CKR_FUNCTION_FAILED;
+    CK_RV result =
+        p11_did(use, "C_SeedRandom", use->functions->C_SeedRandom(use->session, bytes, (CK_ULONG)sizeof(bytes)));
+    explicit_bzero(bytes, sizeof(bytes));
+    return p11_failure_is_inability(result) ? CKR_OK : result; /* one that lies in the device */
+}
+
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited)
 {
     struct p11_token *token = use->instance->token;
@@ -228,6 +245,8 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
     if (result != CKR_OK)
         goto out;
     result = login(use, offer);
+    if (result == CKR_OK && use->instance->module->descends)
+        result = seed(use);
     if (result == CKR_OK) {
         token->ready = true;
         take_session(use);

@@ -8,7 +8,7 @@
  *   token.c         finding a token by serial and label; the lock between processes
  *   login.c         opening it, logging in, the PIN
  *   renew.c         sessions, login and handles renewed together
- *   session.c       the pool of sessions; an operation on one, repeated where the token was lost and that is safe
+ *   session.c       the pool of sessions; turns; an operation on a session, repeated where the token was lost and that is safe
  *   failure.c       what return values mean
  *   capability.c    what a token can do, by its mechanisms
  *   attribute.c     reading attributes, finding objects
@@ -81,15 +81,26 @@ struct p11_offer {
     bool initialized, login_required, pin_set, own_keypad, final_try, locked, has_random, read_only;
 };
 
+/* What a module wants otherwise than the standard has it. */
+struct p11_manners {
+    bool plain_templates; /* making a key, nothing is said of uses that it shall not have */
+    bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
+    bool failures_stay;   /* a decryption that failed is not over, and its key cannot be deleted */
+    bool ends_at_fork;    /* what a child inherits is of no use: finalized before a fork, initialized at the next use */
+};
+
 struct p11_module {
     struct p11_gate gate;
     char *path, *init_args;
     char maker[33], description[33];
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
-    bool is_ours; /* nobody in this process had it before, so that it may be restarted */
-    bool forked;  /* inherited by a fork, and not yet initialized in this process */
-    bool down;    /* finalized, and not initialized again yet */
+    struct p11_manners manners;
+    bool is_ours;  /* nobody in this process had it before, so that it may be restarted */
+    bool forked;   /* inherited by a fork, and not yet initialized in this process */
+    bool down;     /* finalized, and not initialized again yet */
+    bool descends; /* this process is the child of one that had it */
+    bool changing; /* somebody has the turn to change objects; guarded by the state */
     struct p11_token *tokens;
     struct p11_module *next;
 };
@@ -100,6 +111,9 @@ struct p11_module *p11_module_first(void);
 struct p11_module *p11_module_get(const char *path, const char *init_args);
 /* Whether it is, or will be, initialized with these. */
 bool p11_module_takes(const struct p11_module *module, const char *init_args);
+
+/* Before a fork, with the gate shut. */
+void p11_module_before_fork(struct p11_module *module);
 
 struct p11_use;
 /* The following are called with the gate shut. They count in `use`, and on failure leave status and sentence there. */
@@ -145,6 +159,9 @@ struct p11_alone {
 };
 KW_MUST_USE kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone);
 void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone);
+/* The lock among processes alone, if it can be had at once. -1: no. */
+int p11_processes_try(const struct p11_module *module);
+void p11_processes_unlock(int file);
 
 /* Both with the gate shut. The one token that is wanted, if a login may be tried; `opening`: another that is there is a mistake in the options. */
 KW_MUST_USE kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *use, bool opening,
@@ -254,6 +271,9 @@ struct p11_use {
     unsigned generation;
     bool begun;           /* what was done may not be done twice */
     bool dirty;           /* the session is in the middle of something, although the body says P11_TOLD */
+    bool changes;         /* makes, changes or deletes objects: one at a time does */
+    int turn;             /* the lock among processes while it does; -1: without it */
+    unsigned waited;      /* for other processes' turns, milliseconds */
     uint32_t calls;       /* of the module, not yet told to the host */
     const char *function; /* that failed */
     kw_status status;     /* for P11_TOLD */
@@ -276,6 +296,9 @@ typedef CK_RV (*p11_body)(struct p11_use *use, void *argument);
  */
 KW_MUST_USE kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
                                   void *argument);
+/* The same for what makes, changes or deletes objects of the token, which happens by turns. */
+KW_MUST_USE kw_status p11_change(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
+                                 void *argument);
 /* Tells the host the calls that were made. Outside of the gate. */
 void p11_count(struct p11_use *use);
 
@@ -297,6 +320,7 @@ bool p11_failure_is_inability(CK_RV result);
 
 /* A body: fills the instance's capabilities and abilities. */
 CK_RV p11_capability_read(struct p11_use *use, void *argument);
+struct p11_manners p11_manners_of(const char *description);
 #define P11_RSA_MINIMUM 2048u
 #define P11_RSA_MAXIMUM 4096u
 
@@ -425,6 +449,7 @@ struct p11_making {
     CK_ATTRIBUTE private_template[32], public_template[16];
     size_t private_count, public_count;
     CK_OBJECT_HANDLE private_key, public_key;
+    bool plain;   /* as the token wants it: never narrow */
     bool is_ours; /* nothing had this id before */
 };
 

@@ -40,7 +40,16 @@ static int lock_processes(const kw_plugin_instance *instance, const kw_call *cal
     return -1;
 }
 
-static void unlock_processes(int file)
+int p11_processes_try(const struct p11_module *module)
+{
+    int file = open(module->path, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || flock(file, LOCK_EX | LOCK_NB) == 0)
+        return file;
+    close(file);
+    return -1;
+}
+
+void p11_processes_unlock(int file)
 {
     if (file < 0)
         return;
@@ -54,7 +63,7 @@ kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, str
     const unsigned patience = p11_patience(instance, call);
     if (p11_gate_shut(&instance->module->gate, patience > 0 ? patience : 1))
         return KW_OK;
-    unlock_processes(alone->file);
+    p11_processes_unlock(alone->file);
     return p11_report(&instance->host, KW_UNAVAILABLE,
                       "calls of the module '%s' did not come back within the store's timeout", instance->module->path);
 }
@@ -62,7 +71,7 @@ kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, str
 void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone)
 {
     p11_gate_open(&instance->module->gate);
-    unlock_processes(alone->file);
+    p11_processes_unlock(alone->file);
     p11_count(use);
 }
 

@@ -191,6 +191,22 @@ static kw_status check_block(const kw_plugin_key *key, kw_input input)
     return KW_OK;
 }
 
+/*
+ * FIPS 186-5 section 6.4.1 takes the leftmost bits; some tokens refuse more than they use. Zeros in front leave the number as it is, and
+ * some want them.
+ */
+static kw_input fit_digest(const kw_plugin_key *key, kw_input digest, unsigned char room[MAXIMUM_DIGEST])
+{
+    size_t field = (key->public.bits + 7) / 8;
+    kw_input fit = {digest.data, digest.length > field ? field : digest.length};
+    size_t whole = fit.length <= 32 ? 32 : fit.length <= 48 ? 48 : MAXIMUM_DIGEST;
+    if (!key->instance->module->manners.whole_digests || whole > field)
+        return fit;
+    memset(room, 0, whole - fit.length);
+    memcpy(room + (whole - fit.length), fit.data, fit.length);
+    return (kw_input){room, whole};
+}
+
 kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *sent, kw_input input,
                    kw_output *signature)
 {
@@ -229,9 +245,7 @@ kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *
     } else if (algorithm->scheme == KW_SCHEME_RSA_RAW) {
         operation.mechanism.mechanism = CKM_RSA_X_509;
     } else if (algorithm->scheme == KW_SCHEME_ECDSA) {
-        /* FIPS 186-5 section 6.4.1 takes the leftmost bits; some tokens refuse more than they use. */
-        size_t field = (key->public.bits + 7) / 8;
-        operation.input.length = input.length > field ? field : input.length;
+        operation.input = fit_digest(key, input, data);
         operation.mechanism.mechanism = CKM_ECDSA;
     } else {
         operation.mechanism.mechanism = CKM_EDDSA;
@@ -258,6 +272,12 @@ static CK_RV decrypt(struct p11_use *use, void *argument)
         return result;
     result = p11_did(use, "C_Decrypt",
                      use->functions->C_Decrypt(use->session, data, operation->input.length, output->data, &length));
+    if (result != CKR_OK && operation->key->instance->module->manners.failures_stay &&
+        use->functions->C_DecryptFinal != NULL) {
+        unsigned char rest[P11_RSA_BYTES];
+        CK_ULONG rest_length = sizeof(rest);
+        (void)p11_did(use, NULL, use->functions->C_DecryptFinal(use->session, rest, &rest_length));
+    }
     bool raw = operation->algorithm.scheme == KW_SCHEME_RSA_RAW;
     if (result == CKR_OK && length > size)
         return p11_tell(use, KW_FAILED, "the module is broken: C_Decrypt gave %lu bytes, and the modulus has %zu",

@@ -3,15 +3,20 @@
 #include "pkcs11_scene.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+static const struct key_variant p256 = {"ec-p256", KW_KEY_EC, 256, KW_CURVE_P256};
 
 /* The module's own list, as another part of the process may use it. */
 static const CK_FUNCTION_LIST *module_functions(void)
@@ -246,11 +251,44 @@ static void token_that_goes_leaves_the_others_logged_in(void **state)
     assert_int_equal(scene_free((void **)&goes), 0);
 }
 
+/*
+ * Another process is making a key and hangs: it keeps the lock on the module's file. Signatures go on; making keys waits, up to its deadline
+ * or, where it has none, the store's timeout.
+ */
+static void make_key_while_another_process_does_waits(void **state)
+{
+    struct scene *scene = *state;
+    struct kit *kit = &scene->kit;
+    struct test_key key, another;
+    scene_set(scene, "timeout", "100ms", 100);
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    kw_key_template wanted = template_new(kit, &p256);
+    struct locator locator;
+    int lock = open(scene_environment("KW_TOKEN_LIBRARY"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    kit->call.deadline = kit->host.table.clock(kit->host.table.context) + 40;
+    kw_status late = generate(kit, kit->instance, &wanted, &locator);
+    kit->call.deadline = 0;
+    kw_status signature = scene_sign(kit, &key);
+    uint64_t before = kit->host.table.clock(kit->host.table.context);
+    bool made = test_key_new(kit, GENERATE_EACH, &p256, &another);
+    uint64_t waited = kit->host.table.clock(kit->host.table.context) - before;
+    close(lock);
+    assert_int_equal(late, KW_TIMEOUT);
+    assert_int_equal(signature, KW_OK);
+    assert_true(made);
+    assert_in_range(waited, 100, 5000);
+    test_key_free(kit, &another);
+    test_key_free(kit, &key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sign_after_sessions_were_closed_renews_them, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(sign_in_threads_while_sessions_are_closed_loses_none, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(make_key_while_another_process_does_waits, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(token_that_comes_back_is_used_again, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(token_that_goes_leaves_the_others_logged_in, scene_new, scene_free),
     };
