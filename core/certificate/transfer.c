@@ -2,6 +2,7 @@
 #include "certificate/transfer.h"
 #include "certificate/calls.h"
 #include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -234,6 +235,7 @@ static void transfer_clear(struct transfer *transfer)
     for (size_t i = 0; i < transfer->count; i++) {
         struct moving *moving = &transfer->keys[i];
         key_arrival_clear(&moving->departure);
+        root_set_free(moving->roots);
         found_clear(&moving->found);
         free(moving->name);
         free(moving->from);
