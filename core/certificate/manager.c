@@ -395,7 +395,7 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
         if (status != KW_OK)
             goto out;
     }
-    if (exists && !placement->former) {
+    if (!placement->former) {
         status = settle_roots(context, placement, &entry, error);
         if (status != KW_OK)
             goto out;

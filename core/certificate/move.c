@@ -2,6 +2,8 @@
 #include "certificate/derivation.h"
 #include "certificate/transfer.h"
 
+#include "certificate/roots.h"
+
 #include "base/buffer.h"
 #include "base/clock.h"
 
@@ -68,6 +70,25 @@ static kw_status refuse_derived(const struct transfer *transfer, const struct mo
     return status;
 }
 
+/* Somebody else was faster: the handle has followed the key. KW_OK where that is the target. */
+static kw_status notice_move(const struct transfer *transfer, struct moving *moving, const kw_key *key, kw_error *error)
+{
+    moving->here = strcmp(store_id(key_store(key)), store_id(transfer->target)) == 0;
+    if (moving->here || strcmp(store_id(key_store(key)), moving->found.certificate.store_id) == 0)
+        return KW_OK;
+    kw_status status = error_set(error, KW_CONFLICT, "the key of %s was transferred to store '%s' meanwhile",
+                                 moving->name, store_name(key_store(key)));
+    error_remedy(error, "transfer it from there, if it shall be in store %s", store_name(transfer->target));
+    return status;
+}
+
+/* Roots are wrapped to the current certificate's key alone. */
+static bool has_roots(const struct moving *moving)
+{
+    return kind_has_roots(moving->found.kind) &&
+           id_equal(&moving->found.entry.certificate, &moving->found.certificate.id);
+}
+
 kw_status moving_check(const struct transfer *transfer, struct moving *moving, kw_error *error)
 {
     struct derived_locator derived;
@@ -75,8 +96,12 @@ kw_status moving_check(const struct transfer *transfer, struct moving *moving, k
     if (derivation_of(&moving->found.certificate, &derived))
         return refuse_derived(transfer, moving, error);
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
-    if (status != KW_OK)
+    if (status == KW_OK)
+        status = notice_move(transfer, moving, key, error);
+    if (status != KW_OK || moving->here) {
+        kw_key_free(key);
         return status;
+    }
     const kw_key_capabilities *capabilities = kw_key_get_capabilities(key);
     moving->from = text_copy(store_name(key_store(key)));
     if (moving->from == NULL)
@@ -85,6 +110,8 @@ kw_status moving_check(const struct transfer *transfer, struct moving *moving, k
         status = check_source(moving, key, error);
     if (status == KW_OK)
         status = check_target(transfer, moving, capabilities, error);
+    if (status == KW_OK && has_roots(moving))
+        status = roots_check_store(transfer->context, &moving->found, transfer->target, capabilities->type, error);
     if (status == KW_UNSUPPORTED)
         advise_rotation(transfer, moving, error);
     moving->proven =
@@ -96,6 +123,7 @@ kw_status moving_check(const struct transfer *transfer, struct moving *moving, k
 
 /* ---- Copy and proof ---------------------------------------------------------------------------------- */
 
+/* Unless somebody else has brought it there meanwhile. */
 static kw_status copy(const struct transfer *transfer, struct moving *moving, struct key_arrival *arrival,
                       kw_error *error)
 {
@@ -104,9 +132,15 @@ static kw_status copy(const struct transfer *transfer, struct moving *moving, st
     struct secret pkcs8 = {0};
     kw_key *key = NULL;
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
-    if (status == KW_OK)
+    if (status == KW_OK) {
         status = key_export(key, &pkcs8, error);
-    if (status == KW_OK)
+        /* What the target says of giving it out is not what was asked. */
+        if (strcmp(store_id(key_store(key)), row->store_id) != 0) {
+            status = error_tolerate(status, status, error);
+            status = notice_move(transfer, moving, key, error);
+        }
+    }
+    if (status == KW_OK && !moving->here)
         status = key_arrival_move(transfer->context, moving->found.address.text, transfer->target, row->key,
                                   secret_view(&pkcs8), from, arrival, error);
     secret_clear(&pkcs8);
@@ -142,6 +176,25 @@ static kw_status prove(const struct transfer *transfer, const struct moving *mov
 out:
     kw_bytes_free(&der);
     X509_free(certificate);
+    kw_key_free(key);
+    return status;
+}
+
+/* Every root that is not retired, unwrapped by the copy, is what the key itself makes of it. */
+static kw_status prove_roots(const struct transfer *transfer, struct moving *moving, const struct key_arrival *arrival,
+                             kw_error *error)
+{
+    const struct root_place place = roots_place(transfer->context);
+    const kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
+    kw_key *key = NULL;
+    kw_status status = KW_OK;
+    if (!has_roots(moving))
+        return KW_OK;
+    status = root_set_load(&place, &moving->found.entry.id, &moving->roots, error);
+    if (status == KW_OK)
+        status = key_open(transfer->target, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK)
+        status = root_set_prove(&place, moving->roots, key, chain, error);
     kw_key_free(key);
     return status;
 }
@@ -188,10 +241,13 @@ static kw_status switch_over(const struct transfer *transfer, struct moving *mov
                              struct key_arrival *arrival, kw_error *error)
 {
     kw_context *context = transfer->context;
+    const struct root_place place = roots_place(context);
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
         return status;
     status = rename_all(context, moving, arrival, error);
+    if (status == KW_OK && moving->roots != NULL)
+        status = root_set_write(&place, moving->roots, error);
     if (status == KW_OK)
         status = key_departure_leave(context, moving->found.address.text, &moving->found.certificate, source,
                                      &moving->departure, error);
@@ -202,6 +258,8 @@ static kw_status switch_over(const struct transfer *transfer, struct moving *mov
     catalogue_rollback(context->catalogue);
     if (status != KW_OK)
         key_arrival_clear(&moving->departure);
+    else if (moving->roots != NULL)
+        root_set_note(&place, moving->roots);
     return status;
 }
 
@@ -214,8 +272,12 @@ kw_status moving_run(const struct transfer *transfer, struct moving *moving, kw_
     kw_status status = stores_get_by_id(context->stores, moving->found.certificate.store_id, &source, error);
     if (status == KW_OK)
         status = copy(transfer, moving, &arrival, error);
+    if (status == KW_OK && moving->here)
+        return KW_OK;
     if (status == KW_OK)
         status = prove(transfer, moving, &arrival, error);
+    if (status == KW_OK)
+        status = prove_roots(transfer, moving, &arrival, error);
     if (status == KW_OK)
         status = switch_over(transfer, moving, source, &arrival, error);
     if (status != KW_OK) {

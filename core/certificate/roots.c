@@ -6,6 +6,7 @@
 #include "certificate/pkcs12.h"
 #include "subkey/high_water.h"
 #include "subkey/root_retire.h"
+#include "subkey/root_wrap.h"
 
 #include <openssl/err.h>
 #include <string.h>
@@ -154,6 +155,25 @@ kw_status roots_take(kw_context *context, const struct kind *kind, const char *a
                                   : root_set_load(&place, &entry.id, set, error);
     EVP_PKEY_free(recovery);
     entry_row_clear(&entry);
+    return status;
+}
+
+kw_status roots_check_store(kw_context *context, const struct found *found, const struct store *store, kw_key_type type,
+                            kw_error *error)
+{
+    const struct root_place place = roots_place(context);
+    const kw_capabilities *capabilities = store_capabilities(store);
+    const kw_key_capabilities key = {.size = sizeof(key),
+                                     .type = type,
+                                     .operations = capabilities->operations,
+                                     .schemes = capabilities->schemes,
+                                     .sign_hashes = capabilities->sign_hashes,
+                                     .oaep_hashes = capabilities->oaep_hashes};
+    bool any = false;
+    kw_status status = root_any_unretired(&place, &found->entry.id, &any, error);
+    if (status == KW_OK && any && (wrap_choose(&key) == NULL || root_scheme_choose(&key) == NULL))
+        status = error_set(error, KW_UNSUPPORTED, "the root secrets of %s could not be opened in store '%s'",
+                           found->address.text, store_name(store));
     return status;
 }
 

@@ -22,6 +22,10 @@ KW_MUST_USE kw_status roots_take(kw_context *context, const struct kind *kind, c
                                  const char *recovery_key, const char *password_source, struct root_set **set,
                                  kw_error *error);
 
+/* Whether a key of this type could open the master key's roots in another store. KW_UNSUPPORTED. Without roots it always can. */
+KW_MUST_USE kw_status roots_check_store(kw_context *context, const struct found *found, const struct store *store,
+                                        kw_key_type type, kw_error *error);
+
 /* Within a transaction that takes a certificate away. KW_REFUSED: its key opens roots that are not retired. */
 KW_MUST_USE kw_status roots_check_unneeded(kw_context *context, const struct found *found, kw_error *error);
 /* KW_REFUSED: some root of the master key is not retired. */

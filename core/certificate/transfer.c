@@ -2,6 +2,7 @@
 #include "certificate/transfer.h"
 #include "certificate/calls.h"
 #include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -222,7 +223,7 @@ static kw_status move_all(struct transfer *transfer, kw_error *error)
         if (status != KW_OK)
             break;
         moving_finish(transfer, moving, false);
-        tell(transfer, i, moving->from);
+        tell(transfer, i, moving->here ? NULL : moving->from);
     }
     for (size_t i = 0; i < transfer->count; i++)
         moving_finish(transfer, &transfer->keys[i], true);
@@ -234,6 +235,7 @@ static void transfer_clear(struct transfer *transfer)
     for (size_t i = 0; i < transfer->count; i++) {
         struct moving *moving = &transfer->keys[i];
         key_arrival_clear(&moving->departure);
+        root_set_free(moving->roots);
         found_clear(&moving->found);
         free(moving->name);
         free(moving->from);
