@@ -491,10 +491,15 @@ static void use_end(kw_subkey *subkey, const struct use *use)
     control_leave(subkey->master->keyring->control, &use->control);
 }
 
-/* The key for new seals. */
-static kw_status use_current(kw_subkey *subkey, struct handle_key **key, kw_error *error)
+/* The version for new seals. A newer one may come at any time: whoever needs one and the same twice reads it once. */
+static uint32_t active_version(const kw_subkey *subkey)
 {
-    const uint32_t active = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    return atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+}
+
+/* The key of the version that is the active one, or was in that instant. */
+static kw_status use_active(kw_subkey *subkey, uint32_t active, struct handle_key **key, kw_error *error)
+{
     struct handle_key *current = atomic_load_explicit(&subkey->current, memory_order_acquire);
     kw_status status = KW_OK;
     if (current == NULL || current->version != active) {
@@ -527,7 +532,7 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
     kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
-    status = use_current(subkey, &key, error);
+    status = use_active(subkey, active_version(subkey), &key, error);
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
     if (status == KW_OK)
@@ -552,8 +557,8 @@ static kw_status use_version(kw_subkey *subkey, uint64_t generation, uint32_t ve
 {
     struct handle_key *found = NULL;
     kw_status status = KW_OK;
-    if (version == atomic_load_explicit(&subkey->master->active, memory_order_acquire))
-        return use_current(subkey, key, error);
+    if (version == active_version(subkey))
+        return use_active(subkey, version, key, error);
     found = key_find(atomic_load_explicit(&subkey->keys, memory_order_acquire), version);
     if (found == NULL || atomic_load_explicit(&found->seen, memory_order_acquire) < generation)
         status = master_version(subkey->master, version, error);
@@ -595,7 +600,7 @@ kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error)
     const kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
-    *version = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    *version = active_version(subkey);
     use_end(subkey, &use);
     return KW_OK;
 }
