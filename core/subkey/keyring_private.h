@@ -1,4 +1,4 @@
-/* What keyring.c, which has the roots, refresh.c, which asks whether their stores are there, and handle.c, which has the handles, share. */
+/* What keyring.c, which has the roots, refresh.c, which asks whether their stores are there, and handle.c, which has the handles, and sealing.c, which uses them, share. */
 #ifndef KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 #define KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 
@@ -103,6 +103,41 @@ void master_loaded(struct master *master, const struct root_place *place);
 void master_age(struct master *master);
 
 /* ---- handle.c ---- */
+
+/* The subkey under one version of the root. */
+struct handle_key {
+    _Atomic(struct handle_key *) next;
+    uint32_t version;
+    struct xaes_secret *secret; /* in locked memory */
+    struct xaes_key key;        /* of it */
+    atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
+};
+
+struct kw_subkey {
+    struct master *master;
+    uint64_t hash;
+    char *address, *purpose;
+    unsigned char *context;
+    size_t address_length, purpose_length, context_length;
+
+    _Atomic(struct handle_key *) keys;    /* the newest first; only grows while somebody has the handle */
+    _Atomic(struct handle_key *) current; /* for new seals */
+
+    /*
+     * In the lower half how many have it, of which the table is one; in the upper half how often it was handed out. It grows under
+     * the keyring's mutex alone.
+     */
+    atomic_uint_least64_t holders;
+
+    /* the keyring's mutex guards these */
+    bool is_listed;
+    struct kw_subkey *next;          /* of the bucket */
+    struct kw_subkey *newer, *older; /* by use */
+};
+
+/* The key of a version that is there, or NULL; and one that is made where there is none. Somebody has the handle, so nothing of it goes away. */
+struct handle_key *handle_key_find(struct handle_key *key, uint32_t version);
+KW_MUST_USE kw_status handle_key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error);
 
 KW_MUST_USE kw_status handles_new(struct keyring *keyring, kw_error *error);
 void handles_free(struct keyring *keyring);
