@@ -266,6 +266,39 @@ static kw_status make_state_directory(const struct settings *settings, kw_error 
     return status;
 }
 
+static kw_status root_version(void *user, const struct id *master, uint32_t *version, kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_active(context->keyring, master, version, error);
+}
+
+static kw_status root_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
+                             kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_subkey(context->keyring, name, out, length, error);
+}
+
+kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
+                              struct stores **stores, kw_error *error)
+{
+    static char name[] = DERIVED_STORE;
+    const struct builtin_store own = {.name = name, .module = &derived_module, .service = &context->derivation};
+    const struct stores_options wanted = {
+        .control = context->control,
+        .before = before,
+        .crypto = context->crypto,
+        .settings = settings,
+        .catalogue = context->catalogue,
+        .log = &context->log,
+        .prompt = context->prompt,
+        .user = context->prompt_user,
+        .builtins = &own,
+        .builtin_count = 1,
+    };
+    return stores_new(&wanted, stores, error);
+}
+
 static kw_status open_all_stores(kw_context *context, kw_error *error)
 {
     kw_status status = KW_OK;
@@ -324,16 +357,10 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     if (status == KW_OK)
         status = context_tell_stores(made, error);
     if (status == KW_OK) {
-        const struct stores_options wanted = {
-            .control = made->control,
-            .crypto = made->crypto,
-            .settings = made->settings,
-            .catalogue = made->catalogue,
-            .log = &made->log,
-            .prompt = made->prompt,
-            .user = made->prompt_user,
-        };
-        status = stores_new(&wanted, &made->stores, error);
+        made->derivation = (struct derived_service){
+            .crypto = made->crypto, .active = root_version, .subkey = root_subkey, .user = made};
+        made->derived = &made->derivation;
+        status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
     if (status == KW_OK)
         status = open_keyring(made, error);

@@ -23,6 +23,7 @@ struct arrival {
     struct id certificate; /* the row's id, when it is here */
     bool left_out;         /* this server keeps its own */
     bool exists;           /* the entry */
+    bool unproven;         /* its key is derived from a master key of the same file: proved when that is in place */
     struct key_arrival arrival;
 };
 

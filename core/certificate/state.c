@@ -69,6 +69,9 @@ static void describe_store(kw_context *context, const struct store_settings *set
     info->operations = arena_copy(arena, counts, info->operation_count * sizeof(*counts));
 }
 
+static char derived_name[] = DERIVED_STORE;
+static const struct store_settings derived_store = {.name = derived_name, .id = derived_name, .plugin = derived_name};
+
 static int compare_certificate_ids(const void *left, const void *right)
 {
     const struct certificate_row *const *a = left, *const *b = right;
@@ -165,6 +168,9 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
         describe_store(context, &settings->stores[i], &snapshot, &report->arena, &stores[i]);
     report->state.stores = stores;
     report->state.store_count = settings->store_count;
+    /* The library's own is told of where it is used. */
+    if (stores != NULL && count_in_store(&snapshot, DERIVED_STORE) > 0)
+        describe_store(context, &derived_store, &snapshot, &report->arena, &stores[report->state.store_count++]);
     status = find_misplaced(context, &snapshot, report, error);
     if (status == KW_OK)
         status = find_reminders(context, &snapshot, report, error);

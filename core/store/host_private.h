@@ -17,7 +17,7 @@ struct memory_of_secret {
 };
 
 struct kw_host_context {
-    kw_host table;
+    struct builtin_host table;
     struct crypto *crypto;
     struct catalogue *catalogue;
     const struct log *log;

@@ -97,6 +97,16 @@ void host_secrets_begin(void)
     refusal_was_told = false;
 }
 
+bool host_secrets_told(void)
+{
+    return refusal_was_told;
+}
+
+void host_secrets_tell(bool told)
+{
+    refusal_was_told = told;
+}
+
 /* A plugin that has not said which secret was refused means all. */
 void host_secrets_settle(const kw_host_context *host, kw_status answer)
 {

@@ -109,6 +109,8 @@ static const struct wrong_case wrong_cases[] = {
     {HEAD "stores:\n  local: {id: 7c9e6679, plugin: lib/mine}\n", 6, 33, "is no plugin", true},
     {HEAD "stores:\n  a/b: {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
      "'a/b' cannot be a name in 'stores'", true},
+    {HEAD "stores:\n  derived: {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
+     "the name 'derived' in 'stores' is reserved", true},
     {HEAD "stores:\n  '': {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
      "an empty name", true},
     {"version: 1\nstore: locla\n" STORES, 2, 8, "there is no store 'locla' (did you mean 'local'?)", true},

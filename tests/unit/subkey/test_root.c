@@ -239,7 +239,8 @@ static void root_load_substituted_corrupt(void **state)
 
     /* Wrapped to the real public key, signed by another key, and saying so. */
     row = read_row(&master, 1);
-    assert_fine(masters, root_row_make(&masters->place, &own, (kw_input){chosen, ROOT_LENGTH}, &row, error));
+    assert_fine(masters,
+                root_row_make(&masters->place, &own.wrap, (kw_input){chosen, ROOT_LENGTH}, false, &row, error));
     assert_fine(masters, catalogue_root_update(masters->ring.catalogue, &row, error));
     refuses(KW_CORRUPT, &master, 1, "root 1 of master-key/example: it is not signed by the master key");
     /* The same, and saying that the master key signed. */
