@@ -30,6 +30,20 @@ static void use_end(kw_subkey *subkey, const struct use *use)
     control_leave(subkey->master->keyring->control, &use->control);
 }
 
+/* Nothing new under a master key that is out of use; it may be in use again since this process looked. */
+static kw_status check_open(kw_subkey *subkey, const struct use *use, kw_error *error)
+{
+    struct master *const master = subkey->master;
+    if (!atomic_load_explicit(&master->is_closed, memory_order_relaxed))
+        return KW_OK;
+    const kw_status status = master_look(master, use->generation, error);
+    if (status != KW_OK || !atomic_load(&master->is_closed))
+        return status;
+    error_set(error, KW_REFUSED, "%s is out of use: nothing new is sealed under it", subkey->address);
+    error_remedy(error, "`keywright create %s` takes it into use again", subkey->address);
+    return KW_REFUSED;
+}
+
 /* The version for new seals. A newer one may come at any time: whoever needs one and the same twice reads it once. */
 static uint32_t active_version(const kw_subkey *subkey)
 {
@@ -71,7 +85,9 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
     kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
-    status = use_active(subkey, active_version(subkey), &key, error);
+    status = check_open(subkey, &use, error);
+    if (status == KW_OK)
+        status = use_active(subkey, active_version(subkey), &key, error);
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
     if (status == KW_OK)

@@ -32,7 +32,7 @@ KW_API void kw_subkey_free(kw_subkey *subkey);
 /*
  * XAES-256-GCM; `associated` (such as the record's id) is authenticated and not in the seal. `sealed` and `plaintext` follow the rule of plugin.h for outputs; they must not overlap
  * the inputs. A seal is KW_SEAL_OVERHEAD + strlen(purpose) bytes longer than what is in it. Errors: KW_INVALID_ARGUMENT (more than 1 GiB), KW_NOT_FOUND (the
- * master key was deleted), KW_UNAVAILABLE and KW_CORRUPT as for kw_subkey_get. Where the rule answers KW_BUFFER_TOO_SMALL, `error` stays as it was.
+ * master key was deleted), kw_seal: KW_REFUSED (it is out of use), KW_UNAVAILABLE and KW_CORRUPT as for kw_subkey_get. Where the rule answers KW_BUFFER_TOO_SMALL, `error` stays as it was.
  */
 #define KW_SEAL_OVERHEAD 65u
 KW_MUST_USE KW_API kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw_output *sealed,

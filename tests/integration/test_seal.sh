@@ -8,8 +8,8 @@ master=master-key/example.org
 # A server with a master key.
 with_master() {
     server "$1"
-    keywright create database/sales 2>/dev/null
-    keywright create "$master" --database sales 2>/dev/null
+    keywright -q create database/sales 2>/dev/null
+    keywright -q create "$master" --database sales 2>/dev/null
     printf 's3cret' >secret
 }
 
@@ -43,7 +43,7 @@ seal_and_unseal_are_each_others_opposite() {
 unseal_what_is_another_thing_is_refused_and_nothing_is_written() {
     local options
     with_master a
-    keywright create master-key/other --database sales 2>/dev/null
+    keywright -q create master-key/other --database sales 2>/dev/null
     expect 0 keywright seal "$master" --purpose password --context sales --aad 7 -i secret -o seal
     for options in "--purpose token --context sales --aad 7" "--purpose password --context hr --aad 7" \
         "--purpose password --aad 7" "--purpose password --context sales --aad 8" "--purpose password --context sales"; do
@@ -108,5 +108,27 @@ seals_of_both_kinds_of_keys_are_counted_and_outlive_a_copy_of_the_server() {
     expect_json 'map(select(.name == "keywright_store_outage_seconds") | .labels | keys) == [["store", "store_id"]]'
 }
 
-run_cases seal_and_unseal_are_each_others_opposite unseal_what_is_another_thing_is_refused_and_nothing_is_written \
+# The version that a seal is under.
+version_of() { xxd -s 20 -l 4 -p "$1"; }
+
+rotation_and_retirement_leave_old_seals_open() {
+    with_master a
+    expect 0 keywright seal "$master" --purpose p -i secret -o first
+    expect 0 keywright rotate "$master"
+    expect 0 keywright seal "$master" --purpose p -i secret -o second
+    [[ $(version_of first) == 00000001 && $(version_of second) == 00000002 ]] || fail "the versions"
+    expect 5 keywright rotate "$master" --retire 1
+    expect 0 keywright retire "$master"
+    expect 5 keywright seal "$master" --purpose p -i secret -o third
+    expect_err "$master is out of use"
+    expect_no_file third
+    for seal in first second; do
+        expect 0 keywright unseal "$master" --purpose p -i "$seal" -o opened
+        expect_same secret opened
+    done
+    expect 0 keywright create "$master" --database sales
+    expect 0 keywright seal "$master" --purpose p -i secret -o third
+}
+
+run_cases rotation_and_retirement_leave_old_seals_open seal_and_unseal_are_each_others_opposite unseal_what_is_another_thing_is_refused_and_nothing_is_written \
     seal_with_what_is_no_master_key_is_refused seals_of_both_kinds_of_keys_are_counted_and_outlive_a_copy_of_the_server
