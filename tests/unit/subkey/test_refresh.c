@@ -222,7 +222,7 @@ static void outage_is_known_to_other_processes(void **state)
     assert_int_equal(code, 0);
     atomic_store(&roots.health, KW_UNAVAILABLE);
     assert_int_equal(seal(&stage, subkey), KW_OK);
-    later(2000);
+    later(1300);
     assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
     assert_int_equal(roots.probes, 0); /* the other's failure is not older than the pause */
     kw_subkey_free(subkey);
