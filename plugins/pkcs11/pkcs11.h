@@ -31,7 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define P11_SENTENCE 480u
+#define P11_SENTENCE 700u
 
 /* ---- library.c -------------------------------------------------------------------------------------------- */
 
@@ -52,13 +52,17 @@ OSSL_LIB_CTX *p11_library_context(void);
 struct p11_gate {
     atomic_uint inside;
     atomic_bool shut;
+    bool by_fork; /* the fork under way has shut it */
 };
 
-void p11_gate_enter(struct p11_gate *gate);
+/* False: whoever is alone did not open it before `milliseconds` had passed. */
+KW_MUST_USE bool p11_gate_enter(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_leave(struct p11_gate *gate);
 /* False: others did not leave before `milliseconds` had passed; the gate is open. */
 bool p11_gate_shut(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_open(struct p11_gate *gate);
+/* How many milliseconds a fork waits for calls under way: a module that hangs must not hang the process. Tests set it. */
+extern unsigned p11_gate_patience;
 
 void p11_state_lock(void);
 void p11_state_unlock(void);
@@ -122,6 +126,8 @@ bool p11_module_offer(struct p11_module *module, struct p11_use *use, CK_SLOT_ID
 KW_MUST_USE kw_status p11_module_offers(struct p11_module *module, struct p11_use *use, struct p11_offer **offers,
                                         size_t *count);
 
+#define P11_MARK 32u /* tells a PIN from another, and nothing more */
+
 /* ---- token.c --------------------------------------------------------------------------------------------------- */
 
 /* A token that instances of this process use, logged in once for all of them. Never freed. Guarded by the state. */
@@ -132,7 +138,11 @@ struct p11_token {
     unsigned generation; /* of sessions, login and object handles; set with the gate shut */
     bool ready;          /* logged in; likewise */
     bool distrusted;     /* its PIN was refused since; likewise */
-    uint64_t restarted;  /* when its module was, for its sake; likewise */
+    uint64_t restarted;  /* when its module was, for its sake (p11_now); likewise */
+    /* What it refused last, from which host, and when (0: nothing); likewise. */
+    unsigned char refused[P11_MARK];
+    const kw_host_context *refused_by;
+    uint64_t refused_at;
     kw_plugin_instance *instances;
     /* A session that keeps the login when an instance closes its own and others stay: a token logs out with the last one. */
     CK_SESSION_HANDLE anchor;
@@ -178,6 +188,8 @@ KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const k
 #define P11_NEEDS_PIN (CKR_VENDOR_DEFINED | 0x4B58u)
 /* A first session, which goes to the instance's pool, and the login. `inherited`: by a fork. With the gate shut. */
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited);
+/* With the gate shut, after a restart of the module. */
+void p11_token_connect_others(struct p11_use *use, const struct p11_token *except);
 /* Outside of the gate: reports a login that failed. */
 kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, CK_RV result);
 
@@ -238,11 +250,15 @@ void p11_be_quiet(bool wanted);
 void p11_take(void *own, size_t own_size, const void *sent);
 /* The other way: fills what the receiver, who has set its size, knows. */
 void p11_give(void *receiver, const void *own, size_t own_size);
+/* Reports that the gate did not open in time. */
+kw_status p11_shut_out(const kw_plugin_instance *instance);
 /* Milliseconds until the call's deadline, at most the store's timeout; 0: it has passed. */
 unsigned p11_patience(const kw_plugin_instance *instance, const kw_call *call);
 kw_status p11_deadline(const kw_plugin_instance *instance, const kw_call *call);
 /* Whether `length` bytes fit; sets output->length to it. */
 bool p11_fits(kw_output *output, size_t length);
+/* Milliseconds on a clock that only goes forward. */
+uint64_t p11_now(void);
 
 /* ---- session.c --------------------------------------------------------------------------------------------------- */
 
@@ -410,7 +426,7 @@ CK_RV p11_key_handle(struct p11_use *use, kw_plugin_key *key, bool search, CK_OB
 /* The public key of a private key, by its own attributes, else by the objects beside it. */
 CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const struct p11_locator *locator,
                           struct p11_public *public, uint32_t *operations, bool *always_authenticate);
-/* Removes a private key and what lies beside it. */
+/* Removes a private key, its public key, and its certificates: what else has the same CKA_ID stays. */
 CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator);
 
 kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_input locator);
@@ -456,11 +472,23 @@ kw_status p11_key_generate(kw_plugin_instance *instance, const kw_call *call, co
 kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, const kw_key_template *wanted,
                          kw_input pkcs8, kw_output *locator);
 
+/* ---- key_wrap.c ----------------------------------------------------------------------------------------------------------------- */
+
+#define P11_PKCS8_MAXIMUM 8192u
+/* Gives the token the private key as what C_UnwrapKey makes of its PKCS#8, of at most that length. */
+CK_RV p11_unwrap_private(struct p11_use *use, struct p11_making *making, kw_input pkcs8);
+
 /* ---- list.c, certificate.c ------------------------------------------------------------------------------------------------------ */
 
 struct p11_cursors *p11_cursors_new(void);
 void p11_cursors_free(struct p11_cursors *cursors);
 kw_status p11_key_list(kw_plugin_instance *instance, const kw_call *call, uint64_t *cursor, kw_output *locator);
+
+/* The public key in a certificate; `known` false: there is none that this plugin knows. */
+CK_RV p11_certificate_public(struct p11_use *use, CK_OBJECT_HANDLE certificate, struct p11_public *public, bool *known);
+/* The certificates where a private key lies that are for it; none where its public key is not known. */
+CK_RV p11_certificates_find(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE key,
+                            CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count);
 
 kw_status p11_certificate_put(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
                               kw_input certificate);

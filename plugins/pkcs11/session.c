@@ -177,7 +177,8 @@ static kw_status session_take(struct p11_use *use, CK_RV *result)
     kw_plugin_instance *instance = use->instance;
     struct p11_gate *gate = &instance->module->gate;
     for (;;) {
-        p11_gate_enter(gate);
+        if (!p11_gate_enter(gate, p11_patience(instance, use->call)))
+            return p11_shut_out(instance);
         use->generation = instance->token->generation;
         if (!instance->token->ready || instance->token->distrusted) {
             p11_gate_leave(gate);

@@ -142,7 +142,13 @@ static CK_RV sign(struct p11_use *use, void *argument)
         return p11_tell(use, KW_FAILED, "the module is broken: C_Sign gave a signature of %lu bytes instead of %zu",
                         length, wanted);
     if (operation->algorithm.scheme == KW_SCHEME_ECDSA) {
-        operation->output->length = p11_ecdsa_encode((kw_input){room, length}, operation->output->data);
+        unsigned char der[sizeof(room) + 16];
+        const size_t encoded = p11_ecdsa_encode((kw_input){room, length}, der);
+        if (encoded > key->size) /* a number that is longer than the curve's order */
+            return p11_tell(use, KW_FAILED,
+                            "the module is broken: C_Sign gave a signature that no key on this curve makes");
+        memcpy(operation->output->data, der, encoded);
+        operation->output->length = encoded;
     } else {
         memcpy(operation->output->data, room, length);
         operation->output->length = length;
@@ -413,7 +419,8 @@ kw_status p11_derive(kw_plugin_key *key, const kw_call *call, const kw_algorithm
     agreement.length = (key->public.bits + 7) / 8;
     if (!p11_fits(shared, agreement.length))
         return KW_BUFFER_TOO_SMALL;
-    p11_gate_enter(&key->instance->module->gate);
+    if (!p11_gate_enter(&key->instance->module->gate, p11_patience(key->instance, call)))
+        return p11_shut_out(key->instance);
     bool fits = p11_peer_point(peer, key->public.curve, agreement.point, &agreement.point_length);
     p11_gate_leave(&key->instance->module->gate);
     if (!fits)
