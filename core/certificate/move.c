@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool target_makes_such(const struct transfer *transfer, const struct moving *moving)
+{
+    kw_key_template wanted = {0};
+    return key_arrival_template(moving->found.address.text, transfer->target, moving->found.certificate.key, &wanted,
+                                NULL) == KW_OK &&
+           store_check_generate(transfer->target, &wanted, NULL) == KW_OK;
+}
+
 /* What to do where a key cannot move. A CA's certificate is for its key alone: only the CA makes one for another. */
 static void advise_rotation(const struct transfer *transfer, const struct moving *moving, kw_error *error)
 {
@@ -16,7 +24,12 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
                      X509_self_signed(certificate, 0) == 1;
     X509_free(certificate);
-    if (own)
+    if (!target_makes_such(transfer, moving))
+        error_remedy(error,
+                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
+                     "--store %s` make one of another type there and keep this one for old data",
+                     target, address, address, target);
+    else if (own)
         error_remedy(
             error, "`keywright rotate %s --new-key --store %s` makes a new key there, and keeps this one for old data",
             address, target);
