@@ -109,6 +109,7 @@ static kw_status candidate_read(const kw_context *present, struct candidate *can
         };
         status = stores_new(&wanted, &made.stores, error);
     }
+    context_watch_forks();
     if (status == KW_OK)
         *candidate = made;
     else

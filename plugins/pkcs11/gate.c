@@ -77,6 +77,11 @@ static void prepare_once(void)
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
+void p11_watch_forks(void)
+{
+    pthread_once(&once, prepare_once);
+}
+
 /* ---- The state ------------------------------------------------------------------------------------------------ */
 
 void p11_state_lock(void)
