@@ -298,13 +298,13 @@ static void one_step(void)
         at -= deeds[deed++].weight;
     const unsigned master = pick(MASTERS);
     if (deeds[deed].needs_master && !world.exists[master])
-        return;
+        deed = 0;
     tell(deeds[deed].name, master, deeds[deed].run(master));
 }
 
 static void every_seal_opens_unless_its_version_was_retired(void **state)
 {
-    const unsigned rounds = test_is_full() ? 10 : 1, steps = test_is_full() ? 200 : 60;
+    const unsigned rounds = test_is_full() ? 10 : 1, steps = test_is_full() ? 200 : 80;
     (void)state;
     for (unsigned round = 0; round < rounds; round++) {
         memset(&world, 0, sizeof(world));
