@@ -319,7 +319,7 @@ static void xaes_nonces_of_parents_and_children_all_differ(void **state)
     struct sealer sealer = {.key = &keyed.key, .family = family};
     pthread_t thread;
     assert_ptr_not_equal(family, MAP_FAILED);
-    family->each = full() ? 100000 : 400; /* times the parent, 5 children, and 4 grandchildren */
+    family->each = full() ? 100000 : 200; /* times the parent, 5 children, and 4 grandchildren */
     const size_t most = (size_t)family->each * 2 * CHILDREN + family->each;
     family->nonces = mmap(NULL, most * XAES_NONCE_LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(family->nonces, MAP_FAILED);
