@@ -44,6 +44,9 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_TO] = {"to", 0},
     [OPTION_NEW_KEY] = {"new-key", 0},
     [OPTION_DRY_RUN] = {"dry-run", 0},
+    [OPTION_PURPOSE] = {"purpose", 0},
+    [OPTION_CONTEXT] = {"context", 0},
+    [OPTION_AAD] = {"aad", 0},
 };
 
 const struct verb_option global_options[] = {

@@ -44,6 +44,9 @@ enum option_id {
     OPTION_TO,
     OPTION_NEW_KEY,
     OPTION_DRY_RUN,
+    OPTION_PURPOSE,
+    OPTION_CONTEXT,
+    OPTION_AAD,
     OPTION_COUNT
 };
 

@@ -148,6 +148,7 @@ static void before_fork(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         pthread_mutex_lock(&context->owner->mutex);
         pthread_mutex_lock(&context->present);
+        keyring_fork_prepare(context->keyring);
         stores_fork_prepare(context->stores);
         catalogue_fork_prepare(context->catalogue);
     }
@@ -158,6 +159,7 @@ static void after_fork_in_parent(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
+        keyring_fork_parent(context->keyring);
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
     }
@@ -170,6 +172,7 @@ static void after_fork_in_child(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_child(context->catalogue);
         stores_fork_child(context->stores);
+        keyring_fork_child(context->keyring);
         atomic_store(&context->reloading, false); /* that thread is not in this process */
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
@@ -236,6 +239,20 @@ static kw_status open_catalogue(kw_context *context, bool create, kw_error *erro
         status = catalogue_open(context->crypto, settings->state, secret_view(&key), create, &context->log,
                                 &context->catalogue, error);
     secret_clear(&key);
+    return status;
+}
+
+static kw_status open_keyring(kw_context *context, kw_error *error)
+{
+    const struct keyring_options options = {
+        .crypto = context->crypto,
+        .catalogue = context->catalogue,
+        .control = context->control,
+        .log = &context->log,
+    };
+    const kw_status status = keyring_new(&options, &context->keyring, error);
+    if (status == KW_OK)
+        keyring_use(context->keyring, context->settings, context->stores);
     return status;
 }
 
@@ -318,6 +335,8 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         };
         status = stores_new(&wanted, &made->stores, error);
     }
+    if (status == KW_OK)
+        status = open_keyring(made, error);
     if (status != KW_OK) {
         kw_close(made);
         return status;
@@ -352,6 +371,7 @@ void kw_close(kw_context *context)
     if (context == NULL)
         return;
     context_list_remove(context);
+    keyring_free(context->keyring);
     stores_free(context->stores);
     control_close(context->control);
     catalogue_close(context->catalogue);

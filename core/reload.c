@@ -17,6 +17,7 @@ static void view_make(kw_context *context, struct kw_context *view)
         .crypto = context->crypto,
         .catalogue = context->catalogue,
         .control = context->control,
+        .keyring = context->keyring,
         .owner = context->owner,
         .whole = is_whole ? context : context->whole,
     };
@@ -30,10 +31,15 @@ static void view_make(kw_context *context, struct kw_context *view)
 
 static void reload_if_told(kw_context *context);
 
-void context_take(kw_context *context, struct kw_context *view)
+void context_follow(kw_context *context)
 {
     if (context->whole == NULL)
         reload_if_told(context);
+}
+
+void context_take(kw_context *context, struct kw_context *view)
+{
+    context_follow(context);
     view_make(context, view);
 }
 
@@ -125,6 +131,7 @@ static kw_status candidate_install(kw_context *whole, struct candidate *candidat
     stores_replace(former.stores, candidate->stores);
     whole->settings = candidate->settings;
     whole->stores = candidate->stores;
+    keyring_use(whole->keyring, whole->settings, whole->stores);
     pthread_mutex_unlock(&whole->present);
     *candidate = (struct candidate){0};
     candidate_clear(&former);

@@ -10,6 +10,7 @@
 #include "certificate/x509.h"
 #include "control/control.h"
 #include "store/key.h"
+#include "subkey/keyring.h"
 
 #include <pthread.h>
 
@@ -34,6 +35,7 @@ struct kw_context {
     struct catalogue *catalogue;
     struct stores *stores;
     struct control *control; /* what the processes of this state tell each other */
+    struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
     struct kw_context *next;  /* in the process's list of open contexts, for forks */

@@ -66,6 +66,13 @@ struct trust_settings {
     struct place authorities_place, intermediates_place;
 };
 
+/* Of `subkeys:`: what is kept in memory, and for how long. */
+struct subkey_settings {
+    int64_t max_entries;  /* 0: not set */
+    int64_t outage_limit; /* ms; 0: not set */
+    int64_t max_age;      /* ms; 0: not set, which means for ever */
+};
+
 /* One scalar of the file, for telling what has changed. */
 struct setting_line {
     const char *name; /* stores.local.options.passphrase; items of a list are numbered from 0 */
@@ -91,6 +98,7 @@ struct settings {
     char *machine_id_file; /* absolute, or NULL: the system's */
     struct place licence_issuer_place;
     struct trust_settings trust;
+    struct subkey_settings subkeys;
     struct store_settings *stores;
     size_t store_count;
     struct database_settings *databases;

@@ -212,6 +212,35 @@ static const struct setting trust_rows[] = {
 };
 static const struct setting_table trust_table = {trust_rows, COUNT(trust_rows)};
 
+static const struct setting subkeys_rows[] = {
+    {
+        .name = "max_entries",
+        .type = SETTING_COUNT,
+        .offset = offsetof(struct subkey_settings, max_entries),
+        .place_offset = NO_OFFSET,
+        .maximum = 10000000,
+        .help = "How many subkeys a process keeps in memory beside those in use; by default 10000",
+    },
+    {
+        .name = "outage_limit",
+        .type = SETTING_DURATION,
+        .offset = offsetof(struct subkey_settings, outage_limit),
+        .place_offset = NO_OFFSET,
+        .maximum = 31536000000,
+        .help = "How long subkeys serve on while the store of their master key cannot be reached, such as 15m, the "
+                "default",
+    },
+    {
+        .name = "max_age",
+        .type = SETTING_DURATION,
+        .offset = offsetof(struct subkey_settings, max_age),
+        .place_offset = NO_OFFSET,
+        .maximum = 31536000000,
+        .help = "After which time a root in memory is read from its store anew, such as 24h; by default never",
+    },
+};
+static const struct setting_table subkeys_table = {subkeys_rows, COUNT(subkeys_rows)};
+
 static const struct setting rows[] = {
     {
         .name = "version",
@@ -314,6 +343,14 @@ static const struct setting rows[] = {
         .place_offset = NO_OFFSET,
         .table = &trust_table,
         .help = "The CAs whose certificates are accepted, and how it is checked that they are not revoked",
+    },
+    {
+        .name = "subkeys",
+        .type = SETTING_TABLE,
+        .offset = offsetof(struct settings, subkeys),
+        .place_offset = NO_OFFSET,
+        .table = &subkeys_table,
+        .help = "What is kept in memory of master keys' roots and subkeys",
     },
 };
 const struct setting_table settings_table = {rows, COUNT(rows)};

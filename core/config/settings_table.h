@@ -19,6 +19,7 @@ enum setting_type {
     SETTING_FLAG,     /* int: -1 where it is not set, else 0 or 1 */
     SETTING_DURATION, /* int64_t, milliseconds, 1 to `maximum` */
     SETTING_SIZE,     /* int64_t, bytes, 1 to `maximum` */
+    SETTING_COUNT,    /* int64_t, 1 to `maximum` */
     SETTING_PATHS,    /* char ** and a count */
     SETTING_HOSTS,    /* char ** and a count */
     SETTING_USAGES,   /* char ** and a count: extended key usages */

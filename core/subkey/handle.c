@@ -1,0 +1,572 @@
+/*
+ * Handles: a subkey for seals, found again by address, purpose and context. All who ask for the same one share it. While somebody has it,
+ * libcrypto may keep its schedules; what is left when nobody has it is bytes in locked memory, until newer ones need the place.
+ */
+#include "subkey/keyring_private.h"
+
+#include "base/buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The subkey under one version of the root. */
+struct handle_key {
+    _Atomic(struct handle_key *) next;
+    uint32_t version;
+    struct xaes_secret *secret; /* in locked memory */
+    struct xaes_key key;        /* of it */
+    atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
+};
+
+struct kw_subkey {
+    struct master *master;
+    uint64_t hash;
+    char *address, *purpose;
+    unsigned char *context;
+    size_t address_length, purpose_length, context_length;
+
+    _Atomic(struct handle_key *) keys;    /* the newest first; only grows while somebody has the handle */
+    _Atomic(struct handle_key *) current; /* for new seals */
+
+    /* the keyring's mutex guards these */
+    unsigned references;
+    bool is_listed;
+    struct kw_subkey *next;          /* of the bucket */
+    struct kw_subkey *newer, *older; /* by use */
+};
+
+/* ---- The table; the mutex is held ---- */
+
+static uint64_t mix(uint64_t hash, const void *data, size_t length)
+{
+    const unsigned char *at = data;
+    hash = (hash ^ length) * UINT64_C(0x9E3779B97F4A7C15);
+    for (; length >= 8; length -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        hash ^= hash >> 32;
+    }
+    for (; length > 0; length--, at++)
+        hash = (hash ^ *at) * UINT64_C(1099511628211);
+    return hash;
+}
+
+/* What a name is looked up by. */
+struct sought {
+    kw_input address, purpose, context;
+    uint64_t hash;
+};
+
+static struct sought sought_of(const struct handle_name *name)
+{
+    struct sought sought = {input_text(name->address), input_text(name->purpose), name->context, 0};
+    sought.hash = mix(0, sought.address.data, sought.address.length);
+    sought.hash = mix(sought.hash, sought.purpose.data, sought.purpose.length);
+    sought.hash = mix(sought.hash, sought.context.data, sought.context.length);
+    sought.hash ^= sought.hash >> 29;
+    return sought;
+}
+
+static bool is_sought(const kw_subkey *handle, const struct sought *sought)
+{
+    return handle->hash == sought->hash && handle->address_length == sought->address.length &&
+           handle->purpose_length == sought->purpose.length && handle->context_length == sought->context.length &&
+           memcmp(handle->address, sought->address.data, sought->address.length) == 0 &&
+           memcmp(handle->purpose, sought->purpose.data, sought->purpose.length) == 0 &&
+           (sought->context.length == 0 || memcmp(handle->context, sought->context.data, sought->context.length) == 0);
+}
+
+static struct kw_subkey **bucket_of(struct keyring *keyring, uint64_t hash)
+{
+    return &keyring->buckets[hash % keyring->bucket_count];
+}
+
+static kw_subkey *table_find(struct keyring *keyring, const struct sought *sought)
+{
+    kw_subkey *handle = *bucket_of(keyring, sought->hash);
+    while (handle != NULL && !is_sought(handle, sought))
+        handle = handle->next;
+    return handle;
+}
+
+static void use_remove(struct keyring *keyring, kw_subkey *handle)
+{
+    *(handle->newer != NULL ? &handle->newer->older : &keyring->newest) = handle->older;
+    *(handle->older != NULL ? &handle->older->newer : &keyring->oldest) = handle->newer;
+}
+
+static void use_add(struct keyring *keyring, kw_subkey *handle)
+{
+    handle->newer = NULL;
+    handle->older = keyring->newest;
+    *(keyring->newest != NULL ? &keyring->newest->newer : &keyring->oldest) = handle;
+    keyring->newest = handle;
+}
+
+static void table_remove(struct keyring *keyring, kw_subkey *handle)
+{
+    struct kw_subkey **at = bucket_of(keyring, handle->hash);
+    while (*at != handle)
+        at = &(*at)->next;
+    *at = handle->next;
+    use_remove(keyring, handle);
+    handle->is_listed = false;
+    keyring->handle_count--;
+}
+
+static void table_add(struct keyring *keyring, kw_subkey *handle)
+{
+    struct kw_subkey **const bucket = bucket_of(keyring, handle->hash);
+    handle->next = *bucket;
+    *bucket = handle;
+    use_add(keyring, handle);
+    handle->is_listed = true;
+    keyring->handle_count++;
+}
+
+/* ---- Keys ---- */
+
+static void key_free(struct handle_key *key)
+{
+    xaes_key_clear(&key->key);
+    secret_free(key->secret, sizeof(*key->secret));
+    free(key);
+}
+
+static void handle_free(kw_subkey *handle)
+{
+    if (handle == NULL)
+        return;
+    for (struct handle_key *key = atomic_load(&handle->keys), *next; key != NULL; key = next) {
+        next = key->next;
+        key_free(key);
+    }
+    free(handle->address);
+    free(handle->purpose);
+    free(handle->context);
+    free(handle);
+}
+
+/* Nobody has it any more: of its keys stays the newest, and nothing of it outside of locked memory. The mutex is held. */
+static void handle_rest(kw_subkey *handle)
+{
+    struct handle_key *const newest = atomic_load(&handle->keys);
+    if (newest == NULL)
+        return;
+    for (struct handle_key *key = newest->next, *next; key != NULL; key = next) {
+        next = key->next;
+        key_free(key);
+    }
+    newest->next = NULL;
+    if (atomic_load(&handle->current) != newest)
+        atomic_store(&handle->current, NULL);
+    xaes_key_clear(&newest->key);
+    xaes_key_init(&newest->key, handle->master->keyring->xaes, newest->secret);
+}
+
+/* The bytes of a version, by one derivation; a root that is not in memory is loaded. */
+static kw_status key_new(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error)
+{
+    const struct subkey_name name = {
+        .class = SUBKEY_SEAL,
+        .master = handle->master->id,
+        .version = version,
+        .purpose = {(const unsigned char *)handle->purpose, handle->purpose_length},
+        .context = {handle->context, handle->context_length},
+    };
+    struct xaes *const xaes = handle->master->keyring->xaes;
+    kw_status status = KW_OK;
+    struct secret bytes = {0};
+    struct handle_key *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return error_memory(error);
+    made->version = version;
+    made->secret = secret_allocate(sizeof(*made->secret));
+    if (made->secret == NULL) {
+        free(made);
+        return error_memory(error);
+    }
+    xaes_key_init(&made->key, xaes, made->secret);
+    status = secret_new(&bytes, XAES_KEY_LENGTH, error);
+    if (status == KW_OK)
+        status = master_subkey(handle->master, &name, bytes.data, XAES_KEY_LENGTH, error);
+    if (status == KW_OK)
+        status = xaes_prepare(xaes, bytes.data, made->secret, error);
+    secret_clear(&bytes);
+    if (status == KW_OK)
+        *key = made;
+    else
+        key_free(made);
+    return status;
+}
+
+static struct handle_key *key_find(struct handle_key *key, uint32_t version)
+{
+    while (key != NULL && key->version != version)
+        key = atomic_load_explicit(&key->next, memory_order_acquire);
+    return key;
+}
+
+/* Puts it where it belongs by version, the newest first. Two threads may both have made one: the first stays. */
+static struct handle_key *key_keep(kw_subkey *handle, struct handle_key *made)
+{
+    struct keyring *const keyring = handle->master->keyring;
+    pthread_mutex_lock(&keyring->mutex);
+    struct handle_key *const newest = atomic_load(&handle->keys), *found = key_find(newest, made->version);
+    if (found == NULL && (newest == NULL || newest->version < made->version)) {
+        made->next = newest;
+        atomic_store_explicit(&handle->keys, made, memory_order_release);
+    } else if (found == NULL) {
+        /* behind the first one: whoever walks the list meets it now or goes past it */
+        made->next = newest->next;
+        newest->next = made;
+    }
+    pthread_mutex_unlock(&keyring->mutex);
+    if (found == NULL)
+        return made;
+    key_free(made);
+    return found;
+}
+
+/* The key of a version. Somebody has the handle, so nothing of it goes away. */
+static kw_status key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error)
+{
+    struct handle_key *found = key_find(atomic_load_explicit(&handle->keys, memory_order_acquire), version);
+    kw_status status = KW_OK;
+    if (found == NULL) {
+        status = key_new(handle, version, &found, error);
+        if (status != KW_OK)
+            return status;
+        found = key_keep(handle, found);
+    }
+    *key = found;
+    return KW_OK;
+}
+
+/* ---- Getting and freeing ---- */
+
+static void reference(struct keyring *keyring, kw_subkey *handle)
+{
+    handle->references++;
+    if (keyring->newest != handle && handle->is_listed) {
+        use_remove(keyring, handle);
+        use_add(keyring, handle);
+    }
+}
+
+bool keyring_find(struct keyring *keyring, const struct handle_name *name, kw_subkey **subkey)
+{
+    const struct sought sought = sought_of(name);
+    const uint64_t generation = control_generation(keyring->control);
+    kw_subkey *found;
+    pthread_mutex_lock(&keyring->mutex);
+    found = table_find(keyring, &sought);
+    if (found != NULL && atomic_load(&found->master->seen) >= generation)
+        reference(keyring, found);
+    else
+        found = NULL;
+    pthread_mutex_unlock(&keyring->mutex);
+    if (found == NULL)
+        return false;
+    *subkey = found;
+    return true;
+}
+
+static kw_status handle_new(const struct sought *sought, struct master *master, kw_subkey **handle, kw_error *error)
+{
+    kw_subkey *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return error_memory(error);
+    made->master = master;
+    made->hash = sought->hash;
+    made->address = text_copy((const char *)sought->address.data);
+    made->purpose = text_copy((const char *)sought->purpose.data);
+    made->context = malloc(sought->context.length + 1);
+    made->address_length = sought->address.length;
+    made->purpose_length = sought->purpose.length;
+    made->context_length = sought->context.length;
+    made->references = 1;
+    if (made->address == NULL || made->purpose == NULL || made->context == NULL) {
+        handle_free(made);
+        return error_memory(error);
+    }
+    if (sought->context.length > 0)
+        memcpy(made->context, sought->context.data, sought->context.length);
+    *handle = made;
+    return KW_OK;
+}
+
+/* Takes those used least recently out of the table; those that somebody has go when they are freed. The mutex is held. */
+static kw_subkey *table_shrink(struct keyring *keyring, size_t maximum)
+{
+    kw_subkey *gone = NULL;
+    while (keyring->handle_count > maximum) {
+        kw_subkey *const oldest = keyring->oldest;
+        table_remove(keyring, oldest);
+        if (oldest->references > 0)
+            continue;
+        oldest->next = gone;
+        gone = oldest;
+    }
+    return gone;
+}
+
+static void free_all(kw_subkey *handle)
+{
+    while (handle != NULL) {
+        kw_subkey *const next = handle->next;
+        handle_free(handle);
+        handle = next;
+    }
+}
+
+/* Another thread may have been as fast; a master key that was made anew has another id than the one in the table. */
+static kw_subkey *table_keep(struct keyring *keyring, kw_subkey *made, const struct sought *sought)
+{
+    kw_subkey *gone = NULL, *found;
+    pthread_mutex_lock(&keyring->mutex);
+    found = table_find(keyring, sought);
+    if (found != NULL && found->master != made->master) {
+        table_remove(keyring, found);
+        if (found->references == 0) {
+            found->next = NULL;
+            gone = found;
+        }
+        found = NULL;
+    }
+    if (found != NULL) {
+        reference(keyring, found);
+    } else {
+        kw_subkey *const shrunk = table_shrink(keyring, keyring->maximum - 1);
+        if (gone != NULL)
+            gone->next = shrunk;
+        else
+            gone = shrunk;
+        table_add(keyring, made);
+    }
+    pthread_mutex_unlock(&keyring->mutex);
+    free_all(gone);
+    if (found == NULL)
+        return made;
+    handle_free(made);
+    return found;
+}
+
+static kw_status check_name(const struct sought *sought, kw_error *error)
+{
+    if (sought->purpose.length == 0 || sought->purpose.length > SUBKEY_PURPOSE_MAXIMUM)
+        return error_set(error, KW_INVALID_ARGUMENT, "a purpose has 1 to %d bytes, and this one %zu",
+                         SUBKEY_PURPOSE_MAXIMUM, sought->purpose.length);
+    if (sought->context.length > SUBKEY_CONTEXT_MAXIMUM)
+        return error_set(error, KW_INVALID_ARGUMENT, "a context has at most %d bytes, and this one %zu",
+                         SUBKEY_CONTEXT_MAXIMUM, sought->context.length);
+    return KW_OK;
+}
+
+kw_status keyring_open(struct keyring *keyring, const struct handle_name *name, const struct id *master,
+                       kw_subkey **subkey, kw_error *error)
+{
+    const struct sought sought = sought_of(name);
+    struct handle_key *key = NULL;
+    kw_subkey *handle = NULL;
+    uint32_t version = 0;
+    kw_status status = check_name(&sought, error);
+    if (status == KW_OK)
+        status = keyring_active(keyring, master, &version, error);
+    if (status != KW_OK)
+        return status;
+    struct master *const known = keyring_master(keyring, master);
+    status = known == NULL ? error_memory(error) : master_check(known, error);
+    if (status == KW_OK)
+        status = handle_new(&sought, known, &handle, error);
+    if (status != KW_OK)
+        return status;
+    handle = table_keep(keyring, handle, &sought);
+    status = key_of(handle, version, &key, error);
+    if (status == KW_OK)
+        *subkey = handle;
+    else
+        kw_subkey_free(handle);
+    return status;
+}
+
+void kw_subkey_free(kw_subkey *subkey)
+{
+    if (subkey == NULL)
+        return;
+    struct keyring *const keyring = subkey->master->keyring;
+    bool is_gone = false;
+    pthread_mutex_lock(&keyring->mutex);
+    if (--subkey->references == 0) {
+        is_gone = !subkey->is_listed || atomic_load(&subkey->keys) == NULL;
+        if (subkey->is_listed && is_gone)
+            table_remove(keyring, subkey);
+        if (!is_gone)
+            handle_rest(subkey);
+    }
+    pthread_mutex_unlock(&keyring->mutex);
+    if (is_gone)
+        handle_free(subkey);
+}
+
+kw_status handles_new(struct keyring *keyring, kw_error *error)
+{
+    keyring->bucket_count = 16384;
+    keyring->buckets = calloc(keyring->bucket_count, sizeof(struct kw_subkey *));
+    return keyring->buckets != NULL ? KW_OK : error_memory(error);
+}
+
+void handles_free(struct keyring *keyring)
+{
+    while (keyring->oldest != NULL) {
+        kw_subkey *const oldest = keyring->oldest;
+        table_remove(keyring, oldest);
+        handle_free(oldest);
+    }
+    free(keyring->buckets);
+}
+
+void handles_bound(struct keyring *keyring, size_t maximum)
+{
+    keyring->maximum = maximum;
+    free_all(table_shrink(keyring, maximum));
+}
+
+/* ---- Sealing ---- */
+
+/* What belongs to one seal: from begin to end, no version that it uses is retired. */
+struct use {
+    struct control_use control;
+    uint64_t generation;
+};
+
+static kw_status use_begin(kw_subkey *subkey, struct use *use, kw_error *error)
+{
+    struct master *const master = subkey->master;
+    use->generation = control_enter(master->keyring->control, &use->control);
+    kw_status status = KW_OK;
+    if (atomic_load_explicit(&master->seen, memory_order_acquire) < use->generation)
+        status = master_follow(master, use->generation, error);
+    if (status == KW_OK)
+        status = master_check(master, error);
+    if (status == KW_OK)
+        keyring_count(master->keyring, use->control.stripe, COUNT_HIT);
+    else
+        control_leave(master->keyring->control, &use->control);
+    return status;
+}
+
+static void use_end(kw_subkey *subkey, const struct use *use)
+{
+    control_leave(subkey->master->keyring->control, &use->control);
+}
+
+/* The key for new seals. */
+static kw_status use_current(kw_subkey *subkey, struct handle_key **key, kw_error *error)
+{
+    const uint32_t active = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    struct handle_key *current = atomic_load_explicit(&subkey->current, memory_order_acquire);
+    kw_status status = KW_OK;
+    if (current == NULL || current->version != active) {
+        status = key_of(subkey, active, &current, error);
+        if (status == KW_OK)
+            atomic_store_explicit(&subkey->current, current, memory_order_release);
+    }
+    if (status == KW_OK)
+        *key = current;
+    return status;
+}
+
+static kw_input purpose_of(const kw_subkey *subkey)
+{
+    return (kw_input){(const unsigned char *)subkey->purpose, subkey->purpose_length};
+}
+
+kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw_output *sealed, kw_error *error)
+{
+    const size_t length = KW_SEAL_OVERHEAD + subkey->purpose_length + plaintext.length;
+    struct seal_header header;
+    struct handle_key *key = NULL;
+    struct use use;
+    if (plaintext.length > XAES_PLAINTEXT_MAXIMUM || associated.length > XAES_PLAINTEXT_MAXIMUM)
+        return error_set(error, KW_INVALID_ARGUMENT, "more than %u bytes are not sealed in one piece",
+                         XAES_PLAINTEXT_MAXIMUM);
+    sealed->length = length;
+    if (sealed->data == NULL || sealed->capacity < length)
+        return KW_BUFFER_TOO_SMALL;
+    kw_status status = use_begin(subkey, &use, error);
+    if (status != KW_OK)
+        return status;
+    status = use_current(subkey, &key, error);
+    if (status == KW_OK)
+        status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
+    if (status == KW_OK)
+        status = seal_close(&key->key, &header, plaintext, associated, sealed->data, error);
+    use_end(subkey, &use);
+    return status;
+}
+
+/* Whether the seal is one of this handle's at all. */
+static kw_status check_header(const kw_subkey *subkey, const struct seal_header *header, kw_error *error)
+{
+    if (!id_equal(&header->master, &subkey->master->id))
+        return error_set(error, KW_CIPHERTEXT_INVALID, "this seal is of another master key than %s", subkey->address);
+    if (!input_equal(header->purpose, purpose_of(subkey)))
+        return error_set(error, KW_CIPHERTEXT_INVALID, "this seal is of another purpose than '%s'", subkey->purpose);
+    return KW_OK;
+}
+
+/* The key of an older version, while it is not retired. */
+static kw_status use_version(kw_subkey *subkey, uint64_t generation, uint32_t version, struct handle_key **key,
+                             kw_error *error)
+{
+    struct handle_key *found = NULL;
+    kw_status status = KW_OK;
+    if (version == atomic_load_explicit(&subkey->master->active, memory_order_acquire))
+        return use_current(subkey, key, error);
+    found = key_find(atomic_load_explicit(&subkey->keys, memory_order_acquire), version);
+    if (found == NULL || atomic_load_explicit(&found->seen, memory_order_acquire) < generation)
+        status = master_version(subkey->master, version, error);
+    if (status == KW_OK)
+        status = key_of(subkey, version, &found, error);
+    if (status != KW_OK)
+        return status;
+    atomic_store_explicit(&found->seen, generation, memory_order_release);
+    *key = found;
+    return KW_OK;
+}
+
+kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_output *plaintext, kw_error *error)
+{
+    struct seal_header header;
+    struct handle_key *key = NULL;
+    struct use use;
+    kw_status status = seal_read_header(sealed, &header, error);
+    if (status == KW_OK)
+        status = check_header(subkey, &header, error);
+    if (status != KW_OK)
+        return status;
+    plaintext->length = seal_plaintext_length(&header, sealed.length);
+    if (plaintext->data == NULL || plaintext->capacity < plaintext->length)
+        return KW_BUFFER_TOO_SMALL;
+    status = use_begin(subkey, &use, error);
+    if (status != KW_OK)
+        return status;
+    status = use_version(subkey, use.generation, header.version, &key, error);
+    if (status == KW_OK)
+        status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
+    use_end(subkey, &use);
+    return status;
+}
+
+kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error)
+{
+    struct use use;
+    const kw_status status = use_begin(subkey, &use, error);
+    if (status != KW_OK)
+        return status;
+    *version = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    use_end(subkey, &use);
+    return KW_OK;
+}
