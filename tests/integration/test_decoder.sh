@@ -29,6 +29,26 @@ both_ways() {
     expect_same opened text
 }
 
+# What the one refuses, the other does too; every byte is flipped in the unit tests.
+refuse_the_same() {
+    local at length byte
+    length=$(stat -c %s seal)
+    for at in 4 23 25 33 "$((length - 1))"; do
+        cp seal changed
+        byte=$(od -An -tu1 -j "$at" -N 1 seal)
+        # shellcheck disable=SC2059 # the format is the byte
+        printf "\\$(printf %03o "$((byte ^ 1))")" | dd of=changed bs=1 seek="$at" conv=notrunc status=none
+        ! cmp -s seal changed || fail "nothing changed"
+        expect 1 "$here/unseal.py" open root sales 4711 <changed
+        expect_empty_out
+        last_command="unseal with byte $at changed"
+        ! keywright -q unseal "$1" --purpose password --context sales --aad 4711 -i changed -o refused 2>err || fail "opened"
+        expect_no_file refused
+    done
+    expect 1 "$here/unseal.py" open root sales 4712 <seal
+    expect 1 "$here/unseal.py" open root sale 4711 <seal
+}
+
 decoder_with_an_rsa_master_key_reads_and_writes_seals() {
     server one
     keywright -q create database/sales
@@ -39,38 +59,9 @@ decoder_with_an_rsa_master_key_reads_and_writes_seals() {
 decoder_with_an_ec_master_key_reads_and_writes_seals() {
     server one
     keywright -q create database/sales
-    local curve
-    for curve in p256 p384 p521; do
-        master "master-key/$curve" "ec-$curve"
-        both_ways "master-key/$curve"
-    done
+    master master-key/ec ec-p384
+    both_ways master-key/ec
+    refuse_the_same master-key/ec
 }
 
-# What the one refuses, the other does too.
-decoder_and_keywright_refuse_the_same() {
-    server one
-    keywright -q create database/sales
-    master master-key/one ec-p256
-    local at length byte
-    length=$(stat -c %s seal)
-    for at in 3 4 23 24 25 33 "$((length - 17))" "$((length - 1))"; do
-        cp seal changed
-        byte=$(od -An -tu1 -j "$at" -N 1 seal)
-        # shellcheck disable=SC2059 # the format is the byte
-        printf "\\$(printf %03o "$((byte ^ 1))")" | dd of=changed bs=1 seek="$at" conv=notrunc status=none
-        ! cmp -s seal changed || fail "nothing changed"
-        expect 1 "$here/unseal.py" open root sales 4711 <changed
-        expect_empty_out
-        last_command="unseal with byte $at changed"
-        ! keywright -q unseal master-key/one --purpose password --context sales --aad 4711 -i changed -o opened 2>err ||
-            fail "opened"
-        expect_no_file opened
-    done
-    expect 1 "$here/unseal.py" open root sales 4712 <seal
-    expect 1 "$here/unseal.py" open root sale 4711 <seal
-    ! keywright -q unseal master-key/one --purpose password --context sale --aad 4711 -i seal -o opened 2>err || fail "opened"
-    ! keywright -q unseal master-key/one --purpose password --context sales --aad 4712 -i seal -o opened 2>err || fail "opened"
-}
-
-run_cases decoder_with_an_rsa_master_key_reads_and_writes_seals decoder_with_an_ec_master_key_reads_and_writes_seals \
-    decoder_and_keywright_refuse_the_same
+run_cases decoder_with_an_rsa_master_key_reads_and_writes_seals decoder_with_an_ec_master_key_reads_and_writes_seals
