@@ -146,6 +146,8 @@ kw_status manager_open_key(kw_context *context, const struct found *found, kw_ke
     }
     if (status == KW_OK)
         status = check_is_key_of(context, found, opened, error);
+    if (status == KW_OK && strcmp(found->kind->name, "master-key") == 0)
+        key_guard_roots(opened);
     if (status == KW_OK) {
         *key = opened;
         opened = NULL;

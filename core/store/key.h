@@ -5,6 +5,7 @@
 #ifndef KEYWRIGHT_STORE_KEY_H
 #define KEYWRIGHT_STORE_KEY_H
 
+#include "base/rsa_padding.h"
 #include "base/secret.h"
 #include "control/control.h"
 #include "store/store.h"
@@ -52,8 +53,8 @@ KW_MUST_USE kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext
  * What a wrapped root and what is signed of one begin with (subkey/root.h). kw_key_decrypt and the others here answer such a plaintext as an invalid ciphertext, so that
  * who decrypts for clients is no oracle for roots.
  */
-#define KEY_ROOT_MAGIC        "keywright root/1"
-#define KEY_ROOT_MAGIC_LENGTH 16u
+#define KEY_ROOT_MAGIC        RSA_PKCS1_NEVER
+#define KEY_ROOT_MAGIC_LENGTH RSA_PKCS1_NEVER_LENGTH
 /* kw_key_decrypt for those who unwrap roots: they get such a plaintext. */
 KW_MUST_USE kw_status key_unwrap(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext, kw_output *plaintext,
                                  kw_error *error);

@@ -90,7 +90,7 @@ static kw_status place_row(const struct root_place *place, const struct root_key
     struct root_row *active = NULL;
     kw_status status = check_unchanged(place, key, error);
     if (status == KW_OK)
-        status = root_rows_read(place, &row->master, &rows, error);
+        status = root_rows_look(place, &row->master, &rows, error);
     if (status != KW_OK)
         goto out;
     if (rows.count + 1 > row->version) {
@@ -131,6 +131,8 @@ static kw_status make_once(const struct root_place *place, const struct id *mast
     if (status == KW_OK)
         status = catalogue_commit(place->catalogue, error);
     catalogue_rollback(place->catalogue);
+    if (status == KW_OK)
+        root_rows_note(place, master);
     /* Those that seal under the former version come to this one. */
     if (status == KW_OK && version > 1 && control_raise(place->control, &generation, &why) != KW_OK)
         log_write(place->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new root: %s",

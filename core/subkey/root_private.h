@@ -31,8 +31,14 @@ struct root_rows {
     struct root_row *rows; /* by version: rows[n] is version n + 1 */
     size_t count;
 };
+/* KW_CORRUPT: a row does not verify, or they are older than what this server has seen. Notes what it has seen: not within a transaction that writes. */
 KW_MUST_USE kw_status root_rows_read(const struct root_place *place, const struct id *master, struct root_rows *rows,
                                      kw_error *error);
+/* The same and notes nothing: within a transaction. */
+KW_MUST_USE kw_status root_rows_look(const struct root_place *place, const struct id *master, struct root_rows *rows,
+                                     kw_error *error);
+/* After a commit that changed them. */
+void root_rows_note(const struct root_place *place, const struct id *master);
 void root_rows_clear(struct root_rows *rows);
 /* The active one; NULL: there is none. */
 struct root_row *root_rows_active(const struct root_rows *rows);

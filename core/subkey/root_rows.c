@@ -2,6 +2,7 @@
 #include "subkey/root_private.h"
 
 #include "base/buffer.h"
+#include "subkey/high_water.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +22,62 @@ struct root_row *root_rows_active(const struct root_rows *rows)
     return NULL;
 }
 
+static struct high_water rows_water(const struct root_rows *rows)
+{
+    struct high_water water = {.versions = (uint32_t)rows->count};
+    for (size_t i = 0; i < rows->count; i++)
+        water.generations += rows->rows[i].generation;
+    return water;
+}
+
+/* The mark before the rows: others may raise both meanwhile. */
+static kw_status read_checked(const struct root_place *place, const struct id *master, struct root_rows *rows,
+                              struct high_water *mark, kw_error *error)
+{
+    struct root_rows read = {0};
+    kw_status status = high_water_read(place, master, mark, error);
+    if (status == KW_OK)
+        status = catalogue_roots_read(place->catalogue, master, &read.rows, &read.count, error);
+    if (status == KW_OK) {
+        const struct high_water water = rows_water(&read);
+        status = high_water_check(place, master, mark, &water, error);
+    }
+    if (status == KW_OK) {
+        *rows = read;
+        read = (struct root_rows){0};
+    }
+    root_rows_clear(&read);
+    return status;
+}
+
+kw_status root_rows_look(const struct root_place *place, const struct id *master, struct root_rows *rows,
+                         kw_error *error)
+{
+    struct high_water mark = {0};
+    return read_checked(place, master, rows, &mark, error);
+}
+
 kw_status root_rows_read(const struct root_place *place, const struct id *master, struct root_rows *rows,
                          kw_error *error)
 {
-    return catalogue_roots_read(place->catalogue, master, &rows->rows, &rows->count, error);
+    struct high_water mark = {0};
+    const kw_status status = read_checked(place, master, rows, &mark, error);
+    if (status == KW_OK) {
+        const struct high_water water = rows_water(rows);
+        kw_error why = {0};
+        /* A mark that cannot be written protects later reads only: no reason to refuse this one. */
+        if ((mark.versions < water.versions || mark.generations < water.generations) &&
+            high_water_raise(place, master, &water, &why) != KW_OK && place->log != NULL)
+            log_write(place->log, KW_LOG_WARNING, "what was seen of root secrets cannot be noted: %s", why.message);
+    }
+    return status;
+}
+
+void root_rows_note(const struct root_place *place, const struct id *master)
+{
+    struct root_rows rows = {0};
+    if (root_rows_read(place, master, &rows, NULL) == KW_OK)
+        root_rows_clear(&rows);
 }
 
 void root_blame(const struct entry_row *entry, uint32_t version, kw_error *error)

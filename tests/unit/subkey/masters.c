@@ -20,20 +20,20 @@ static void finish(struct masters *masters)
 
 void masters_open(struct masters *masters)
 {
-    keyring_open(&masters->ring);
+    ring_open(&masters->ring);
     finish(masters);
 }
 
 void masters_open_faulty(struct masters *masters, const char *modules, const char *fault)
 {
-    keyring_open_faulty(&masters->ring, modules, fault);
+    ring_open_faulty(&masters->ring, modules, fault);
     finish(masters);
 }
 
 void masters_close(struct masters *masters)
 {
     control_close(masters->control);
-    keyring_close(&masters->ring);
+    ring_close(&masters->ring);
 }
 
 static X509 *self_signed(const struct masters *masters, const struct pair *pair)
@@ -62,7 +62,7 @@ struct pair masters_add(struct masters *masters, const char *address, const char
     kw_output locator = {locator_bytes, sizeof(locator_bytes), 0};
     kw_error *error = &masters->error;
     struct id key_id;
-    struct pair pair = keyring_add_known(&masters->ring, kind, &key_id, &locator);
+    struct pair pair = ring_add_known(&masters->ring, kind, &key_id, &locator);
     X509 *x509 = self_signed(masters, &pair);
     const int length = i2d_X509(x509, &der);
     bool exists;

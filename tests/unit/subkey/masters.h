@@ -7,7 +7,7 @@
 #include "subkey/root.h"
 
 struct masters {
-    struct keyring ring;
+    struct ring ring;
     struct control *control;
     struct root_place place;
     kw_error error; /* of the last call that was given it */

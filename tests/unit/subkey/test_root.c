@@ -64,10 +64,10 @@ static void make_and_load(const char *kind, const char *algorithm, const char *s
 
     struct secret first = load(&master, 1), again = load(&master, 1);
     assert_memory_equal(first.data, again.data, ROOT_LENGTH);
-    calls = keyring_calls(&masters->ring);
+    calls = ring_calls(&masters->ring);
     secret_clear(&again);
     again = load(&master, 1);
-    assert_int_equal(keyring_calls(&masters->ring) - calls,
+    assert_int_equal(ring_calls(&masters->ring) - calls,
                      3); /* the key opened, its public half, and one operation with it */
 
     assert_fine(masters, root_rows_read(&masters->place, &master, &rows, error));
