@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Seals opened and made by a program that was written from docs/crypto.md, from the catalogue and the master key's private key on (S27).
+# docs/crypto.md holds: programs that were written from it verify a server's state, and open and make seals, from the catalogue and the master key's
+# private key on (S27).
 # shellcheck source=tests/integration/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -64,4 +65,25 @@ decoder_with_an_ec_master_key_reads_and_writes_seals() {
     refuse_the_same master-key/ec
 }
 
-run_cases decoder_with_an_rsa_master_key_reads_and_writes_seals decoder_with_an_ec_master_key_reads_and_writes_seals
+reader_of_the_state_directory_verifies_all_of_it() {
+    server one
+    keywright -q create database/sales
+    local key
+    for key in rsa-2048 ec-p256; do
+        keywright -q create "master-key/$key" --key "$key" --database sales
+        keywright -q seal "master-key/$key" --purpose p -i one/keywright.yaml -o seal
+    done
+    expect 0 "$here/read_catalogue.py" "$state" one/catalogue-key one/passphrase
+    expect_out '^root 2$'
+    expect_out '^signature of ecdsa-sha256 1$'
+    expect_out '^signature of rsa-pss-sha256 1$'
+    expect_out '^soft key 5$'
+    expect_out '^root-marks 1$'
+    sqlite3 "$catalogue" "UPDATE root SET state = 'decrypt-only' WHERE version = 1"
+    expect 1 "$here/read_catalogue.py" "$state" one/catalogue-key one/passphrase
+    expect_err '^root does not verify$'
+}
+
+export PYTHONDONTWRITEBYTECODE=1 # the programs share a module
+run_cases reader_of_the_state_directory_verifies_all_of_it \
+    decoder_with_an_rsa_master_key_reads_and_writes_seals decoder_with_an_ec_master_key_reads_and_writes_seals
