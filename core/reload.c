@@ -33,7 +33,8 @@ static void reload_if_told(kw_context *context);
 
 void context_follow(kw_context *context)
 {
-    if (context->whole == NULL)
+    if (context->whole == NULL &&
+        atomic_load_explicit(&context->configuration, memory_order_relaxed) != control_configuration(context->control))
         reload_if_told(context);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/path.h"
 #include "base/secret.h"
 
 /* A regular file of at most `limit` bytes. Errors: KW_NOT_FOUND, KW_PERMISSION, KW_INVALID_ARGUMENT (not a regular file, too large). */
@@ -39,15 +40,5 @@ bool file_others_read(const char *path);
  * by the owner alone. KW_REFUSED else, and the error says which and how to mend it.
  */
 KW_MUST_USE kw_status file_check_trusted(const char *path, kw_error *error);
-
-/* `path` itself when it is absolute, else directory/path; NULL when memory ran out. */
-char *path_resolve(const char *directory, const char *path);
-char *path_join(const char *directory, const char *name);
-/* The directory part ("." for a bare name) and the last part. */
-char *path_directory(const char *path);
-const char *path_name(const char *path);
-/* Makes absolute by the working directory. */
-char *path_absolute(const char *path);
-bool path_is_absolute(const char *path);
 
 #endif

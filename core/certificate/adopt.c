@@ -91,22 +91,43 @@ static kw_status next_key(struct store *store, uint64_t *cursor, struct locator 
     return status;
 }
 
-/* The certificate beside a key, when there is one that can be read. */
-static X509 *certificate_beside(kw_context *context, struct store *store, kw_input locator, kw_bytes *der)
+/* What lies beside a key in its store. */
+struct beside {
+    bool something;    /* also where it cannot be told what it is */
+    X509 *certificate; /* NULL: there is none, or not one alone, or it cannot be read */
+    kw_bytes der;
+};
+
+static void beside_clear(struct beside *beside)
 {
-    X509 *certificate = NULL;
+    X509_free(beside->certificate);
+    kw_bytes_free(&beside->der);
+}
+
+/* A store that does not answer fails this; one that keeps no certificates, or several beside the key, does not. */
+static kw_status beside_read(kw_context *context, struct store *store, kw_input locator, struct beside *beside,
+                             kw_error *error)
+{
     kw_output output = {0};
-    if (store_certificate_get(store, locator, &output, NULL) != KW_BUFFER_TOO_SMALL)
-        return NULL;
-    der->data = malloc(output.length + 1);
-    if (der->data == NULL)
-        return NULL;
-    output = (kw_output){.data = der->data, .capacity = output.length};
-    if (store_certificate_get(store, locator, &output, NULL) != KW_OK)
-        return NULL;
-    der->length = output.length;
-    kw_input view = {der->data, der->length};
-    return x509_read(context->crypto, &view, &certificate, NULL) == KW_OK ? certificate : NULL;
+    kw_status status = store_certificate_get(store, locator, &output, error);
+    if (status == KW_BUFFER_TOO_SMALL) {
+        status = error_tolerate(status, KW_BUFFER_TOO_SMALL, error);
+        beside->der.data = malloc(output.length + 1);
+        if (beside->der.data == NULL)
+            return error_memory(error);
+        output = (kw_output){.data = beside->der.data, .capacity = output.length};
+        status = store_certificate_get(store, locator, &output, error);
+    }
+    if (status == KW_NOT_FOUND || status == KW_UNSUPPORTED)
+        return error_tolerate(status, status, error);
+    beside->something = status == KW_OK || status == KW_REFUSED || status == KW_CORRUPT;
+    if (status != KW_OK)
+        return beside->something ? error_tolerate(status, status, error) : status;
+    beside->der.length = output.length;
+    kw_input view = {beside->der.data, beside->der.length};
+    if (x509_read(context->crypto, &view, &beside->certificate, NULL) != KW_OK)
+        beside->certificate = NULL;
+    return KW_OK;
 }
 
 /* ---- The list ---------------------------------------------------------------------------------------- */
@@ -120,6 +141,10 @@ struct key_listing {
 
 static kw_status add_key(struct key_listing *listing, const kw_store_key *key, kw_error *error)
 {
+    /* Two keys with one locator come one behind the other or not; neither can be taken, and one line says so. */
+    for (size_t i = 0; key->problem != NULL && i < listing->list.count; i++)
+        if (strcmp(listing->keys[i].locator, key->locator) == 0)
+            return KW_OK;
     if (listing->list.count == listing->room) {
         const size_t room = listing->room * 2 + 16;
         kw_store_key *grown = calloc(room, sizeof(*grown));
@@ -143,9 +168,10 @@ static kw_status describe_key(kw_context *context, struct store *store, kw_input
     kw_certificate_info info = {0};
     kw_error why = {0};
     kw_key *key = NULL;
-    kw_bytes der = {0};
-    X509 *certificate = certificate_beside(context, store, locator, &der);
+    struct beside beside = {0};
     kw_status status = key_open(store, locator, &key, &why);
+    if (status == KW_OK)
+        status = beside_read(context, store, locator, &beside, &why);
     if (status == KW_NOT_FOUND) { /* it went away meanwhile */
         status = KW_OK;
         goto out;
@@ -154,15 +180,16 @@ static kw_status describe_key(kw_context *context, struct store *store, kw_input
         described.problem = arena_text(arena, why.message);
     else if (key_name(key) == NULL)
         described.problem = "no certificate can have a key of this kind";
+    else if (key_check_no_other_way(context, store, locator, key, &why) != KW_OK)
+        described.problem = arena_text(arena, why.message);
     else
         described.key = key_name(key);
-    if (certificate != NULL && x509_describe(context->crypto, certificate, arena, &info, NULL) == KW_OK)
+    if (beside.certificate != NULL && x509_describe(context->crypto, beside.certificate, arena, &info, NULL) == KW_OK)
         described.subject = info.subject;
     status =
         status == KW_UNAVAILABLE ? error_set(error, status, "%s", why.message) : add_key(listing, &described, error);
 out:
-    X509_free(certificate);
-    kw_bytes_free(&der);
+    beside_clear(&beside);
     kw_key_free(key);
     return status;
 }
@@ -259,15 +286,13 @@ struct adoption {
     struct address address;
     const struct kind *kind;
     kw_key *key;
-    kw_bytes der; /* of the certificate beside it */
-    X509 *beside; /* NULL: there is none */
-    bool fits;
+    struct beside beside;
+    bool fits; /* the certificate beside it can be the entry's */
 };
 
 static void adoption_clear(struct adoption *adoption)
 {
-    X509_free(adoption->beside);
-    kw_bytes_free(&adoption->der);
+    beside_clear(&adoption->beside);
     kw_key_free(adoption->key);
 }
 
@@ -319,6 +344,9 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
         status = check_free(adoption, error);
     if (status == KW_OK)
         status = key_open(adoption->store, locator_view(&adoption->locator), &adoption->key, error);
+    if (status == KW_OK)
+        status = key_check_no_other_way(adoption->context, adoption->store, locator_view(&adoption->locator),
+                                        adoption->key, error);
     if (status != KW_OK)
         return status;
     if (key_name(adoption->key) == NULL)
@@ -326,11 +354,12 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
     status = kind_check_key(adoption->kind, key_name(adoption->key), error);
     if (status != KW_OK)
         return status;
-    adoption->beside =
-        certificate_beside(adoption->context, adoption->store, locator_view(&adoption->locator), &adoption->der);
-    adoption->fits = adoption->beside != NULL && certificate_fits(adoption->context, adoption->kind, &adoption->address,
-                                                                  adoption->key, adoption->beside);
-    return KW_OK;
+    status =
+        beside_read(adoption->context, adoption->store, locator_view(&adoption->locator), &adoption->beside, error);
+    adoption->fits = status == KW_OK && adoption->beside.certificate != NULL &&
+                     certificate_fits(adoption->context, adoption->kind, &adoption->address, adoption->key,
+                                      adoption->beside.certificate);
+    return status;
 }
 
 kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_event_callback event, void *user,
@@ -344,7 +373,7 @@ kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_e
     if (status == KW_OK)
         status = look_at(&adoption, error);
     if (status == KW_OK && adoption.fits)
-        status = abilities_prove(context, adoption.key, adoption.beside,
+        status = abilities_prove(context, adoption.key, adoption.beside.certificate,
                                  abilities_of_key(kw_key_get_capabilities(adoption.key)), error);
     if (status != KW_OK)
         goto out;
@@ -359,16 +388,16 @@ kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_e
     const struct making making = {
         .wanted = &wanted,
         .adopted = locator_view(&adoption.locator),
-        .certificate = adoption.fits ? (kw_input){adoption.der.data, adoption.der.length} : (kw_input){0},
-        .beside = adoption.beside != NULL,
+        .certificate = adoption.fits ? (kw_input){adoption.beside.der.data, adoption.beside.der.length} : (kw_input){0},
+        .beside = adoption.beside.something,
     };
     status = certificate_make(context, &making, error);
-    if (status == KW_OK && adoption.beside != NULL && !adoption.fits)
-        event_tell(
-            event, user, true, options.address,
-            "the certificate beside the key in store '%s' is not one that %s can have, and stays there; Keywright "
-            "uses a new one",
-            options.store, options.address);
+    if (status == KW_OK && adoption.beside.something && !adoption.fits)
+        event_tell(event, user, true, options.address,
+                   "what lies beside the key in store '%s' is not one certificate that %s can have, and stays there; "
+                   "Keywright "
+                   "uses a new one",
+                   options.store, options.address);
     if (status == KW_OK)
         event_tell(event, user, false, options.address,
                    adoption.fits ? "has adopted the key, with the certificate beside it"

@@ -202,6 +202,8 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
     }
     if (status == KW_OK && making->adopted.length > 0)
         status = catalogue_key_in_use(context->catalogue, store_id(arrival->store), making->adopted, &in_use, error);
+    if (status == KW_OK && making->adopted.length > 0)
+        status = key_check_not_leaving(context, arrival->store, making->adopted, error);
     return in_use ? error_set(error, KW_EXISTS, "a certificate has this key already") : status;
 }
 

@@ -61,7 +61,37 @@ static kw_status write_intent(kw_context *context, const char *address, enum jou
     return status;
 }
 
-/* Whether a transfer of the key at `from` is under way. */
+/*
+ * Gives the row to an owner that nobody is: whoever opens the state next, or transfers, clears it up, also while this process lives. Where that fails it stays
+ * until this process ends.
+ */
+static kw_status pass_on(kw_context *context, struct journal_row *row, kw_error *error)
+{
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status == KW_OK)
+        status = catalogue_journal_delete(context->catalogue, &row->id, error);
+    if (status == KW_OK)
+        status = id_make(context->crypto, &row->owner, error);
+    if (status == KW_OK)
+        status = catalogue_journal_insert(context->catalogue, row, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    return status;
+}
+
+/* Whether somebody is at work on the owner's rows. What cannot be told is taken for yes. */
+static bool owner_is_alive(const kw_context *context, const struct id *owner)
+{
+    struct run_lock *lock = NULL;
+    char *path = owner_path(context, owner);
+    const bool dead = path != NULL && run_lock_take(path, false, &lock, NULL) == KW_OK;
+    run_lock_release(lock, true);
+    free(path);
+    return !dead;
+}
+
+/* Whether a transfer of the key at `from` is under way. What one has left that is over, is in nobody's way. */
 static kw_status check_not_moving(kw_context *context, const char *address, kw_input from, kw_error *error)
 {
     struct journal_row *rows = NULL;
@@ -70,7 +100,8 @@ static kw_status check_not_moving(kw_context *context, const char *address, kw_i
     kw_status status = catalogue_journal_read(context->catalogue, NULL, NULL, &rows, &count, error);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         moving = moving || (rows[i].operation == JOURNAL_MOVE_KEY && strcmp(rows[i].address, address) == 0 &&
-                            input_equal((kw_input){rows[i].locator, rows[i].locator_length}, from));
+                            input_equal((kw_input){rows[i].locator, rows[i].locator_length}, from) &&
+                            owner_is_alive(context, &rows[i].owner));
     if (moving) {
         status = error_set(error, KW_CONFLICT, "the key of %s is being transferred by another process", address);
         error_remedy(error, "wait until that is done; `keywright show %s` tells where the key is", address);
@@ -200,6 +231,10 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
     status = catalogue_key_in_use(context->catalogue, store_id(store), found, &in_use, error);
     if (status != KW_OK || in_use)
         return status;
+    if (row->operation == JOURNAL_LEAVE_KEY)
+        status = successor_prove(context, store, found, row->address, error);
+    if (status != KW_OK)
+        return status;
     status = store_certificate_delete(store, found, error);
     status = error_tolerate(status, KW_NOT_FOUND, error);
     status = error_tolerate(status, KW_UNSUPPORTED, error);
@@ -217,9 +252,11 @@ void key_arrival_abandon(kw_context *context, struct key_arrival *arrival)
         status = remove_orphan(context, arrival->store, &arrival->journal, &error);
         if (status == KW_OK)
             status = catalogue_journal_delete(context->catalogue, &arrival->journal.id, &error);
-        if (status != KW_OK)
+        if (status != KW_OK) {
             log_write(&context->log, KW_LOG_WARNING, "a key of %s that came to nothing is left for a later start: %s",
                       arrival->journal.address, error.message);
+            (void)!pass_on(context, &arrival->journal, NULL);
+        }
     }
     key_arrival_clear(arrival);
 }
@@ -255,29 +292,38 @@ kw_status key_departure_leave(kw_context *context, const char *address, const st
 
 kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error)
 {
-    struct journal_row *row = &departure->journal;
-    kw_status status = catalogue_begin(context->catalogue, error);
-    if (status == KW_OK)
-        status = catalogue_journal_delete(context->catalogue, &row->id, error);
-    if (status == KW_OK)
-        status = id_make(context->crypto, &row->owner, error);
-    if (status == KW_OK)
-        status = catalogue_journal_insert(context->catalogue, row, error);
-    if (status == KW_OK)
-        status = catalogue_commit(context->catalogue, error);
-    catalogue_rollback(context->catalogue);
+    const kw_status status = pass_on(context, &departure->journal, error);
     key_arrival_clear(departure);
     return status;
 }
 
 kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error)
 {
-    const struct journal_row *row = &departure->journal;
+    struct journal_row *row = &departure->journal;
     kw_status status = remove_orphan(context, departure->store, row, error);
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, error);
+    if (status != KW_OK)
+        (void)!pass_on(context, row, NULL);
     key_arrival_clear(departure);
     return status;
+}
+
+kw_status key_check_not_leaving(kw_context *context, const struct store *store, kw_input locator, kw_error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    bool leaving = false;
+    kw_status status = catalogue_journal_read(context->catalogue, NULL, NULL, &rows, &count, error);
+    for (size_t i = 0; i < count; i++) {
+        leaving = leaving || ((rows[i].operation == JOURNAL_DELETE_KEY || rows[i].operation == JOURNAL_LEAVE_KEY) &&
+                              strcmp(rows[i].store_id, store_id(store)) == 0 &&
+                              input_equal((kw_input){rows[i].locator, rows[i].locator_length}, locator));
+        journal_row_clear(&rows[i]);
+    }
+    free(rows);
+    return status == KW_OK && leaving ? error_set(error, KW_EXISTS, "the key is being deleted by another process")
+                                      : status;
 }
 
 /* Whether nobody uses any more what a transfer left. It may have died before it told the others. */

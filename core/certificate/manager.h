@@ -55,6 +55,9 @@ struct found {
 void found_clear(struct found *found);
 /* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
 KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
+/* The same for who wants its roots: KW_REFUSED when it is no master key, KW_INVALID_ARGUMENT with a certificate's number. */
+KW_MUST_USE kw_status manager_find_master(kw_context *context, const char *address, struct found *found,
+                                          kw_error *error);
 /* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 
@@ -114,7 +117,13 @@ KW_MUST_USE kw_status key_departure_begin(kw_context *context, const struct foun
 /* The same for what a transfer leaves behind in `store`: finish then takes that nobody uses it any more. */
 KW_MUST_USE kw_status key_departure_leave(kw_context *context, const char *address, const struct certificate_row *row,
                                           struct store *store, struct key_arrival *departure, kw_error *error);
-/* Leaves it to whoever opens the state next, and not before this process ends. */
+/*
+ * Whether the old copy of a key, at `locator` in `source`, may go: KW_OK when each certificate of `address` that has this key has it where the
+ * catalogue says, and it does there all that it must, proved just now by a fresh handle; or when no certificate of it has the key any more.
+ */
+KW_MUST_USE kw_status successor_prove(kw_context *context, struct store *source, kw_input locator, const char *address,
+                                      kw_error *error);
+/* Leaves it to whoever opens the state next, also while this process lives. */
 KW_MUST_USE kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departure, kw_error *error);
 KW_MUST_USE kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error);
 
@@ -159,6 +168,13 @@ struct making {
     bool beside;          /* the store has another program's certificate beside the key, which stays */
 };
 KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error);
+
+/* KW_EXISTS: a certificate has this very key, at this place, by way of another store. Whoever deleted one would delete the other. */
+KW_MUST_USE kw_status key_check_no_other_way(kw_context *context, const struct store *store, kw_input locator,
+                                             const kw_key *key, kw_error *error);
+/* KW_EXISTS: the journal says that the key is being deleted. Within the caller's transaction. */
+KW_MUST_USE kw_status key_check_not_leaving(kw_context *context, const struct store *store, kw_input locator,
+                                            kw_error *error);
 
 /* A locator for people: as text, or, when it is none, as hex digits. */
 struct arena;

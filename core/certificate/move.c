@@ -56,12 +56,28 @@ static kw_status check_source(const struct moving *moving, kw_key *key, kw_error
                                                   store_name(key_store(key)), moving->name);
 }
 
+/* Somebody else was faster: the handle has followed the key. KW_OK where that is the target. */
+static kw_status notice_move(const struct transfer *transfer, struct moving *moving, const kw_key *key, kw_error *error)
+{
+    moving->here = strcmp(store_id(key_store(key)), store_id(transfer->target)) == 0;
+    if (moving->here || strcmp(store_id(key_store(key)), moving->found.certificate.store_id) == 0)
+        return KW_OK;
+    kw_status status = error_set(error, KW_CONFLICT, "the key of %s was transferred to store '%s' meanwhile",
+                                 moving->name, store_name(key_store(key)));
+    error_remedy(error, "transfer it from there, if it shall be in store %s", store_name(transfer->target));
+    return status;
+}
+
 kw_status moving_check(const struct transfer *transfer, struct moving *moving, kw_error *error)
 {
     kw_key *key = NULL;
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
-    if (status != KW_OK)
+    if (status == KW_OK)
+        status = notice_move(transfer, moving, key, error);
+    if (status != KW_OK || moving->here) {
+        kw_key_free(key);
         return status;
+    }
     const kw_key_capabilities *capabilities = kw_key_get_capabilities(key);
     moving->from = text_copy(store_name(key_store(key)));
     if (moving->from == NULL)
@@ -81,6 +97,7 @@ kw_status moving_check(const struct transfer *transfer, struct moving *moving, k
 
 /* ---- Copy and proof ---------------------------------------------------------------------------------- */
 
+/* Unless somebody else has brought it there meanwhile. */
 static kw_status copy(const struct transfer *transfer, struct moving *moving, struct key_arrival *arrival,
                       kw_error *error)
 {
@@ -89,9 +106,15 @@ static kw_status copy(const struct transfer *transfer, struct moving *moving, st
     struct secret pkcs8 = {0};
     kw_key *key = NULL;
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
-    if (status == KW_OK)
+    if (status == KW_OK) {
         status = key_export(key, &pkcs8, error);
-    if (status == KW_OK)
+        /* What the target says of giving it out is not what was asked. */
+        if (strcmp(store_id(key_store(key)), row->store_id) != 0) {
+            status = error_tolerate(status, status, error);
+            status = notice_move(transfer, moving, key, error);
+        }
+    }
+    if (status == KW_OK && !moving->here)
         status = key_arrival_move(transfer->context, moving->found.address.text, transfer->target, row->key,
                                   secret_view(&pkcs8), from, arrival, error);
     secret_clear(&pkcs8);
@@ -199,6 +222,8 @@ kw_status moving_run(const struct transfer *transfer, struct moving *moving, kw_
     kw_status status = stores_get_by_id(context->stores, moving->found.certificate.store_id, &source, error);
     if (status == KW_OK)
         status = copy(transfer, moving, &arrival, error);
+    if (status == KW_OK && moving->here)
+        return KW_OK;
     if (status == KW_OK)
         status = prove(transfer, moving, &arrival, error);
     if (status == KW_OK)

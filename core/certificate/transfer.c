@@ -219,7 +219,7 @@ static kw_status move_all(struct transfer *transfer, kw_error *error)
         if (status != KW_OK)
             break;
         moving_finish(transfer, moving, false);
-        tell(transfer, i, moving->from);
+        tell(transfer, i, moving->here ? NULL : moving->from);
     }
     for (size_t i = 0; i < transfer->count; i++)
         moving_finish(transfer, &transfer->keys[i], true);

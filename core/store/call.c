@@ -35,6 +35,7 @@ static const struct {
     [STORE_CERTIFICATE_PUT] = {"certificate_put", 60000, DETAIL},
     [STORE_CERTIFICATE_GET] = {"certificate_get", 60000, UNTOLD},
     [STORE_CERTIFICATE_DELETE] = {"certificate_delete", 60000, DETAIL},
+    [STORE_CLOSE] = {"close", 0, UNTOLD},
 };
 
 struct call call_begin(struct store *store, enum store_operation operation)

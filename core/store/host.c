@@ -12,7 +12,7 @@
 
 /* ---- What is said during a call -------------------------------------------------------------------- */
 
-static _Thread_local char call_sentence[512];
+static _Thread_local char call_sentence[sizeof(((kw_error *)NULL)->message)];
 static _Thread_local kw_error call_error;
 static _Thread_local uint32_t call_count;
 
@@ -259,4 +259,25 @@ void host_fork_prepare(kw_host_context *host)
 void host_fork_done(kw_host_context *host)
 {
     pthread_mutex_unlock(&host->lock);
+}
+
+void host_place_option(const kw_host_context *host, kw_error *error)
+{
+    static const char word[] = "option ";
+    char name[64];
+    const struct option_setting *setting = NULL;
+
+    if (error == NULL || strncmp(error->message, word, sizeof(word) - 1) != 0)
+        return;
+    const char *const begin = error->message + sizeof(word) - 1;
+    const size_t length = strcspn(begin, ": ");
+    if (begin[length] != ':' || length >= sizeof(name))
+        return;
+    memcpy(name, begin, length);
+    name[length] = '\0';
+    setting = options_setting(host->store, name);
+    const struct place place = setting != NULL ? setting->text_place : host->store->place;
+    error->where[0] = '\0';
+    error_prefix(error, "store %s", host->store->name);
+    error_place(error, host->settings->path, place.line, place.column);
 }

@@ -30,6 +30,8 @@ void host_secrets_begin(void);
 void host_secrets_settle(const kw_host_context *host, kw_status answer);
 /* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
 void host_secrets_refused(kw_host_context *host);
+/* Where an option is set that the plugin's sentence begins with, as plugin.h has it. */
+void host_place_option(const kw_host_context *host, kw_error *error);
 /* Where the configuration says where the refused secret comes from, and what to do. */
 void host_explain_refusal(kw_host_context *host, kw_error *error);
 /* After a change of the secret: what was refused before may be right now. */

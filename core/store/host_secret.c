@@ -24,9 +24,12 @@ static kw_status secret_read(kw_host_context *host, const char *option, struct s
     const struct option_setting *const setting = options_setting(host->store, option);
     char *source = NULL, *what = NULL;
 
-    if (setting == NULL)
-        return settings_error(host->settings, host->store->place, error, "the store '%s' needs the option '%s'",
-                              host->store->name, option);
+    if (setting == NULL) {
+        status =
+            error_set(error, KW_NOT_FOUND, "the store '%s' does not set the option '%s'", host->store->name, option);
+        error_place(error, host->settings->path, host->store->place.line, host->store->place.column);
+        return status;
+    }
     source = source_resolve(setting->text, host->settings->directory);
     what = text_format("%s of store %s", option, host->store->name);
     if (source == NULL || what == NULL) {

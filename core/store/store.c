@@ -59,6 +59,8 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
         host_secrets_refused(store->host);
         host_explain_refusal(store->host, error);
     }
+    if (status != KW_OK)
+        host_place_option(store->host, error);
     if (status == KW_BUFFER_TOO_SMALL)
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)
@@ -94,9 +96,10 @@ void store_close(struct store *store)
 {
     if (store->instance == NULL)
         return;
-    host_call_begin(store->host);
+    const struct call call = call_begin(store, STORE_CLOSE);
     store->module->operations.close(store->instance);
-    store->instance = NULL;
+    if (call_end(&call, KW_OK, NULL) == KW_OK) /* it cannot fail, and is counted */
+        store->instance = NULL;
 }
 
 void store_fork_prepare(struct store *store)

@@ -79,6 +79,7 @@ enum store_operation {
     STORE_CERTIFICATE_PUT,
     STORE_CERTIFICATE_GET,
     STORE_CERTIFICATE_DELETE,
+    STORE_CLOSE,
     STORE_OPERATION_COUNT
 };
 const char *store_operation_name(enum store_operation operation);

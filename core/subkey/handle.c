@@ -28,12 +28,21 @@ struct kw_subkey {
     _Atomic(struct handle_key *) keys;    /* the newest first; only grows while somebody has the handle */
     _Atomic(struct handle_key *) current; /* for new seals */
 
+    /*
+     * In the lower half how many have it, of which the table is one; in the upper half how often it was handed out. It grows under
+     * the keyring's mutex alone.
+     */
+    atomic_uint_least64_t holders;
+
     /* the keyring's mutex guards these */
-    unsigned references;
     bool is_listed;
     struct kw_subkey *next;          /* of the bucket */
     struct kw_subkey *newer, *older; /* by use */
 };
+
+#define HOLDER  UINT64_C(1)
+#define HANDED  (UINT64_C(1) << 32)
+#define HOLDERS (HANDED - 1)
 
 /* ---- The table; the mutex is held ---- */
 
@@ -104,7 +113,8 @@ static void use_add(struct keyring *keyring, kw_subkey *handle)
     keyring->newest = handle;
 }
 
-static void table_remove(struct keyring *keyring, kw_subkey *handle)
+/* True: nobody else has it, and the caller frees it. */
+static bool table_remove(struct keyring *keyring, kw_subkey *handle)
 {
     struct kw_subkey **at = bucket_of(keyring, handle->hash);
     while (*at != handle)
@@ -113,6 +123,7 @@ static void table_remove(struct keyring *keyring, kw_subkey *handle)
     use_remove(keyring, handle);
     handle->is_listed = false;
     keyring->handle_count--;
+    return (atomic_fetch_sub_explicit(&handle->holders, HOLDER, memory_order_acq_rel) & HOLDERS) == HOLDER;
 }
 
 static void table_add(struct keyring *keyring, kw_subkey *handle)
@@ -122,6 +133,7 @@ static void table_add(struct keyring *keyring, kw_subkey *handle)
     *bucket = handle;
     use_add(keyring, handle);
     handle->is_listed = true;
+    atomic_fetch_add_explicit(&handle->holders, HOLDER, memory_order_relaxed);
     keyring->handle_count++;
 }
 
@@ -246,10 +258,10 @@ static kw_status key_of(kw_subkey *handle, uint32_t version, struct handle_key *
 
 /* ---- Getting and freeing ---- */
 
-static void reference(struct keyring *keyring, kw_subkey *handle)
+static void hand_out(struct keyring *keyring, kw_subkey *handle)
 {
-    handle->references++;
-    if (keyring->newest != handle && handle->is_listed) {
+    atomic_fetch_add_explicit(&handle->holders, HANDED + HOLDER, memory_order_relaxed);
+    if (keyring->newest != handle) {
         use_remove(keyring, handle);
         use_add(keyring, handle);
     }
@@ -263,7 +275,7 @@ bool keyring_find(struct keyring *keyring, const struct handle_name *name, kw_su
     pthread_mutex_lock(&keyring->mutex);
     found = table_find(keyring, &sought);
     if (found != NULL && atomic_load(&found->master->seen) >= generation)
-        reference(keyring, found);
+        hand_out(keyring, found);
     else
         found = NULL;
     pthread_mutex_unlock(&keyring->mutex);
@@ -286,7 +298,7 @@ static kw_status handle_new(const struct sought *sought, struct master *master, 
     made->address_length = sought->address.length;
     made->purpose_length = sought->purpose.length;
     made->context_length = sought->context.length;
-    made->references = 1;
+    atomic_store(&made->holders, HANDED + HOLDER);
     if (made->address == NULL || made->purpose == NULL || made->context == NULL) {
         handle_free(made);
         return error_memory(error);
@@ -303,8 +315,7 @@ static kw_subkey *table_shrink(struct keyring *keyring, size_t maximum)
     kw_subkey *gone = NULL;
     while (keyring->handle_count > maximum) {
         kw_subkey *const oldest = keyring->oldest;
-        table_remove(keyring, oldest);
-        if (oldest->references > 0)
+        if (!table_remove(keyring, oldest))
             continue;
         oldest->next = gone;
         gone = oldest;
@@ -328,15 +339,14 @@ static kw_subkey *table_keep(struct keyring *keyring, kw_subkey *made, const str
     pthread_mutex_lock(&keyring->mutex);
     found = table_find(keyring, sought);
     if (found != NULL && found->master != made->master) {
-        table_remove(keyring, found);
-        if (found->references == 0) {
+        if (table_remove(keyring, found)) {
             found->next = NULL;
             gone = found;
         }
         found = NULL;
     }
     if (found != NULL) {
-        reference(keyring, found);
+        hand_out(keyring, found);
     } else {
         kw_subkey *const shrunk = table_shrink(keyring, keyring->maximum - 1);
         if (gone != NULL)
@@ -391,19 +401,38 @@ kw_status keyring_open(struct keyring *keyring, const struct handle_name *name, 
     return status;
 }
 
+/* Whether there is anything to do when nobody has it any more. */
+static bool is_at_rest(kw_subkey *handle)
+{
+    struct handle_key *const newest = atomic_load_explicit(&handle->keys, memory_order_relaxed);
+    return newest != NULL && atomic_load_explicit(&newest->next, memory_order_relaxed) == NULL &&
+           xaes_key_rest(&newest->key);
+}
+
+/* One of two who have it gives it back, without the mutex. Fails when it was handed out meanwhile, to somebody who may leave something behind. */
+static bool give_back_quickly(kw_subkey *handle)
+{
+    uint64_t holders = atomic_load_explicit(&handle->holders, memory_order_acquire);
+    return (holders & HOLDERS) == 2 * HOLDER && is_at_rest(handle) &&
+           atomic_compare_exchange_strong_explicit(&handle->holders, &holders, holders - HOLDER, memory_order_release,
+                                                   memory_order_relaxed);
+}
+
 void kw_subkey_free(kw_subkey *subkey)
 {
-    if (subkey == NULL)
+    if (subkey == NULL || give_back_quickly(subkey))
         return;
     struct keyring *const keyring = subkey->master->keyring;
-    bool is_gone = false;
+    bool is_gone;
     pthread_mutex_lock(&keyring->mutex);
-    if (--subkey->references == 0) {
-        is_gone = !subkey->is_listed || atomic_load(&subkey->keys) == NULL;
-        if (subkey->is_listed && is_gone)
-            table_remove(keyring, subkey);
-        if (!is_gone)
+    const uint64_t left =
+        (atomic_fetch_sub_explicit(&subkey->holders, HOLDER, memory_order_acq_rel) & HOLDERS) - HOLDER;
+    is_gone = left == 0;
+    if (left == HOLDER && subkey->is_listed) {
+        if (atomic_load(&subkey->keys) != NULL)
             handle_rest(subkey);
+        else
+            is_gone = table_remove(keyring, subkey);
     }
     pthread_mutex_unlock(&keyring->mutex);
     if (is_gone)
@@ -421,7 +450,7 @@ void handles_free(struct keyring *keyring)
 {
     while (keyring->oldest != NULL) {
         kw_subkey *const oldest = keyring->oldest;
-        table_remove(keyring, oldest);
+        (void)table_remove(keyring, oldest);
         handle_free(oldest);
     }
     free(keyring->buckets);
@@ -462,10 +491,15 @@ static void use_end(kw_subkey *subkey, const struct use *use)
     control_leave(subkey->master->keyring->control, &use->control);
 }
 
-/* The key for new seals. */
-static kw_status use_current(kw_subkey *subkey, struct handle_key **key, kw_error *error)
+/* The version for new seals. A newer one may come at any time: whoever needs one and the same twice reads it once. */
+static uint32_t active_version(const kw_subkey *subkey)
 {
-    const uint32_t active = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    return atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+}
+
+/* The key of the version that is the active one, or was in that instant. */
+static kw_status use_active(kw_subkey *subkey, uint32_t active, struct handle_key **key, kw_error *error)
+{
     struct handle_key *current = atomic_load_explicit(&subkey->current, memory_order_acquire);
     kw_status status = KW_OK;
     if (current == NULL || current->version != active) {
@@ -498,7 +532,7 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
     kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
-    status = use_current(subkey, &key, error);
+    status = use_active(subkey, active_version(subkey), &key, error);
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
     if (status == KW_OK)
@@ -523,8 +557,8 @@ static kw_status use_version(kw_subkey *subkey, uint64_t generation, uint32_t ve
 {
     struct handle_key *found = NULL;
     kw_status status = KW_OK;
-    if (version == atomic_load_explicit(&subkey->master->active, memory_order_acquire))
-        return use_current(subkey, key, error);
+    if (version == active_version(subkey))
+        return use_active(subkey, version, key, error);
     found = key_find(atomic_load_explicit(&subkey->keys, memory_order_acquire), version);
     if (found == NULL || atomic_load_explicit(&found->seen, memory_order_acquire) < generation)
         status = master_version(subkey->master, version, error);
@@ -566,7 +600,7 @@ kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error)
     const kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
-    *version = atomic_load_explicit(&subkey->master->active, memory_order_acquire);
+    *version = active_version(subkey);
     use_end(subkey, &use);
     return KW_OK;
 }

@@ -248,16 +248,22 @@ static bool may_be_behind(struct master *master, kw_status status)
     return true;
 }
 
-kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
+static kw_status hand_on(kw_status status, const kw_error *why, kw_error *error)
+{
+    if (error != NULL)
+        *error = *why;
+    return status;
+}
+
+/* Its own function, as an error is large and the way here is often taken for nothing. */
+static kw_status read_active(struct master *master, uint64_t generation, kw_error *error)
 {
     struct held held;
+    kw_error why = {0};
     uint32_t active = 0;
     kw_status status;
-    if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
-        atomic_load(&master->tolerated) > clock_milliseconds())
-        return KW_OK;
     keyring_hold(master->keyring, &held);
-    status = root_active(&held.place, &master->id, &active, error);
+    status = root_active(&held.place, &master->id, &active, &why);
     keyring_release(&held);
     if (status == KW_OK) {
         master_set(master, generation, active);
@@ -265,17 +271,26 @@ kw_status master_follow(struct master *master, uint64_t generation, kw_error *er
             control_prove(master->keyring->control);
         return KW_OK;
     }
-    return may_be_behind(master, status) ? KW_OK : status;
+    return may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
+}
+
+kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
+{
+    if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
+        atomic_load(&master->tolerated) > clock_milliseconds())
+        return KW_OK;
+    return read_active(master, generation, error);
 }
 
 kw_status master_version(struct master *master, uint32_t version, kw_error *error)
 {
     struct held held;
+    kw_error why = {0};
     kw_status status;
     keyring_hold(master->keyring, &held);
-    status = root_check(&held.place, &master->id, version, error);
+    status = root_check(&held.place, &master->id, version, &why);
     keyring_release(&held);
-    return status != KW_OK && may_be_behind(master, status) ? KW_OK : status;
+    return status == KW_OK || may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
 }
 
 /* ---- Roots; the mutex is held ---- */
@@ -418,15 +433,22 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
     }
     if (status == KW_NOT_FOUND)
         return make_first(master, version, error);
-    if (error != NULL)
-        *error = why;
-    return status;
+    return hand_on(status, &why, error);
 }
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
     struct master *const master = keyring_master(keyring, id);
     return master == NULL ? error_memory(error) : master_version(master, version, error);
+}
+
+kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
+{
+    struct held held;
+    keyring_hold(keyring, &held);
+    const kw_status status = root_note_resealed(&held.place, id, version, error);
+    keyring_release(&held);
+    return status;
 }
 
 kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name, unsigned char *out, size_t length,

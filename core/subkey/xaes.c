@@ -254,6 +254,12 @@ void xaes_key_clear(struct xaes_key *key)
     atomic_store_explicit(&key->contexts, NULL, memory_order_relaxed);
 }
 
+bool xaes_key_rest(struct xaes_key *key)
+{
+    atomic_store_explicit(&key->used, false, memory_order_relaxed);
+    return atomic_load_explicit(&key->contexts, memory_order_relaxed) == NULL;
+}
+
 /* NULL: this is the key's first message, or memory ran out; there is another way. */
 static struct xaes_contexts *key_contexts(struct xaes_key *key)
 {

@@ -244,7 +244,10 @@ typedef struct kw_host {
     /* One line for the log, without a newline and without secrets. */
     void (*log)(kw_host_context *context, kw_log_level level, const char *sentence);
 
-    /* Why the operation under way in this thread is about to fail: what happened and what to do. No secrets. */
+    /*
+     * Why the operation under way in this thread is about to fail: what happened and what to do. No secrets. A sentence about one of the
+     * plugin's options begins with "option NAME: "; the host then tells where that is set.
+     */
     void (*report)(kw_host_context *context, const char *sentence);
 
     /* Zeroed memory that is locked where the system allows it and left out of core dumps. NULL when there is none.
@@ -255,7 +258,7 @@ typedef struct kw_host {
     /*
      * The value of a secret option (`option` is its name in the plugin's table). `secret->data` is memory of
      * secret_allocate with a capacity of at least KW_SECRET_MAXIMUM. May ask a person, so it may take long; hold no
-     * lock. Errors: KW_CONFIGURATION (no source, or it cannot be read), KW_SECRET_REFUSED (this value was refused
+     * lock. Errors: KW_NOT_FOUND (the option is not set), KW_CONFIGURATION (it cannot be read), KW_SECRET_REFUSED (this value was refused
      * before and has not changed), KW_PERMISSION; and those of KW_TRAIT_LOCKS.
      */
     kw_status (*secret_request)(kw_host_context *context, const kw_call *call, const char *option, kw_output *secret);
@@ -408,7 +411,10 @@ typedef struct kw_plugin_operations {
     kw_status (*derive)(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input peer,
                         kw_output *shared);
 
-    /* The certificate kept beside a key, where other programs expect it. put replaces. Errors: KW_NOT_FOUND. */
+    /*
+     * The key's certificate, kept beside it where other programs expect it. put replaces; what the backend holds for other keys stays.
+     * Errors: KW_NOT_FOUND, KW_REFUSED (get: there are several).
+     */
     kw_status (*certificate_put)(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
                                  kw_input certificate);
     kw_status (*certificate_get)(kw_plugin_instance *instance, const kw_call *call, kw_input locator,

@@ -35,13 +35,36 @@ static const struct {
 /* What modules advertise and then refuse or do wrong, where trying it out would leave something on the token. By how they describe themselves. */
 static const struct {
     const char *description;
-    uint32_t operations, schemes, curves;
+    uint32_t operations, schemes, curves; /* that it cannot do */
+    struct p11_manners manners;
 } known[] = {
-    /* tpm2-pkcs11 1.9: no import; keys on P-521 without a public key that can be read */
-    {"TPM2.0 Cryptoki", KW_CAN_IMPORT, 0, KW_BIT(KW_CURVE_P521)},
+    /*
+     * tpm2-pkcs11 1.9: no import; keys on P-521 without a public key that can be read. CKA_ENCRYPT = false takes back CKA_SIGN, because the
+     * TPM has one bit for both. ECDSA takes digests of the lengths of SHA-1, SHA-256, SHA-384 and SHA-512 alone. A failed
+     * C_Decrypt leaves its key in use until C_DecryptFinal. A child of a fork goes on with its parent's connection and HMAC session; the
+     * TPM then refuses both, and counts that like wrong PINs.
+     */
+    {.description = "TPM2.0 Cryptoki",
+     .operations = KW_CAN_IMPORT,
+     .curves = KW_BIT(KW_CURVE_P521),
+     .manners = {.plain_templates = true, .whole_digests = true, .ends_at_fork = true, .failures_stay = true}},
     /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
-    {"Meta PKCS11 LIBRARY", 0, KW_BIT(KW_SCHEME_RSA_PSS), 0},
+    {.description = "Meta PKCS11 LIBRARY", .schemes = KW_BIT(KW_SCHEME_RSA_PSS)},
 };
+
+/* Modules say by their description who they are. */
+static bool is_by(size_t i, const char *description)
+{
+    return strncmp(description, known[i].description, strlen(known[i].description)) == 0;
+}
+
+struct p11_manners p11_manners_of(const char *description)
+{
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (is_by(i, description))
+            return known[i].manners;
+    return (struct p11_manners){.plain_templates = false};
+}
 
 struct list {
     CK_MECHANISM_TYPE mechanisms[MECHANISMS_MAXIMUM];
@@ -153,7 +176,7 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
     if (!instance->wants_pin)
         can.operations &= ~(uint32_t)KW_CAN_SET_SECRET;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strncmp(instance->module->description, known[i].description, strlen(known[i].description)) != 0)
+        if (!is_by(i, instance->module->description))
             continue;
         can.operations &= ~known[i].operations;
         can.schemes &= ~known[i].schemes;

@@ -8,6 +8,57 @@
 
 #define CERTIFICATE_MAXIMUM 65536u
 
+CK_RV p11_certificate_public(struct p11_use *use, CK_OBJECT_HANDLE certificate, struct p11_public *public, bool *known)
+{
+    CK_RV result = CKR_OK;
+    CK_ATTRIBUTE content = p11_attribute(CKA_VALUE, NULL, CERTIFICATE_MAXIMUM);
+    unsigned char *value = malloc(CERTIFICATE_MAXIMUM), *spki = NULL;
+    X509 *x509 = X509_new_ex(p11_library_context(), NULL);
+    *known = false;
+    if (value == NULL || x509 == NULL) {
+        result = CKR_HOST_MEMORY;
+        goto out;
+    }
+    content.pValue = value;
+    result = p11_attributes_get(use, certificate, &content, 1);
+    if (result != CKR_OK || !p11_attribute_has(&content))
+        goto out;
+    const unsigned char *at = value;
+    if (d2i_X509(&x509, &at, (long)content.ulValueLen) != NULL) {
+        const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &spki);
+        *known = length > 0 && p11_public_spki((kw_input){spki, (size_t)length}, public);
+    }
+out:
+    OPENSSL_free(spki);
+    X509_free(x509);
+    free(value);
+    return result;
+}
+
+CK_RV p11_certificates_find(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE key,
+                            CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count)
+{
+    struct p11_public own = {.spki_length = 0}, other = {.spki_length = 0};
+    CK_OBJECT_HANDLE beside[P11_MATCHES];
+    size_t all = 0;
+    uint32_t operations = 0;
+    bool authenticate = false, known = false;
+    *count = 0;
+    CK_RV result = p11_place_find(use, locator, CKO_CERTIFICATE, beside, &all);
+    if (result != CKR_OK || all == 0)
+        return result;
+    result = p11_key_read_public(use, key, locator, &own, &operations, &authenticate);
+    if (result == P11_TOLD && use->status == KW_UNSUPPORTED)
+        return CKR_OK;
+    for (size_t i = 0; result == CKR_OK && i < all; i++) {
+        result = p11_certificate_public(use, beside[i], &other, &known);
+        if (result == CKR_OK && known && own.spki_length == other.spki_length &&
+            memcmp(own.spki, other.spki, own.spki_length) == 0)
+            found[(*count)++] = beside[i];
+    }
+    return result;
+}
+
 struct job {
     struct p11_locator locator;
     kw_input certificate;
@@ -56,12 +107,13 @@ static CK_RV read_label(struct p11_use *use, CK_OBJECT_HANDLE key, struct p11_lo
     return result;
 }
 
-static CK_RV destroy_others(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE kept,
-                            size_t *destroyed)
+/* Of the key's certificates. */
+static CK_RV destroy_others(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE key,
+                            CK_OBJECT_HANDLE kept, size_t *destroyed)
 {
     CK_OBJECT_HANDLE found[P11_MATCHES];
     size_t count = 0;
-    CK_RV result = p11_place_find(use, locator, CKO_CERTIFICATE, found, &count);
+    CK_RV result = p11_certificates_find(use, locator, key, found, &count);
     *destroyed = 0;
     for (size_t i = 0; result == CKR_OK && i < count; i++) {
         if (found[i] == kept)
@@ -130,7 +182,7 @@ static CK_RV put(struct p11_use *use, void *argument)
             use->functions->C_CreateObject(use->session, template, sizeof(template) / sizeof(template[0]), &made));
     /* The new one is there before the old ones go. */
     if (result == CKR_OK)
-        result = destroy_others(use, at, made, &destroyed);
+        result = destroy_others(use, at, key, made, &destroyed);
 out:
     OPENSSL_free(subject.data);
     OPENSSL_free(issuer.data);
@@ -138,14 +190,24 @@ out:
     return result;
 }
 
+/* The key's certificates. A key that is not there has none. */
+static CK_RV find(struct p11_use *use, struct job *job, CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count)
+{
+    CK_OBJECT_HANDLE keys[P11_MATCHES];
+    size_t key_count = 0;
+    *count = 0;
+    CK_RV result = p11_place_find(use, &job->locator, CKO_PRIVATE_KEY, keys, &key_count);
+    if (result == CKR_OK && key_count == 1)
+        result = p11_certificates_find(use, &job->locator, keys[0], found, count);
+    return result == CKR_OK && *count == 0 ? p11_objects_absent(use) : result;
+}
+
 static CK_RV get(struct p11_use *use, void *argument)
 {
     struct job *job = argument;
     CK_OBJECT_HANDLE found[P11_MATCHES];
     size_t count = 0;
-    CK_RV result = p11_place_find(use, &job->locator, CKO_CERTIFICATE, found, &count);
-    if (result == CKR_OK && count == 0)
-        result = p11_objects_absent(use);
+    CK_RV result = find(use, job, found, &count);
     if (result != CKR_OK)
         return result;
     if (count != 1)
@@ -163,12 +225,13 @@ static CK_RV get(struct p11_use *use, void *argument)
 static CK_RV destroy(struct p11_use *use, void *argument)
 {
     struct job *job = argument;
-    size_t destroyed = 0;
-    CK_RV result = destroy_others(use, &job->locator, 0, &destroyed);
-    if (result == CKR_OK && destroyed == 0)
-        result = p11_objects_absent(use);
-    if (result == CKR_OK && destroyed == 0)
+    CK_OBJECT_HANDLE found[P11_MATCHES];
+    size_t count = 0;
+    CK_RV result = find(use, job, found, &count);
+    if (result == CKR_OK && count == 0)
         return p11_tell(use, KW_NOT_FOUND, "there is no certificate beside the key");
+    for (size_t i = 0; result == CKR_OK && i < count; i++)
+        result = p11_did(use, "C_DestroyObject", use->functions->C_DestroyObject(use->session, found[i]));
     return result;
 }
 
@@ -177,7 +240,7 @@ kw_status p11_certificate_put(kw_plugin_instance *instance, const kw_call *call,
     struct job job;
     kw_status status = begin(instance, locator, &job);
     job.certificate = certificate;
-    return status == KW_OK ? p11_perform(instance, call, "keep the certificate", put, &job) : status;
+    return status == KW_OK ? p11_change(instance, call, "keep the certificate", put, &job) : status;
 }
 
 kw_status p11_certificate_get(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
@@ -202,5 +265,5 @@ kw_status p11_certificate_delete(kw_plugin_instance *instance, const kw_call *ca
 {
     struct job job;
     kw_status status = begin(instance, locator, &job);
-    return status == KW_OK ? p11_perform(instance, call, "delete the certificate", destroy, &job) : status;
+    return status == KW_OK ? p11_change(instance, call, "delete the certificate", destroy, &job) : status;
 }

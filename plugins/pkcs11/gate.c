@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-/* How long a fork waits for calls under way. A module that hangs must not hang the process. */
-#define FORK_PATIENCE 10000u
+unsigned p11_gate_patience = 10000;
 
 static pthread_mutex_t state = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
@@ -41,9 +40,11 @@ static struct timespec moment_in(unsigned milliseconds)
  */
 static void fork_prepare(void)
 {
-    for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next)
-        if (!p11_gate_shut(&module->gate, FORK_PATIENCE))
-            atomic_store(&module->gate.shut, true); /* what hangs there does so in the parent alone */
+    for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
+        module->gate.by_fork = p11_gate_shut(&module->gate, p11_gate_patience);
+        if (module->gate.by_fork) /* else what hangs there does so in the parent alone */
+            p11_module_before_fork(module);
+    }
     p11_state_lock();
 }
 
@@ -51,7 +52,8 @@ static void fork_parent(void)
 {
     p11_state_unlock();
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next)
-        p11_gate_open(&module->gate);
+        if (module->gate.by_fork) /* the gate that another thread has shut is its to open */
+            p11_gate_open(&module->gate);
 }
 
 static void fork_child(void)
@@ -62,7 +64,8 @@ static void fork_child(void)
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
         atomic_store(&module->gate.inside, 0);
         atomic_store(&module->gate.shut, false);
-        module->forked = true;
+        module->forked = module->descends = true;
+        module->changing = false;
         for (struct p11_token *token = module->tokens; token != NULL; token = token->next)
             p11_token_forked(token);
     }
@@ -113,20 +116,6 @@ void p11_gate_leave(struct p11_gate *gate)
     }
 }
 
-void p11_gate_enter(struct p11_gate *gate)
-{
-    for (;;) {
-        atomic_fetch_add(&gate->inside, 1);
-        if (!atomic_load(&gate->shut))
-            return;
-        p11_gate_leave(gate);
-        p11_state_lock();
-        while (atomic_load(&gate->shut))
-            p11_state_wait(1000);
-        p11_state_unlock();
-    }
-}
-
 /* With the state locked; false: it did not come in time. */
 static bool wait_while(bool (*holds)(struct p11_gate *gate), struct p11_gate *gate, const struct timespec *until)
 {
@@ -144,6 +133,26 @@ static bool is_shut(struct p11_gate *gate)
 static bool is_used(struct p11_gate *gate)
 {
     return atomic_load(&gate->inside) != 0;
+}
+
+bool p11_gate_enter(struct p11_gate *gate, unsigned milliseconds)
+{
+    atomic_fetch_add(&gate->inside, 1);
+    if (!atomic_load(&gate->shut))
+        return true;
+    p11_gate_leave(gate);
+    const struct timespec until = moment_in(milliseconds);
+    for (;;) {
+        p11_state_lock();
+        const bool open = wait_while(is_shut, gate, &until);
+        p11_state_unlock();
+        if (!open)
+            return false;
+        atomic_fetch_add(&gate->inside, 1);
+        if (!atomic_load(&gate->shut))
+            return true;
+        p11_gate_leave(gate);
+    }
 }
 
 bool p11_gate_shut(struct p11_gate *gate, unsigned milliseconds)

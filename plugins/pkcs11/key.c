@@ -101,32 +101,17 @@ static bool read_beside(struct p11_use *use, const struct p11_locator *locator, 
     return known;
 }
 
-#define CERTIFICATE_MAXIMUM 16384u
-
 /* From a certificate beside it. */
 static bool read_certificate(struct p11_use *use, const struct p11_locator *locator, struct p11_public *public,
                              CK_RV *result)
 {
-    unsigned char value[CERTIFICATE_MAXIMUM];
     CK_OBJECT_HANDLE found[P11_MATCHES];
     size_t count = 0;
     bool known = false;
     *result = p11_place_find(use, locator, CKO_CERTIFICATE, found, &count);
     for (size_t i = 0; *result == CKR_OK && i < count && !known; i++) {
-        CK_ATTRIBUTE content = p11_attribute(CKA_VALUE, value, sizeof(value));
-        *result = p11_attributes_get(use, found[i], &content, 1);
-        if (*result != CKR_OK || !p11_attribute_has(&content))
-            continue;
-        unsigned char *spki = NULL;
-        const unsigned char *at = value;
-        X509 *certificate = X509_new_ex(p11_library_context(), NULL);
-        if (certificate != NULL && d2i_X509(&certificate, &at, (long)content.ulValueLen) != NULL) {
-            int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &spki);
-            known = length > 0 && p11_public_spki((kw_input){spki, (size_t)length}, public) &&
-                    p11_type_of(public->type) == locator->type;
-        }
-        OPENSSL_free(spki);
-        X509_free(certificate);
+        *result = p11_certificate_public(use, found[i], public, &known);
+        known = known && p11_type_of(public->type) == locator->type;
     }
     return known;
 }
@@ -305,28 +290,33 @@ kw_status p11_key_find(kw_plugin_instance *instance, const kw_call *call, const 
     return status == KW_OK ? p11_locator_put(&found, locator) : status;
 }
 
-static CK_RV destroy_all(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_CLASS class)
+static CK_RV destroy_all(struct p11_use *use, const CK_OBJECT_HANDLE *objects, size_t count)
 {
-    CK_OBJECT_HANDLE found[P11_MATCHES];
-    size_t count = 0;
-    CK_RV result = p11_place_find(use, locator, class, found, &count);
+    CK_RV result = CKR_OK;
     for (size_t i = 0; result == CKR_OK && i < count; i++)
-        result = p11_did(use, "C_DestroyObject", use->functions->C_DestroyObject(use->session, found[i]));
+        result = p11_did(use, "C_DestroyObject", use->functions->C_DestroyObject(use->session, objects[i]));
     return result;
 }
 
 CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator)
 {
-    CK_OBJECT_HANDLE found[P11_MATCHES];
-    size_t count = 0;
+    CK_OBJECT_HANDLE keys[P11_MATCHES], public_keys[P11_MATCHES], certificates[P11_MATCHES];
+    size_t count = 0, public_count = 0, certificate_count = 0;
+    /* All is looked up before anything goes, since the public key tells which certificates are the key's. */
+    CK_RV result = p11_place_find(use, locator, CKO_PRIVATE_KEY, keys, &count);
+    if (result == CKR_OK)
+        result = p11_place_find(use, locator, CKO_PUBLIC_KEY, public_keys, &public_count);
+    if (result == CKR_OK && count == 1)
+        result = p11_certificates_find(use, locator, keys[0], certificates, &certificate_count);
     /* The private key last: as long as it is there, the deletion can be asked for again. */
-    CK_RV result = destroy_all(use, locator, CKO_PUBLIC_KEY);
     if (result == CKR_OK)
-        result = destroy_all(use, locator, CKO_CERTIFICATE);
+        result = destroy_all(use, public_keys, public_count);
     if (result == CKR_OK)
-        result = destroy_all(use, locator, CKO_PRIVATE_KEY);
+        result = destroy_all(use, certificates, certificate_count);
     if (result == CKR_OK)
-        result = p11_place_find(use, locator, CKO_PRIVATE_KEY, found, &count);
+        result = destroy_all(use, keys, count);
+    if (result == CKR_OK)
+        result = p11_place_find(use, locator, CKO_PRIVATE_KEY, keys, &count);
     if (result == CKR_OK && count > 0)
         return p11_tell(use, KW_FAILED, "the token '%s' says that the key is deleted, and still has it",
                         use->instance->token->label);
@@ -345,5 +335,5 @@ kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_i
 {
     struct p11_locator place;
     kw_status status = read_locator(&instance->host, locator, &place);
-    return status == KW_OK ? p11_perform(instance, call, "delete the key", delete_key, &place) : status;
+    return status == KW_OK ? p11_change(instance, call, "delete the key", delete_key, &place) : status;
 }

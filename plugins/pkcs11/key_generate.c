@@ -69,7 +69,7 @@ kw_status p11_key_generate(kw_plugin_instance *instance, const kw_call *call, co
     kw_status status = p11_making_begin(instance, call, wanted, &making, locator);
     if (status != KW_OK)
         return status;
-    status = p11_perform(instance, call, "make a key", generate, &making);
+    status = p11_change(instance, call, "make a key", generate, &making);
     if (status == KW_OK)
         return p11_locator_put(&making.locator, locator);
     p11_making_undo(instance, &making);

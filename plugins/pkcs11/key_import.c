@@ -1,4 +1,4 @@
-/* Keys that the token is given: as an object, else wrapped under a key of the session. */
+/* Keys that the token is given: as an object, else wrapped (key_wrap.c). */
 #include "pkcs11.h"
 
 #include <openssl/bn.h>
@@ -8,7 +8,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#define PKCS8_MAXIMUM 8192u
+#define PKCS8_MAXIMUM P11_PKCS8_MAXIMUM
 #define PARTS         8u
 
 /* What a token is told of a private key. The numbers lie in the host's secret memory. */
@@ -166,53 +166,6 @@ static CK_RV create_private(struct p11_use *use, struct import *import, kw_input
     return result;
 }
 
-/* For tokens that take a private key only as the result of C_UnwrapKey: PKCS#8 under an AES key that lives as long as this. */
-static CK_RV unwrap_private(struct p11_use *use, struct import *import)
-{
-    static const CK_OBJECT_CLASS secret_key = CKO_SECRET_KEY;
-    static const CK_KEY_TYPE aes = CKK_AES;
-    static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    static const CK_ULONG length = 32;
-    unsigned char vector[16], wrapped[PKCS8_MAXIMUM + 16];
-    CK_ULONG wrapped_length = sizeof(wrapped);
-    CK_OBJECT_HANDLE key = 0;
-    struct p11_making *making = &import->making;
-    const size_t before = making->private_count;
-    const CK_FUNCTION_LIST *functions = use->functions;
-    CK_ATTRIBUTE template[] = {
-        p11_attribute(CKA_CLASS, &secret_key, sizeof(secret_key)),
-        p11_attribute(CKA_KEY_TYPE, &aes, sizeof(aes)),
-        p11_attribute(CKA_TOKEN, &no, sizeof(no)),
-        p11_attribute(CKA_ENCRYPT, &yes, sizeof(yes)),
-        p11_attribute(CKA_UNWRAP, &yes, sizeof(yes)),
-        p11_attribute(CKA_VALUE_LEN, &length, sizeof(length)),
-    };
-    CK_MECHANISM generation = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_MECHANISM wrapping = {CKM_AES_CBC_PAD, vector, sizeof(vector)};
-    CK_RV result = p11_did(use, "C_GenerateRandom", functions->C_GenerateRandom(use->session, vector, sizeof(vector)));
-    if (result == CKR_OK)
-        result = p11_did(use, "C_GenerateKey", functions->C_GenerateKey(use->session, &generation, template, 6, &key));
-    if (result != CKR_OK)
-        return result;
-    result = p11_did(use, "C_EncryptInit", functions->C_EncryptInit(use->session, &wrapping, key));
-    if (result == CKR_OK)
-        result = p11_did(use, "C_Encrypt",
-                         functions->C_Encrypt(use->session, (unsigned char *)(uintptr_t)import->pkcs8.data,
-                                              import->pkcs8.length, wrapped, &wrapped_length));
-    if (result == CKR_OK && wrapped_length > sizeof(wrapped))
-        result = CKR_GENERAL_ERROR;
-    if (result == CKR_OK) {
-        p11_making_private(making, CKA_CLASS, &making->private_class, sizeof(making->private_class));
-        p11_making_private(making, CKA_KEY_TYPE, &making->type, sizeof(making->type));
-        result = p11_did(use, "C_UnwrapKey",
-                         functions->C_UnwrapKey(use->session, &wrapping, key, wrapped, wrapped_length,
-                                                making->private_template, making->private_count, &making->private_key));
-        making->private_count = before;
-    }
-    (void)p11_did(use, NULL, functions->C_DestroyObject(use->session, key));
-    return result;
-}
-
 static CK_RV give_private(struct p11_use *use, struct import *import)
 {
     const kw_key_template *wanted = &import->making.wanted;
@@ -225,7 +178,7 @@ static CK_RV give_private(struct p11_use *use, struct import *import)
         if (!p11_failure_is_inability(result))
             break;
     }
-    return p11_failure_is_inability(result) ? unwrap_private(use, import) : result;
+    return p11_failure_is_inability(result) ? p11_unwrap_private(use, &import->making, import->pkcs8) : result;
 }
 
 /* So that other programs see the public key too. */
@@ -305,17 +258,21 @@ kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, cons
     import.material.secret = host->secret_allocate(host->context, PKCS8_MAXIMUM);
     if (import.material.secret == NULL)
         return p11_report(host, KW_OUT_OF_MEMORY, "out of memory");
-    p11_gate_enter(&instance->module->gate);
+    if (!p11_gate_enter(&instance->module->gate, p11_patience(instance, call))) {
+        status = p11_shut_out(instance);
+        goto out;
+    }
     enum reading reading = read_key(&import.making, pkcs8, &import.material);
     p11_gate_leave(&instance->module->gate);
     if (reading != READ)
         status = p11_report(host, KW_INVALID_ARGUMENT, "%s", complaints[reading]);
     else
-        status = p11_perform(instance, call, "take a key", import_key, &import);
+        status = p11_change(instance, call, "take a key", import_key, &import);
     if (status == KW_OK)
         status = p11_locator_put(&import.making.locator, locator);
     else
         p11_making_undo(instance, &import.making);
+out:
     host->secret_free(host->context, import.material.secret, PKCS8_MAXIMUM);
     return status;
 }

@@ -31,6 +31,7 @@ void p11_making_fill(struct p11_making *making, bool narrow)
 {
     const struct p11_locator *at = &making->locator;
     bool rsa = making->type == CKK_RSA;
+    narrow = narrow && !making->plain;
     making->private_count = making->public_count = 0;
     p11_making_private(making, CKA_TOKEN, &making->yes, sizeof(CK_BBOOL));
     p11_making_private(making, CKA_PRIVATE, &making->yes, sizeof(CK_BBOOL));
@@ -100,6 +101,7 @@ kw_status p11_making_begin(kw_plugin_instance *instance, const kw_call *call, co
         making->locator.label_length = strnlen(wanted->label, P11_LABEL_MAXIMUM);
         memcpy(making->locator.label, wanted->label, making->locator.label_length);
     }
+    making->plain = instance->module->manners.plain_templates;
     making->authenticate = instance->always_authenticate;
     p11_making_fill(making, true);
     return p11_deadline(instance, call);
@@ -178,7 +180,7 @@ void p11_making_undo(kw_plugin_instance *instance, struct p11_making *making)
     if (!making->is_ours)
         return;
     p11_be_quiet(true);
-    kw_status status = p11_perform(instance, NULL, "delete the key", undo, making);
+    kw_status status = p11_change(instance, NULL, "delete the key", undo, making);
     p11_be_quiet(false);
     if (status != KW_OK && instance->host.log != NULL)
         instance->host.log(instance->host.context, KW_LOG_WARNING,

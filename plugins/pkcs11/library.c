@@ -36,9 +36,10 @@ static bool is_others_to_write(const struct stat *found)
 {
     if (found->st_uid != 0 && found->st_uid != geteuid())
         return true;
-    if ((found->st_mode & S_IWOTH) != 0 && (found->st_mode & S_ISVTX) == 0)
-        return true;
-    return (found->st_mode & S_IWGRP) != 0 && found->st_gid != 0 && (found->st_mode & S_ISVTX) == 0;
+    /* In a directory with the sticky bit only what is one's own can be replaced; on a file the bit means nothing. */
+    if (S_ISDIR(found->st_mode) && (found->st_mode & S_ISVTX) != 0)
+        return false;
+    return (found->st_mode & S_IWOTH) != 0 || ((found->st_mode & S_IWGRP) != 0 && found->st_gid != 0);
 }
 
 static bool check_way(char *path, char sentence[P11_SENTENCE])
@@ -68,7 +69,7 @@ static bool check_way(char *path, char sentence[P11_SENTENCE])
 char *p11_library_check(const char *path, char sentence[P11_SENTENCE])
 {
     struct stat found;
-    char *real = NULL;
+    char *real = NULL, *written = NULL;
     bool accepted = false;
     if (path[0] != '/') {
         snprintf(sentence, P11_SENTENCE, "option library: '%s' is not an absolute path", path);
@@ -91,8 +92,15 @@ char *p11_library_check(const char *path, char sentence[P11_SENTENCE])
                  "option library: '%s' lies on another machine; a module is loaded from a local disk", real);
         goto out;
     }
-    accepted = check_way(real, sentence);
+    /* The way as it was written too: whoever owns a link on it chooses what it leads to. */
+    written = strdup(path);
+    if (written == NULL) {
+        snprintf(sentence, P11_SENTENCE, "out of memory");
+        goto out;
+    }
+    accepted = check_way(written, sentence) && check_way(real, sentence);
 out:
+    free(written);
     if (!accepted) {
         free(real);
         real = NULL;

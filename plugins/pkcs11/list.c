@@ -92,8 +92,8 @@ static CK_RV describe(struct p11_use *use, CK_OBJECT_HANDLE handle, struct p11_l
     CK_RV result = p11_attributes_get(use, handle, parts, 3);
     *known = false;
     /* Deleted meanwhile, or one that the module cannot read: the others are listed nevertheless. */
-    if (result == CKR_OBJECT_HANDLE_INVALID || result == CKR_GENERAL_ERROR || result == CKR_FUNCTION_FAILED ||
-        p11_failure_is_inability(result))
+    if (result == CKR_OBJECT_HANDLE_INVALID || result == CKR_KEY_HANDLE_INVALID || result == CKR_GENERAL_ERROR ||
+        result == CKR_FUNCTION_FAILED || p11_failure_is_inability(result))
         return CKR_OK;
     if (result != CKR_OK)
         return result;

@@ -6,7 +6,10 @@
  */
 #include "pkcs11.h"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* ---- The PIN ---------------------------------------------------------------------------------------------------- */
 
@@ -21,6 +24,8 @@ kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call)
     const kw_host *host = &instance->host;
     kw_output output = {.data = instance->offered_pin, .capacity = KW_SECRET_MAXIMUM};
     kw_status status = host->secret_request(host->context, call, "pin", &output);
+    if (status == KW_NOT_FOUND)
+        return status;
     if (status != KW_OK)
         return p11_report(host, status, "the host did not give the PIN");
     if (output.length == 0 || output.length > KW_SECRET_MAXIMUM) {
@@ -39,6 +44,47 @@ void p11_token_settle(kw_plugin_instance *instance, CK_RV result)
         host->secret_refused(host->context, "pin");
     else if (host->secret_settled != NULL)
         host->secret_settled(host->context, "pin", result == CKR_OK ? KW_OK : KW_UNAVAILABLE);
+}
+
+/*
+ * What a token has refused a moment ago from one store it is not sent by another: each store has the host's memory of its own, and a token
+ * that locks counts all of them. Only for a moment, since the same PIN may have become right. The key is of this process alone.
+ */
+#define REFUSAL_MILLISECONDS 60000u
+
+static unsigned char mark_key[P11_MARK];
+static bool mark_key_is_made;
+
+static void make_mark_key(void)
+{
+    mark_key_is_made = getrandom(mark_key, sizeof(mark_key), 0) == (ssize_t)sizeof(mark_key);
+}
+
+static bool pin_mark(const kw_plugin_instance *instance, unsigned char mark[P11_MARK])
+{
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+    size_t length = 0;
+    pthread_once(&made, make_mark_key);
+    return mark_key_is_made &&
+           EVP_Q_mac(p11_library_context(), "HMAC", NULL, "SHA2-256", NULL, mark_key, sizeof(mark_key),
+                     instance->offered_pin, instance->offered_length, mark, P11_MARK, &length) != NULL &&
+           length == P11_MARK;
+}
+
+static void note_refusal(const kw_plugin_instance *instance)
+{
+    struct p11_token *token = instance->token;
+    token->refused_at = pin_mark(instance, token->refused) ? p11_now() : 0;
+    token->refused_by = instance->host.context;
+}
+
+static bool was_refused(const kw_plugin_instance *instance)
+{
+    const struct p11_token *token = instance->token;
+    unsigned char mark[P11_MARK];
+    return token->refused_at != 0 && token->refused_by != instance->host.context &&
+           p11_now() - token->refused_at < REFUSAL_MILLISECONDS && pin_mark(instance, mark) &&
+           CRYPTO_memcmp(mark, token->refused, sizeof(mark)) == 0;
 }
 
 /* What a login, or the change of the PIN, has shown to be right is right for all stores on this token. With the gate shut. */
@@ -112,13 +158,21 @@ static CK_RV login(struct p11_use *use, const struct p11_offer *offer)
         bool logged_in = info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
         return result != CKR_OK || logged_in ? result : P11_NEEDS_PIN;
     }
+    if (!offer->own_keypad && was_refused(instance)) {
+        use->function = "C_Login";
+        return CKR_PIN_INCORRECT;
+    }
     result = p11_did(use, "C_Login",
                      use->functions->C_Login(use->session, CKU_USER, offer->own_keypad ? NULL : instance->offered_pin,
                                              offer->own_keypad ? 0 : instance->offered_length));
     if (result == CKR_USER_ALREADY_LOGGED_IN)
         result = CKR_OK;
+    if (result == CKR_OK)
+        instance->token->refused_at = 0;
     if (result == CKR_OK && !offer->own_keypad)
         keep_pin(instance);
+    else if (p11_failure_is_refusal_of_pin(result) && !offer->own_keypad)
+        note_refusal(instance);
     return result;
 }
 
@@ -157,6 +211,23 @@ static bool join_login(struct p11_use *use, const struct p11_offer *offer)
     return true;
 }
 
+/*
+ * A generator of random numbers that lies in the process was copied by the fork, and NSS's would go on in the child as in its parent: the
+ * same keys, and signatures with the same nonces, which give the key away. So it gets bytes that only this process has.
+ */
+static CK_RV seed(struct p11_use *use)
+{
+    unsigned char bytes[32];
+    if (use->functions->C_SeedRandom == NULL)
+        return CKR_OK;
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        return CKR_FUNCTION_FAILED;
+    CK_RV result =
+        p11_did(use, "C_SeedRandom", use->functions->C_SeedRandom(use->session, bytes, (CK_ULONG)sizeof(bytes)));
+    explicit_bzero(bytes, sizeof(bytes));
+    return p11_failure_is_inability(result) ? CKR_OK : result; /* one that lies in the device */
+}
+
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited)
 {
     struct p11_token *token = use->instance->token;
@@ -174,6 +245,8 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
     if (result != CKR_OK)
         goto out;
     result = login(use, offer);
+    if (result == CKR_OK && use->instance->module->descends)
+        result = seed(use);
     if (result == CKR_OK) {
         token->ready = true;
         take_session(use);
@@ -187,6 +260,34 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
 out:
     forget_offered(use->instance);
     return result;
+}
+
+/*
+ * After a restart of the module for the sake of one token: the others, which had nothing to do with it, are logged in again with what they
+ * accepted. Whose login fails finds out at its next operation.
+ */
+void p11_token_connect_others(struct p11_use *use, const struct p11_token *except)
+{
+    struct p11_module *module = use->instance->module;
+    for (struct p11_token *token = module->tokens; token != NULL; token = token->next) {
+        struct p11_offer offer = {.slot = 0};
+        p11_state_lock();
+        kw_plugin_instance *instance = token->instances; /* stays: who closes shuts the gate first */
+        p11_state_unlock();
+        if (token == except || instance == NULL || token->distrusted ||
+            (instance->wants_pin && instance->pin_length == 0))
+            continue;
+        struct p11_use own = {.instance = instance, .call = use->call, .functions = use->functions};
+        if (p11_token_choose(instance, &own, false, &offer) != KW_OK)
+            continue;
+        memcpy(instance->offered_pin, instance->pin, KW_SECRET_MAXIMUM);
+        instance->offered_length = instance->pin_length;
+        if (p11_failure_is_refusal_of_pin(p11_token_connect(&own, &offer, false))) {
+            token->distrusted = true;
+            token->refused_by = NULL; /* it is not sent again by anybody, although the host does not know yet */
+        }
+        use->calls += own.calls;
+    }
 }
 
 /* After the gate was opened: what the host must know of a login that failed. */
@@ -244,38 +345,41 @@ static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use
     return use->status;
 }
 
+/*
+ * The PIN is asked for before the token is looked at, so that nothing lies between its flags and the login: whoever else tries a PIN does so
+ * before or after. Not every token wants one, and then it does not matter whether there is one.
+ */
 kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call)
 {
     struct p11_use use = {.instance = instance, .call = call};
     struct p11_offer offer = {.slot = 0};
     struct p11_alone alone;
+    CK_RV result = CKR_CANCEL;
+    const kw_status given = p11_token_pin(instance, call); /* may take a person's time: nothing is locked */
+    if (given != KW_OK && given != KW_NOT_FOUND)
+        return given;
     kw_status status = p11_alone_begin(instance, call, &alone);
-    if (status != KW_OK)
-        return status;
-    status = find_for_open(instance, &use, &offer);
-    p11_alone_end(instance, &use, &alone);
+    if (status == KW_OK) {
+        status = find_for_open(instance, &use, &offer);
+        instance->wants_pin = offer.login_required && !offer.own_keypad;
+        if (status == KW_OK && instance->wants_pin && given != KW_OK) {
+            p11_tell(&use, KW_CONFIGURATION, "the token '%s' wants a PIN: the store needs the option pin", offer.label);
+            status = use.status;
+        }
+        if (status == KW_OK) {
+            instance->has_random = offer.has_random;
+            instance->read_only = offer.read_only;
+            result = p11_token_connect(&use, &offer, false);
+            if (result == CKR_OK)
+                join_token(instance);
+        }
+        p11_alone_end(instance, &use, &alone);
+    } else
+        p11_tell(&use, status, "calls of the module did not come back");
+    if (given == KW_OK)
+        p11_token_settle(instance, status == KW_OK && instance->wants_pin ? result : CKR_CANCEL);
     if (status != KW_OK)
         return p11_report(&instance->host, status, "%s", use.sentence);
-    instance->wants_pin = offer.login_required && !offer.own_keypad;
-    if (instance->wants_pin) {
-        status = p11_token_pin(instance, call); /* may take a person's time: nothing is locked */
-        if (status != KW_OK)
-            return status;
-    }
-    status = p11_alone_begin(instance, call, &alone);
-    if (status != KW_OK) {
-        if (instance->wants_pin)
-            p11_token_settle(instance, CKR_CANCEL);
-        return status;
-    }
-    instance->has_random = offer.has_random;
-    instance->read_only = offer.read_only;
-    CK_RV result = p11_token_connect(&use, &offer, false);
-    if (result == CKR_OK)
-        join_token(instance);
-    p11_alone_end(instance, &use, &alone);
-    if (instance->wants_pin)
-        p11_token_settle(instance, result);
     return result == CKR_OK ? KW_OK : p11_token_refused(&use, &offer, result);
 }
 

@@ -170,6 +170,7 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
     status = take_functions(module, use);
     take_name(module->maker, sizeof(module->maker), made->context->manufacturer);
     take_name(module->description, sizeof(module->description), made->context->description);
+    module->manners = p11_manners_of(module->description);
     module->libp11 = made; /* also after a failure: libp11's context cannot be freed without unloading */
     made = NULL;
 out:
@@ -203,15 +204,28 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
     return use->status;
 }
 
-kw_status p11_module_restart(struct p11_module *module, struct p11_use *use)
+static void finalize(struct p11_module *module)
 {
-    (void)p11_did(use, NULL, module->functions->C_Finalize(NULL));
+    (void)module->functions->C_Finalize(NULL);
     module->down = true;
     for (struct p11_token *token = module->tokens; token != NULL; token = token->next) {
         token->generation++;
         token->ready = false;
     }
+}
+
+kw_status p11_module_restart(struct p11_module *module, struct p11_use *use)
+{
+    finalize(module);
+    use->calls++;
     return initialize_again(module, use);
+}
+
+void p11_module_before_fork(struct p11_module *module)
+{
+    if (module->functions != NULL && module->manners.ends_at_fork && module->is_ours && !module->forked &&
+        !module->down)
+        finalize(module);
 }
 
 /* ---- Slots and tokens -------------------------------------------------------------------------------------------- */

@@ -72,6 +72,20 @@ kw_status p11_deadline(const kw_plugin_instance *instance, const kw_call *call)
     return p11_report(&instance->host, KW_TIMEOUT, "the deadline has passed");
 }
 
+kw_status p11_shut_out(const kw_plugin_instance *instance)
+{
+    return p11_report(&instance->host, KW_TIMEOUT,
+                      "a call of the module '%s' in another thread, which opens a token, does not come back",
+                      instance->module->path);
+}
+
+uint64_t p11_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
 bool p11_fits(kw_output *output, size_t length)
 {
     output->length = length;
@@ -84,9 +98,10 @@ bool p11_fits(kw_output *output, size_t length)
 
 static const kw_option option_table[] = {
     {.name = "library",
-     .type = KW_OPTION_PATH,
+     .type = KW_OPTION_STRING, /* not a path, which the host would make absolute: what code runs is said in full */
      .required = 1,
-     .help = "the maker's PKCS#11 module, a file that only root or the user of the service may write"},
+     .help =
+         "the absolute path of the maker's PKCS#11 module, a file that only root or the user of the service may write"},
     {.name = "library_sha256",
      .type = KW_OPTION_STRING,
      .help = "its SHA-256 in hex digits; another file is then not loaded"},
@@ -106,7 +121,7 @@ static const kw_option option_table[] = {
      .fallback = "30s",
      .minimum = 100,
      .maximum = TIMEOUT_MAXIMUM,
-     .help = "how long an operation waits for a free session, or for the token to come back"},
+     .help = "how long an operation waits for a free session, or for calls of other threads and processes"},
     {.name = "init_args",
      .type = KW_OPTION_STRING,
      .help =
@@ -160,9 +175,9 @@ static kw_status check_options(const kw_host *host, const struct options *option
         (strlen(options->library_sha256) != 64 || strspn(options->library_sha256, "0123456789abcdefABCDEF") != 64))
         return p11_report(host, KW_CONFIGURATION, "option library_sha256: a SHA-256 has 64 hex digits");
     if (options->sessions < 1 || options->sessions > P11_SESSIONS_MAXIMUM)
-        return p11_report(host, KW_CONFIGURATION, "option sessions must be from 1 to %u", P11_SESSIONS_MAXIMUM);
+        return p11_report(host, KW_CONFIGURATION, "option sessions: it must be from 1 to %u", P11_SESSIONS_MAXIMUM);
     if (options->timeout < 100 || options->timeout > TIMEOUT_MAXIMUM)
-        return p11_report(host, KW_CONFIGURATION, "option timeout must be from 100ms to 1h");
+        return p11_report(host, KW_CONFIGURATION, "option timeout: it must be from 100ms to 1h");
     return KW_OK;
 }
 
@@ -214,7 +229,8 @@ static kw_status open_library(kw_plugin_instance *instance, const struct options
                           "initialized once",
                           instance->module->path);
     if (options->library_sha256 != NULL) {
-        p11_gate_enter(&instance->module->gate);
+        if (!p11_gate_enter(&instance->module->gate, (unsigned)instance->timeout))
+            return p11_shut_out(instance);
         pinned = p11_library_pinned(instance->module->path, options->library_sha256, sentence);
         p11_gate_leave(&instance->module->gate);
     }

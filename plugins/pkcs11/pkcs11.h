@@ -8,7 +8,7 @@
  *   token.c         finding a token by serial and label; the lock between processes
  *   login.c         opening it, logging in, the PIN
  *   renew.c         sessions, login and handles renewed together
- *   session.c       the pool of sessions; an operation on one, repeated where the token was lost and that is safe
+ *   session.c       the pool of sessions; turns; an operation on a session, repeated where the token was lost and that is safe
  *   failure.c       what return values mean
  *   capability.c    what a token can do, by its mechanisms
  *   attribute.c     reading attributes, finding objects
@@ -31,7 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define P11_SENTENCE 480u
+#define P11_SENTENCE 700u
 
 /* ---- library.c -------------------------------------------------------------------------------------------- */
 
@@ -52,13 +52,17 @@ OSSL_LIB_CTX *p11_library_context(void);
 struct p11_gate {
     atomic_uint inside;
     atomic_bool shut;
+    bool by_fork; /* the fork under way has shut it */
 };
 
-void p11_gate_enter(struct p11_gate *gate);
+/* False: whoever is alone did not open it before `milliseconds` had passed. */
+KW_MUST_USE bool p11_gate_enter(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_leave(struct p11_gate *gate);
 /* False: others did not leave before `milliseconds` had passed; the gate is open. */
 bool p11_gate_shut(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_open(struct p11_gate *gate);
+/* How many milliseconds a fork waits for calls under way: a module that hangs must not hang the process. Tests set it. */
+extern unsigned p11_gate_patience;
 
 void p11_state_lock(void);
 void p11_state_unlock(void);
@@ -77,15 +81,26 @@ struct p11_offer {
     bool initialized, login_required, pin_set, own_keypad, final_try, locked, has_random, read_only;
 };
 
+/* What a module wants otherwise than the standard has it. */
+struct p11_manners {
+    bool plain_templates; /* making a key, nothing is said of uses that it shall not have */
+    bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
+    bool failures_stay;   /* a decryption that failed is not over, and its key cannot be deleted */
+    bool ends_at_fork;    /* what a child inherits is of no use: finalized before a fork, initialized at the next use */
+};
+
 struct p11_module {
     struct p11_gate gate;
     char *path, *init_args;
     char maker[33], description[33];
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
-    bool is_ours; /* nobody in this process had it before, so that it may be restarted */
-    bool forked;  /* inherited by a fork, and not yet initialized in this process */
-    bool down;    /* finalized, and not initialized again yet */
+    struct p11_manners manners;
+    bool is_ours;  /* nobody in this process had it before, so that it may be restarted */
+    bool forked;   /* inherited by a fork, and not yet initialized in this process */
+    bool down;     /* finalized, and not initialized again yet */
+    bool descends; /* this process is the child of one that had it */
+    bool changing; /* somebody has the turn to change objects; guarded by the state */
     struct p11_token *tokens;
     struct p11_module *next;
 };
@@ -96,6 +111,9 @@ struct p11_module *p11_module_first(void);
 struct p11_module *p11_module_get(const char *path, const char *init_args);
 /* Whether it is, or will be, initialized with these. */
 bool p11_module_takes(const struct p11_module *module, const char *init_args);
+
+/* Before a fork, with the gate shut. */
+void p11_module_before_fork(struct p11_module *module);
 
 struct p11_use;
 /* The following are called with the gate shut. They count in `use`, and on failure leave status and sentence there. */
@@ -108,6 +126,8 @@ bool p11_module_offer(struct p11_module *module, struct p11_use *use, CK_SLOT_ID
 KW_MUST_USE kw_status p11_module_offers(struct p11_module *module, struct p11_use *use, struct p11_offer **offers,
                                         size_t *count);
 
+#define P11_MARK 32u /* tells a PIN from another, and nothing more */
+
 /* ---- token.c --------------------------------------------------------------------------------------------------- */
 
 /* A token that instances of this process use, logged in once for all of them. Never freed. Guarded by the state. */
@@ -118,7 +138,11 @@ struct p11_token {
     unsigned generation; /* of sessions, login and object handles; set with the gate shut */
     bool ready;          /* logged in; likewise */
     bool distrusted;     /* its PIN was refused since; likewise */
-    uint64_t restarted;  /* when its module was, for its sake; likewise */
+    uint64_t restarted;  /* when its module was, for its sake (p11_now); likewise */
+    /* What it refused last, from which host, and when (0: nothing); likewise. */
+    unsigned char refused[P11_MARK];
+    const kw_host_context *refused_by;
+    uint64_t refused_at;
     kw_plugin_instance *instances;
     /* A session that keeps the login when an instance closes its own and others stay: a token logs out with the last one. */
     CK_SESSION_HANDLE anchor;
@@ -135,6 +159,9 @@ struct p11_alone {
 };
 KW_MUST_USE kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone);
 void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone);
+/* The lock among processes alone, if it can be had at once. -1: no. */
+int p11_processes_try(const struct p11_module *module);
+void p11_processes_unlock(int file);
 
 /* Both with the gate shut. The one token that is wanted, if a login may be tried; `opening`: another that is there is a mistake in the options. */
 KW_MUST_USE kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *use, bool opening,
@@ -161,6 +188,8 @@ KW_MUST_USE kw_status p11_token_change_pin(kw_plugin_instance *instance, const k
 #define P11_NEEDS_PIN (CKR_VENDOR_DEFINED | 0x4B58u)
 /* A first session, which goes to the instance's pool, and the login. `inherited`: by a fork. With the gate shut. */
 CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool inherited);
+/* With the gate shut, after a restart of the module. */
+void p11_token_connect_others(struct p11_use *use, const struct p11_token *except);
 /* Outside of the gate: reports a login that failed. */
 kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, CK_RV result);
 
@@ -221,11 +250,15 @@ void p11_be_quiet(bool wanted);
 void p11_take(void *own, size_t own_size, const void *sent);
 /* The other way: fills what the receiver, who has set its size, knows. */
 void p11_give(void *receiver, const void *own, size_t own_size);
+/* Reports that the gate did not open in time. */
+kw_status p11_shut_out(const kw_plugin_instance *instance);
 /* Milliseconds until the call's deadline, at most the store's timeout; 0: it has passed. */
 unsigned p11_patience(const kw_plugin_instance *instance, const kw_call *call);
 kw_status p11_deadline(const kw_plugin_instance *instance, const kw_call *call);
 /* Whether `length` bytes fit; sets output->length to it. */
 bool p11_fits(kw_output *output, size_t length);
+/* Milliseconds on a clock that only goes forward. */
+uint64_t p11_now(void);
 
 /* ---- session.c --------------------------------------------------------------------------------------------------- */
 
@@ -238,6 +271,9 @@ struct p11_use {
     unsigned generation;
     bool begun;           /* what was done may not be done twice */
     bool dirty;           /* the session is in the middle of something, although the body says P11_TOLD */
+    bool changes;         /* makes, changes or deletes objects: one at a time does */
+    int turn;             /* the lock among processes while it does; -1: without it */
+    unsigned waited;      /* for other processes' turns, milliseconds */
     uint32_t calls;       /* of the module, not yet told to the host */
     const char *function; /* that failed */
     kw_status status;     /* for P11_TOLD */
@@ -260,6 +296,9 @@ typedef CK_RV (*p11_body)(struct p11_use *use, void *argument);
  */
 KW_MUST_USE kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
                                   void *argument);
+/* The same for what makes, changes or deletes objects of the token, which happens by turns. */
+KW_MUST_USE kw_status p11_change(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
+                                 void *argument);
 /* Tells the host the calls that were made. Outside of the gate. */
 void p11_count(struct p11_use *use);
 
@@ -281,6 +320,7 @@ bool p11_failure_is_inability(CK_RV result);
 
 /* A body: fills the instance's capabilities and abilities. */
 CK_RV p11_capability_read(struct p11_use *use, void *argument);
+struct p11_manners p11_manners_of(const char *description);
 #define P11_RSA_MINIMUM 2048u
 #define P11_RSA_MAXIMUM 4096u
 
@@ -386,7 +426,7 @@ CK_RV p11_key_handle(struct p11_use *use, kw_plugin_key *key, bool search, CK_OB
 /* The public key of a private key, by its own attributes, else by the objects beside it. */
 CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const struct p11_locator *locator,
                           struct p11_public *public, uint32_t *operations, bool *always_authenticate);
-/* Removes a private key and what lies beside it. */
+/* Removes a private key, its public key, and its certificates: what else has the same CKA_ID stays. */
 CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator);
 
 kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_input locator);
@@ -409,6 +449,7 @@ struct p11_making {
     CK_ATTRIBUTE private_template[32], public_template[16];
     size_t private_count, public_count;
     CK_OBJECT_HANDLE private_key, public_key;
+    bool plain;   /* as the token wants it: never narrow */
     bool is_ours; /* nothing had this id before */
 };
 
@@ -431,11 +472,23 @@ kw_status p11_key_generate(kw_plugin_instance *instance, const kw_call *call, co
 kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, const kw_key_template *wanted,
                          kw_input pkcs8, kw_output *locator);
 
+/* ---- key_wrap.c ----------------------------------------------------------------------------------------------------------------- */
+
+#define P11_PKCS8_MAXIMUM 8192u
+/* Gives the token the private key as what C_UnwrapKey makes of its PKCS#8, of at most that length. */
+CK_RV p11_unwrap_private(struct p11_use *use, struct p11_making *making, kw_input pkcs8);
+
 /* ---- list.c, certificate.c ------------------------------------------------------------------------------------------------------ */
 
 struct p11_cursors *p11_cursors_new(void);
 void p11_cursors_free(struct p11_cursors *cursors);
 kw_status p11_key_list(kw_plugin_instance *instance, const kw_call *call, uint64_t *cursor, kw_output *locator);
+
+/* The public key in a certificate; `known` false: there is none that this plugin knows. */
+CK_RV p11_certificate_public(struct p11_use *use, CK_OBJECT_HANDLE certificate, struct p11_public *public, bool *known);
+/* The certificates where a private key lies that are for it; none where its public key is not known. */
+CK_RV p11_certificates_find(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE key,
+                            CK_OBJECT_HANDLE found[P11_MATCHES], size_t *count);
 
 kw_status p11_certificate_put(kw_plugin_instance *instance, const kw_call *call, kw_input locator,
                               kw_input certificate);

@@ -3,17 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-/* A module is not restarted more often than this, in milliseconds. */
-#define RESTART_PAUSE 1000
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
+/* A module is not restarted more often than this, in milliseconds; and where that disturbs other tokens of it, which work. */
+#define RESTART_PAUSE       1000
+#define RESTART_PAUSE_OTHER 60000
 
 /* With the gate shut. KW_OK: connected, or `result` says why not. */
 static kw_status find_and_connect(struct p11_use *use, struct p11_offer *offer, bool inherited, CK_RV *result)
@@ -24,12 +17,26 @@ static kw_status find_and_connect(struct p11_use *use, struct p11_offer *offer, 
     return status;
 }
 
-/* Some modules see a token that came back only when they are started anew. */
-static bool restart_may_help(const struct p11_token *token, kw_status status, CK_RV result)
+/* Whether other tokens of the module are in use, and there. */
+static bool others_work(struct p11_use *use, const struct p11_token *token)
 {
+    for (const struct p11_token *other = token->module->tokens; other != NULL; other = other->next) {
+        struct p11_offer offer;
+        if (other != token && other->ready && p11_module_offer(token->module, use, other->slot, &offer) &&
+            strcmp(other->serial, offer.serial) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Some modules see a token that came back only when they are started anew. */
+static bool restart_may_help(struct p11_use *use, const struct p11_token *token, kw_status status, CK_RV result)
+{
+    const uint64_t since = p11_now() - token->restarted;
     bool failed =
         status == KW_OK && result != CKR_OK && result != P11_NEEDS_PIN && !p11_failure_is_refusal_of_pin(result);
-    return token->module->is_ours && now() - token->restarted >= RESTART_PAUSE && (status == KW_UNAVAILABLE || failed);
+    return token->module->is_ours && since >= RESTART_PAUSE && (status == KW_UNAVAILABLE || failed) &&
+           (token->restarted == 0 || since >= RESTART_PAUSE_OTHER || !others_work(use, token));
 }
 
 /* The same, alone. */
@@ -45,12 +52,14 @@ static kw_status try_once(struct p11_use *use, struct p11_offer *offer, CK_RV *r
     }
     *result = CKR_OK;
     status = find_and_connect(use, offer, instance->module->forked, result);
-    if (restart_may_help(token, status, *result)) {
-        token->restarted = now();
+    if (restart_may_help(use, token, status, *result)) {
+        token->restarted = p11_now();
         *result = CKR_OK;
         status = p11_module_restart(instance->module, use);
-        if (status == KW_OK)
+        if (status == KW_OK) {
+            p11_token_connect_others(use, token);
             status = find_and_connect(use, offer, false, result);
+        }
     }
     p11_alone_end(instance, use, &alone);
     return status;

@@ -110,8 +110,66 @@ static enum taken session_open(struct p11_use *use, CK_RV *result)
     return taken;
 }
 
+/* ---- Turns ------------------------------------------------------------------------------------------------------ */
+
 /*
- * Enters the gate with a session. KW_OK and *result CKR_OK: it is entered. KW_OK and another: no session can be opened. Otherwise the
+ * Who makes, changes or deletes objects is alone in that, among the threads of this process and the processes with this module. SoftHSM
+ * 2.6.1 answers CKR_GENERAL_ERROR to threads that make keys at once, and lists what another process has just deleted; in NSS they wait
+ * for one another until SQLite gives up. Nobody waits for a turn inside of the gate: whoever shuts it would wait too. Signing takes none.
+ */
+#define TURN_PAUSE 2u
+
+static void turn_give(struct p11_use *use)
+{
+    if (!use->changes)
+        return;
+    p11_processes_unlock(use->turn);
+    use->turn = -1;
+    p11_state_lock();
+    use->instance->module->changing = false;
+    p11_state_changed();
+    p11_state_unlock();
+}
+
+/* Inside of the gate; false: not now. A process that hangs in its turn is not waited for forever. */
+static bool turn_take(struct p11_use *use)
+{
+    struct p11_module *module = use->instance->module;
+    p11_state_lock();
+    bool mine = !module->changing;
+    if (mine)
+        module->changing = true;
+    p11_state_unlock();
+    if (!mine)
+        return false;
+    use->turn = p11_processes_try(module);
+    if (use->turn >= 0 || use->waited >= use->instance->timeout)
+        return true;
+    turn_give(use);
+    use->waited += TURN_PAUSE;
+    return false;
+}
+
+/* Outside of the gate. */
+static kw_status turn_wait(struct p11_use *use)
+{
+    const struct timespec pause = {.tv_nsec = TURN_PAUSE * 1000000L};
+    unsigned patience = p11_patience(use->instance, use->call);
+    if (patience == 0)
+        return p11_report(&use->instance->host, KW_TIMEOUT, "others are making or deleting keys of the token '%s'",
+                          use->instance->token->label);
+    p11_state_lock();
+    bool here = use->instance->module->changing;
+    if (here)
+        p11_state_wait(patience);
+    p11_state_unlock();
+    if (!here)
+        (void)nanosleep(&pause, NULL);
+    return KW_OK;
+}
+
+/*
+ * Enters the gate with a session, and the turn where one is needed. KW_OK and *result CKR_OK: it is entered. KW_OK and another: no session can be opened. Otherwise the
  * reason was reported.
  */
 static kw_status session_take(struct p11_use *use, CK_RV *result)
@@ -119,11 +177,19 @@ static kw_status session_take(struct p11_use *use, CK_RV *result)
     kw_plugin_instance *instance = use->instance;
     struct p11_gate *gate = &instance->module->gate;
     for (;;) {
-        p11_gate_enter(gate);
+        if (!p11_gate_enter(gate, p11_patience(instance, use->call)))
+            return p11_shut_out(instance);
         use->generation = instance->token->generation;
         if (!instance->token->ready || instance->token->distrusted) {
             p11_gate_leave(gate);
             kw_status status = p11_token_renew(instance, use->call, use->generation);
+            if (status != KW_OK)
+                return status;
+            continue;
+        }
+        if (use->changes && !turn_take(use)) {
+            p11_gate_leave(gate);
+            kw_status status = turn_wait(use);
             if (status != KW_OK)
                 return status;
             continue;
@@ -136,6 +202,7 @@ static kw_status session_take(struct p11_use *use, CK_RV *result)
             taken = session_open(use, result);
         if (taken == TAKEN)
             return KW_OK;
+        turn_give(use);
         p11_gate_leave(gate);
         if (taken == OPEN_ONE)
             return KW_OK;
@@ -187,32 +254,47 @@ static void pause_after(int losses)
     (void)nanosleep(&while_it_settles, NULL);
 }
 
+static kw_status perform(struct p11_use *use, const char *what, p11_body body, void *argument)
+{
+    kw_plugin_instance *instance = use->instance;
+    const kw_call *call = use->call;
+    kw_status status = p11_deadline(instance, call);
+    for (int losses = 0; status == KW_OK; losses++) {
+        CK_RV result = CKR_OK;
+        use->begun = use->dirty = false;
+        status = session_take(use, &result);
+        if (status != KW_OK)
+            break;
+        if (result == CKR_OK) {
+            result = body(use, argument);
+            pool_return(use, result == CKR_OK || (result == P11_TOLD && !use->dirty));
+            turn_give(use);
+            p11_gate_leave(&instance->module->gate);
+        }
+        p11_count(use);
+        if (result == CKR_OK)
+            return KW_OK;
+        if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
+            return explain(use, result, what);
+        pause_after(losses);
+        status = p11_token_renew(instance, call, use->generation);
+        if (status == KW_OK && use->begun)
+            return explain(use, result, what);
+    }
+    p11_count(use);
+    return status;
+}
+
 kw_status p11_perform(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body,
                       void *argument)
 {
     struct p11_use use = {.instance = instance, .call = call, .functions = instance->module->functions};
-    kw_status status = p11_deadline(instance, call);
-    for (int losses = 0; status == KW_OK; losses++) {
-        CK_RV result = CKR_OK;
-        use.begun = use.dirty = false;
-        status = session_take(&use, &result);
-        if (status != KW_OK)
-            break;
-        if (result == CKR_OK) {
-            result = body(&use, argument);
-            pool_return(&use, result == CKR_OK || (result == P11_TOLD && !use.dirty));
-            p11_gate_leave(&instance->module->gate);
-        }
-        p11_count(&use);
-        if (result == CKR_OK)
-            return KW_OK;
-        if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
-            return explain(&use, result, what);
-        pause_after(losses);
-        status = p11_token_renew(instance, call, use.generation);
-        if (status == KW_OK && use.begun)
-            return explain(&use, result, what);
-    }
-    p11_count(&use);
-    return status;
+    return perform(&use, what, body, argument);
+}
+
+kw_status p11_change(kw_plugin_instance *instance, const kw_call *call, const char *what, p11_body body, void *argument)
+{
+    struct p11_use use = {
+        .instance = instance, .call = call, .functions = instance->module->functions, .changes = true, .turn = -1};
+    return perform(&use, what, body, argument);
 }

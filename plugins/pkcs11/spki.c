@@ -260,7 +260,8 @@ size_t p11_public_point(const struct p11_public *public, unsigned char point[P11
 
 size_t p11_ecdsa_maximum(uint32_t bits)
 {
-    size_t number = (bits + 7) / 8 + 1; /* with the zero that keeps it positive */
+    size_t number =
+        bits / 8 + 1; /* with the zero that keeps it positive, where the topmost bit is the first of a byte */
     number += number < 0x80 ? 2 : 3;
     return 2 * number + (2 * number < 0x80 ? 2 : 3);
 }

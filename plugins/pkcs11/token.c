@@ -19,15 +19,16 @@
 /* ---- The lock between processes --------------------------------------------------------------------------------- */
 
 /* -1: without it. */
-static int lock_processes(kw_plugin_instance *instance)
+static int lock_processes(const kw_plugin_instance *instance, const kw_call *call)
 {
     const kw_host *host = &instance->host;
+    const unsigned patience = p11_patience(instance, call) / 2; /* the rest is for the token itself */
     int file = open(instance->module->path, O_RDONLY | O_CLOEXEC);
-    for (uint64_t waited = 0; file >= 0; waited += 5) {
+    for (unsigned waited = 0; file >= 0; waited += 5) {
         struct timespec pause = {.tv_nsec = 5000000};
         if (flock(file, LOCK_EX | LOCK_NB) == 0)
             return file;
-        if (waited >= instance->timeout)
+        if (waited >= patience)
             break;
         nanosleep(&pause, NULL);
     }
@@ -39,7 +40,16 @@ static int lock_processes(kw_plugin_instance *instance)
     return -1;
 }
 
-static void unlock_processes(int file)
+int p11_processes_try(const struct p11_module *module)
+{
+    int file = open(module->path, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || flock(file, LOCK_EX | LOCK_NB) == 0)
+        return file;
+    close(file);
+    return -1;
+}
+
+void p11_processes_unlock(int file)
 {
     if (file < 0)
         return;
@@ -49,11 +59,11 @@ static void unlock_processes(int file)
 
 kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, struct p11_alone *alone)
 {
-    unsigned patience = p11_patience(instance, call);
-    alone->file = lock_processes(instance);
+    alone->file = lock_processes(instance, call);
+    const unsigned patience = p11_patience(instance, call);
     if (p11_gate_shut(&instance->module->gate, patience > 0 ? patience : 1))
         return KW_OK;
-    unlock_processes(alone->file);
+    p11_processes_unlock(alone->file);
     return p11_report(&instance->host, KW_UNAVAILABLE,
                       "calls of the module '%s' did not come back within the store's timeout", instance->module->path);
 }
@@ -61,7 +71,7 @@ kw_status p11_alone_begin(kw_plugin_instance *instance, const kw_call *call, str
 void p11_alone_end(kw_plugin_instance *instance, struct p11_use *use, struct p11_alone *alone)
 {
     p11_gate_open(&instance->module->gate);
-    unlock_processes(alone->file);
+    p11_processes_unlock(alone->file);
     p11_count(use);
 }
 
@@ -74,7 +84,13 @@ static bool matches(const kw_plugin_instance *instance, const struct p11_offer *
            (instance->token_label == NULL || strcmp(instance->token_label, offer->label) == 0);
 }
 
-/* "a token with serial 'S' and label 'L'" */
+/* The option that is at fault, for the host to tell where it is set. */
+static const char *wanted_option(const kw_plugin_instance *instance)
+{
+    return instance->token_serial != NULL ? "token_serial" : "token_label";
+}
+
+/* "serial 'S' and label 'L'" */
 static void describe_wanted(const kw_plugin_instance *instance, char *text, size_t size)
 {
     bool serial = instance->token_serial != NULL, label = instance->token_label != NULL;
@@ -83,18 +99,39 @@ static void describe_wanted(const kw_plugin_instance *instance, char *text, size
              label ? instance->token_label : "", label ? "'" : "");
 }
 
-static void describe_offers(const struct p11_offer *offers, size_t count, char *text, size_t size)
+/* Those that fit in part: the ones to choose from, or with a typing error. */
+static bool is_near(const kw_plugin_instance *instance, const struct p11_offer *offer)
 {
-    size_t length = 0, told = 0;
+    return (instance->token_serial != NULL && strcmp(instance->token_serial, offer->serial) == 0) ||
+           (instance->token_label != NULL && strcmp(instance->token_label, offer->label) == 0);
+}
+
+/* As many as there is room for, each whole, the nearest first; the rest are counted. */
+static void describe_offers(const kw_plugin_instance *instance, const struct p11_offer *offers, size_t count,
+                            char *text, size_t size)
+{
+    static const char and_more[] = "; and 4294967295 more";
+    size_t length = 0, told = 0, left = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < count && length < size - 1; i++) {
-        if (!offers[i].initialized)
-            continue;
-        int part =
-            snprintf(text + length, size - length, "%slabel '%s', serial '%s', maker '%s', model '%s'",
-                     told++ > 0 ? "; " : "", offers[i].label, offers[i].serial, offers[i].maker, offers[i].model);
-        length = part < 0 ? size : length + (size_t)part;
+    for (size_t pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < count; i++) {
+            char one[160];
+            if (!offers[i].initialized || is_near(instance, &offers[i]) != (pass == 0))
+                continue;
+            const int part =
+                snprintf(one, sizeof(one), "%slabel '%s', serial '%s', maker '%s', model '%s'", told > 0 ? "; " : "",
+                         offers[i].label, offers[i].serial, offers[i].maker, offers[i].model);
+            if (left > 0 || part < 0 || length + (size_t)part + sizeof(and_more) > size) {
+                left++;
+                continue;
+            }
+            memcpy(text + length, one, (size_t)part + 1);
+            length += (size_t)part;
+            told++;
+        }
     }
+    if (left > 0)
+        snprintf(text + length, size - length, "; and %u more", (unsigned)left);
     if (told == 0)
         snprintf(text, size, "no token that is initialized");
 }
@@ -139,13 +176,14 @@ kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *u
     if (found == 1)
         goto out;
     describe_wanted(instance, wanted, sizeof(wanted));
-    describe_offers(offers, count, offered, sizeof(offered));
+    describe_offers(instance, offers, count, offered, sizeof(offered));
     if (found > 1)
-        p11_tell(use, KW_CONFIGURATION, "more than one token has %s; give token_serial. The module offers: %s", wanted,
-                 offered);
+        p11_tell(use, KW_CONFIGURATION,
+                 "option %s: more than one token has %s; give token_serial. The module offers: %s",
+                 wanted_option(instance), wanted, offered);
     else
         p11_tell(use, opening && initialized > 0 ? KW_CONFIGURATION : KW_UNAVAILABLE,
-                 "no token has %s. The module offers: %s", wanted, offered);
+                 "option %s: no token has %s. The module offers: %s", wanted_option(instance), wanted, offered);
     status = use->status;
 out:
     free(offers);

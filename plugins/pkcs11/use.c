@@ -142,7 +142,13 @@ static CK_RV sign(struct p11_use *use, void *argument)
         return p11_tell(use, KW_FAILED, "the module is broken: C_Sign gave a signature of %lu bytes instead of %zu",
                         length, wanted);
     if (operation->algorithm.scheme == KW_SCHEME_ECDSA) {
-        operation->output->length = p11_ecdsa_encode((kw_input){room, length}, operation->output->data);
+        unsigned char der[sizeof(room) + 16];
+        const size_t encoded = p11_ecdsa_encode((kw_input){room, length}, der);
+        if (encoded > key->size) /* a number that is longer than the curve's order */
+            return p11_tell(use, KW_FAILED,
+                            "the module is broken: C_Sign gave a signature that no key on this curve makes");
+        memcpy(operation->output->data, der, encoded);
+        operation->output->length = encoded;
     } else {
         memcpy(operation->output->data, room, length);
         operation->output->length = length;
@@ -185,6 +191,22 @@ static kw_status check_block(const kw_plugin_key *key, kw_input input)
     return KW_OK;
 }
 
+/*
+ * FIPS 186-5 section 6.4.1 takes the leftmost bits; some tokens refuse more than they use. Zeros in front leave the number as it is, and
+ * some want them.
+ */
+static kw_input fit_digest(const kw_plugin_key *key, kw_input digest, unsigned char room[MAXIMUM_DIGEST])
+{
+    size_t field = (key->public.bits + 7) / 8;
+    kw_input fit = {digest.data, digest.length > field ? field : digest.length};
+    size_t whole = fit.length <= 32 ? 32 : fit.length <= 48 ? 48 : MAXIMUM_DIGEST;
+    if (!key->instance->module->manners.whole_digests || whole > field)
+        return fit;
+    memset(room, 0, whole - fit.length);
+    memcpy(room + (whole - fit.length), fit.data, fit.length);
+    return (kw_input){room, whole};
+}
+
 kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *sent, kw_input input,
                    kw_output *signature)
 {
@@ -223,9 +245,7 @@ kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *
     } else if (algorithm->scheme == KW_SCHEME_RSA_RAW) {
         operation.mechanism.mechanism = CKM_RSA_X_509;
     } else if (algorithm->scheme == KW_SCHEME_ECDSA) {
-        /* FIPS 186-5 section 6.4.1 takes the leftmost bits; some tokens refuse more than they use. */
-        size_t field = (key->public.bits + 7) / 8;
-        operation.input.length = input.length > field ? field : input.length;
+        operation.input = fit_digest(key, input, data);
         operation.mechanism.mechanism = CKM_ECDSA;
     } else {
         operation.mechanism.mechanism = CKM_EDDSA;
@@ -252,6 +272,12 @@ static CK_RV decrypt(struct p11_use *use, void *argument)
         return result;
     result = p11_did(use, "C_Decrypt",
                      use->functions->C_Decrypt(use->session, data, operation->input.length, output->data, &length));
+    if (result != CKR_OK && operation->key->instance->module->manners.failures_stay &&
+        use->functions->C_DecryptFinal != NULL) {
+        unsigned char rest[P11_RSA_BYTES];
+        CK_ULONG rest_length = sizeof(rest);
+        (void)p11_did(use, NULL, use->functions->C_DecryptFinal(use->session, rest, &rest_length));
+    }
     bool raw = operation->algorithm.scheme == KW_SCHEME_RSA_RAW;
     if (result == CKR_OK && length > size)
         return p11_tell(use, KW_FAILED, "the module is broken: C_Decrypt gave %lu bytes, and the modulus has %zu",
@@ -393,7 +419,8 @@ kw_status p11_derive(kw_plugin_key *key, const kw_call *call, const kw_algorithm
     agreement.length = (key->public.bits + 7) / 8;
     if (!p11_fits(shared, agreement.length))
         return KW_BUFFER_TOO_SMALL;
-    p11_gate_enter(&key->instance->module->gate);
+    if (!p11_gate_enter(&key->instance->module->gate, p11_patience(key->instance, call)))
+        return p11_shut_out(key->instance);
     bool fits = p11_peer_point(peer, key->public.curve, agreement.point, &agreement.point_length);
     p11_gate_leave(&key->instance->module->gate);
     if (!fits)

@@ -1,4 +1,4 @@
-/* Certificates kept beside keys. To the plugin they are bytes, so bytes will do. */
+/* Certificates kept beside keys. */
 #include "kit.h"
 
 #include <openssl/asn1.h>
@@ -12,23 +12,23 @@ static kw_status get(void *use, kw_output *output)
     return with->kit->operations.certificate_get(with->instance, &with->kit->call, with->input, output);
 }
 
-/* A certificate of a key of libcrypto's own. */
-static bool make_certificate(long serial, struct bytes *certificate)
+/* A certificate of the key, issued by one of libcrypto's own. */
+static bool make_certificate(EVP_PKEY *subject, long serial, struct bytes *certificate)
 {
     unsigned char *der = NULL;
-    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    EVP_PKEY *issuer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     X509 *x509 = X509_new();
     X509_set_version(x509, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(x509), serial);
     X509_gmtime_adj(X509_getm_notBefore(x509), 0);
     X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
-    X509_set_pubkey(x509, pkey);
+    X509_set_pubkey(x509, subject);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_UTF8, (const unsigned char *)"kit", -1, -1,
                                0);
     X509_set_issuer_name(x509, X509_get_subject_name(x509));
-    int length = X509_sign(x509, pkey, EVP_sha256()) > 0 ? i2d_X509(x509, &der) : -1;
+    int length = X509_sign(x509, issuer, EVP_sha256()) > 0 ? i2d_X509(x509, &der) : -1;
     X509_free(x509);
-    EVP_PKEY_free(pkey);
+    EVP_PKEY_free(issuer);
     if (length <= 0)
         return false;
     certificate->data = malloc((size_t)length);
@@ -55,7 +55,7 @@ void check_certificates(struct kit *kit)
         bytes_free(&read);
         for (long serial = 1; serial <= 2; serial++) { /* the second replaces the first */
             struct bytes certificate = {NULL, 0};
-            if (!make_certificate(serial, &certificate))
+            if (!make_certificate(key.pkey, serial, &certificate))
                 abort();
             kw_status status =
                 kit->operations.certificate_put(kit->instance, &kit->call, locator, bytes_view(&certificate));

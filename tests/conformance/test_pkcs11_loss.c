@@ -3,14 +3,20 @@
 #include "pkcs11_scene.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+static const struct key_variant p256 = {"ec-p256", KW_KEY_EC, 256, KW_CURVE_P256};
 
 /* The module's own list, as another part of the process may use it. */
 static const CK_FUNCTION_LIST *module_functions(void)
@@ -108,16 +114,22 @@ static void sign_in_threads_while_sessions_are_closed_loses_none(void **state)
     test_key_free(kit, &key);
 }
 
-/* Takes the tokens' directory away, and brings it back. */
-static void move_tokens(bool away)
+static void token_directory(char path[300])
 {
-    char line[512] = "", from[300] = "", to[320];
+    char line[512] = "";
     FILE *file = fopen(scene_environment("SOFTHSM2_CONF"), "re");
     assert_non_null(file);
     while (fgets(line, sizeof(line), file) != NULL)
-        if (sscanf(line, "directories.tokendir = %290s", from) == 1)
+        if (sscanf(line, "directories.tokendir = %290s", path) == 1)
             break;
     fclose(file);
+}
+
+/* Takes the tokens' directory away, and brings it back. */
+static void move_tokens(bool away)
+{
+    char from[300] = "", to[320];
+    token_directory(from);
     snprintf(to, sizeof(to), "%s.away", from);
     assert_int_equal(away ? rename(from, to) : rename(to, from), 0);
     if (away)
@@ -126,16 +138,43 @@ static void move_tokens(bool away)
 
 static void remove_empty(void)
 {
-    char line[512] = "", path[300] = "";
-    FILE *file = fopen(scene_environment("SOFTHSM2_CONF"), "re");
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL)
-        if (sscanf(line, "directories.tokendir = %290s", path) == 1)
-            break;
-    fclose(file);
+    char path[300] = "";
+    token_directory(path);
     /* SoftHSM may have put its lock files there */
     const char *const arguments[] = {"rm", "-rf", "--", path, NULL};
     scene_run(arguments);
+}
+
+/* Before the module is loaded, which then knows it. */
+static char second_token[300];
+
+static int make_second_token(void **state)
+{
+    const char *const arguments[] = {"softhsm2-util",
+                                     "--init-token",
+                                     "--free",
+                                     "--label",
+                                     "second",
+                                     "--so-pin",
+                                     "1234",
+                                     "--pin",
+                                     scene_environment("KW_TOKEN_PIN"),
+                                     NULL};
+    char path[300] = "", first[300];
+    glob_t found = {0};
+    (void)state;
+    token_directory(path);
+    strncat(path, "/*-*-*", sizeof(path) - strlen(path) - 1);
+    if (glob(path, 0, NULL, &found) != 0 || found.gl_pathc != 1)
+        return -1;
+    snprintf(first, sizeof(first), "%s", found.gl_pathv[0]);
+    globfree(&found);
+    scene_run(arguments);
+    if (glob(path, 0, NULL, &found) != 0 || found.gl_pathc != 2)
+        return -1;
+    snprintf(second_token, sizeof(second_token), "%s", found.gl_pathv[strcmp(found.gl_pathv[0], first) == 0 ? 1 : 0]);
+    globfree(&found);
+    return 0;
 }
 
 static void token_that_comes_back_is_used_again(void **state)
@@ -167,12 +206,91 @@ static void token_that_comes_back_is_used_again(void **state)
     test_key_free(kit, &key);
 }
 
+/*
+ * To see a token that came back SoftHSM is started anew. Whoever uses another of its tokens notices nothing, and is asked for no PIN: the first
+ * time it is logged in again, and then there is a pause.
+ */
+static void token_that_goes_leaves_the_others_logged_in(void **state)
+{
+    struct scene *stays = *state, *goes = NULL;
+    struct test_key key, lost_key;
+    char directory[300] = "", away[320];
+    kw_status status = KW_OK;
+    token_directory(directory);
+    snprintf(away, sizeof(away), "%s.gone", directory);
+    assert_int_equal(scene_new((void **)&goes), 0);
+    scene_set(goes, "token_label", "second", 0);
+    assert_int_equal(scene_open(&stays->kit), KW_OK);
+    assert_int_equal(scene_open(&goes->kit), KW_OK);
+    scene_make_key(&stays->kit, &key);
+    scene_make_key(&goes->kit, &lost_key);
+    assert_int_equal(rename(second_token, away), 0);
+    for (int round = 0; round < 5; round++) {
+        if (scene_sign(&goes->kit, &lost_key) == KW_OK)
+            status = KW_FAILED;
+        if (scene_sign(&stays->kit, &key) != KW_OK)
+            status = KW_UNAVAILABLE;
+    }
+    assert_int_equal(rename(away, second_token), 0);
+    assert_int_equal(status, KW_OK);
+    assert_int_equal(atomic_load(&stays->kit.host.secret_requests), 1);
+    /* With nobody else on the module it may be started anew at once. */
+    test_key_free(&stays->kit, &key);
+    stays->kit.operations.close(stays->kit.instance);
+    stays->kit.instance = NULL;
+    for (int attempt = 0; attempt < 40; attempt++) {
+        const struct timespec pause = {.tv_nsec = 100000000};
+        status = scene_sign(&goes->kit, &lost_key);
+        if (status == KW_OK)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    if (status != KW_OK)
+        fail_msg("with the token again: %s, %s", status_name(status), goes->kit.host.sentence);
+    test_key_free(&goes->kit, &lost_key);
+    assert_int_equal(scene_free((void **)&goes), 0);
+}
+
+/*
+ * Another process is making a key and hangs: it keeps the lock on the module's file. Signatures go on; making keys waits, up to its deadline
+ * or, where it has none, the store's timeout.
+ */
+static void make_key_while_another_process_does_waits(void **state)
+{
+    struct scene *scene = *state;
+    struct kit *kit = &scene->kit;
+    struct test_key key, another;
+    scene_set(scene, "timeout", "100ms", 100);
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    kw_key_template wanted = template_new(kit, &p256);
+    struct locator locator;
+    int lock = open(scene_environment("KW_TOKEN_LIBRARY"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    kit->call.deadline = kit->host.table.clock(kit->host.table.context) + 40;
+    kw_status late = generate(kit, kit->instance, &wanted, &locator);
+    kit->call.deadline = 0;
+    kw_status signature = scene_sign(kit, &key);
+    uint64_t before = kit->host.table.clock(kit->host.table.context);
+    bool made = test_key_new(kit, GENERATE_EACH, &p256, &another);
+    uint64_t waited = kit->host.table.clock(kit->host.table.context) - before;
+    close(lock);
+    assert_int_equal(late, KW_TIMEOUT);
+    assert_int_equal(signature, KW_OK);
+    assert_true(made);
+    assert_in_range(waited, 100, 5000);
+    test_key_free(kit, &another);
+    test_key_free(kit, &key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sign_after_sessions_were_closed_renews_them, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(sign_in_threads_while_sessions_are_closed_loses_none, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(make_key_while_another_process_does_waits, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(token_that_comes_back_is_used_again, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(token_that_goes_leaves_the_others_logged_in, scene_new, scene_free),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_second_token, NULL);
 }

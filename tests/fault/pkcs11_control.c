@@ -15,6 +15,7 @@ const char *const shim_names[SHIM_ROWS] = {
 #include "pkcs11_functions.h"
 #undef FUNCTION
     [SHIM_ANY] = "any",
+    [SHIM_PRIVATE] = "private",
 };
 
 enum shim_function shim_named(const char *name)

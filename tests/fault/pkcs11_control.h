@@ -28,7 +28,8 @@ enum shim_function {
 #define FUNCTION(name) SHIM_##name,
 #include "pkcs11_functions.h"
 #undef FUNCTION
-    SHIM_ANY, /* a row of its own: what it says holds for every function, and it counts the calls of all */
+    SHIM_ANY,     /* a row of its own: what it says holds for every function, and it counts the calls of all */
+    SHIM_PRIVATE, /* one more: C_CreateObject of a private key, which can only fail */
     SHIM_ROWS
 };
 
@@ -39,6 +40,9 @@ enum shim_action {
     SHIM_HANG,       /* until the action changes */
     SHIM_CRASH,      /* the process is killed before the call */
     SHIM_CRASH_AFTER,
+    SHIM_DROP, /* the token is pulled out just before the call, or when the real module has done it */
+    SHIM_DROP_AFTER,
+    SHIM_RENEW,   /* all sessions end just before the call */
     SHIM_LONGER,  /* each length and count is one more than there is room for */
     SHIM_HUGE,    /* 2^60 */
     SHIM_SHORTER, /* one less than it is */

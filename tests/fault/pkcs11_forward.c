@@ -94,7 +94,8 @@ FORWARD(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin, CK
         session_in(&call, &session), (session, user, pin, length), (void)0)
 FORWARD(C_Logout, (CK_SESSION_HANDLE session), session_in(&call, &session), (session), (void)0)
 FORWARD(C_CreateObject, (CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *made),
-        session_in(&call, &session), (session, attributes, count, made), object_out(&call, made))
+        (session_in(&call, &session), private_in(&call, attributes, count)), (session, attributes, count, made),
+        object_out(&call, made))
 FORWARD(C_CopyObject,
         (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE
          *made), (session_in(&call, &session), object_in(&call, &object)), (session, object, attributes, count, made),

@@ -139,6 +139,10 @@ void call_begin(struct call *call, enum shim_function function)
         wait_for(delay);
     if (call->action == SHIM_CRASH)
         kill(getpid(), SIGKILL);
+    if (call->action == SHIM_DROP)
+        shim_drop(control);
+    if (call->action == SHIM_RENEW)
+        shim_renew(control);
     if (call->action == SHIM_FAIL)
         call->rv = call->value;
     if (call->rv != CKR_OK)
@@ -157,7 +161,26 @@ CK_RV call_end(struct call *call)
         pthread_rwlock_unlock(&calls);
     if (call->action == SHIM_CRASH_AFTER)
         kill(getpid(), SIGKILL);
+    if (call->action == SHIM_DROP_AFTER) {
+        shim_drop(control);
+        return CKR_DEVICE_REMOVED;
+    }
     return call->action == SHIM_FAIL_AFTER ? call->value : call->rv;
+}
+
+void private_in(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    const CK_OBJECT_CLASS private_key = CKO_PRIVATE_KEY;
+    bool private = false;
+    for (CK_ULONG i = 0; attributes != NULL && i < count; i++)
+    private = private || (attributes[i].type == CKA_CLASS && attributes[i].ulValueLen == sizeof(private_key) &&
+                          memcmp(attributes[i].pValue, &private_key, sizeof(private_key)) == 0);
+    if (!private || call->rv != CKR_OK)
+        return;
+    struct call own = {.function = call->function};
+    (void)enter(&own, &control->rows[SHIM_PRIVATE]);
+    if (own.action == SHIM_FAIL)
+        call->rv = own.value;
 }
 
 /* ---- Handles ------------------------------------------------------------------------------------------------------ */

@@ -24,6 +24,8 @@ extern const CK_FUNCTION_LIST shim_functions;
 /* Counts, waits, and fails as the control file says. */
 void call_begin(struct call *call, enum shim_function function);
 CK_RV call_end(struct call *call);
+/* What the row for private keys says of C_CreateObject. */
+void private_in(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG count);
 
 /* Handles: the caller's to the real module's, and back. */
 void session_in(struct call *call, CK_SESSION_HANDLE *session);

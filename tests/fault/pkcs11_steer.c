@@ -6,8 +6,8 @@
  *   shim FILE delay MICROSECONDS [FUNCTION]
  *   shim FILE ACTION FUNCTION [CKR] [AT [TIMES]]
  *
- * FUNCTION is C_Sign and so on, or `any`. ACTION is fail, fail-after (these with the number of a CKR), hang, crash, crash-after, longer,
- * huge, shorter, empty, absent, or obey. It meets the AT-th call from now on (1), and TIMES calls in all (always).
+ * FUNCTION is C_Sign and so on, `any`, or `private` (C_CreateObject of a private key). ACTION is fail, fail-after (these with the number of a
+ * CKR), hang, crash, crash-after, drop-token, drop-token-after, renew-sessions, longer, huge, shorter, empty, absent, or obey. It meets the AT-th call from now on (1), and TIMES calls in all (always).
  */
 #include "pkcs11_control.h"
 
@@ -16,10 +16,20 @@
 #include <string.h>
 
 static const char *const action_names[SHIM_ACTIONS] = {
-    [SHIM_OBEY] = "obey",     [SHIM_FAIL] = "fail",     [SHIM_FAIL_AFTER] = "fail-after",
-    [SHIM_HANG] = "hang",     [SHIM_CRASH] = "crash",   [SHIM_CRASH_AFTER] = "crash-after",
-    [SHIM_LONGER] = "longer", [SHIM_HUGE] = "huge",     [SHIM_SHORTER] = "shorter",
-    [SHIM_EMPTY] = "empty",   [SHIM_ABSENT] = "absent",
+    [SHIM_OBEY] = "obey",
+    [SHIM_FAIL] = "fail",
+    [SHIM_FAIL_AFTER] = "fail-after",
+    [SHIM_HANG] = "hang",
+    [SHIM_CRASH] = "crash",
+    [SHIM_CRASH_AFTER] = "crash-after",
+    [SHIM_DROP] = "drop-token",
+    [SHIM_DROP_AFTER] = "drop-token-after",
+    [SHIM_RENEW] = "renew-sessions",
+    [SHIM_LONGER] = "longer",
+    [SHIM_HUGE] = "huge",
+    [SHIM_SHORTER] = "shorter",
+    [SHIM_EMPTY] = "empty",
+    [SHIM_ABSENT] = "absent",
 };
 
 struct verb {

@@ -126,7 +126,9 @@ void server_make(struct server *server, const char *options)
         server_stop("init", &error);
     snprintf(text, sizeof(text),
              "  hsm:\n    id: \"0b1d02aa\"\n    plugin: pkcs11\n"
-             "    options: {library: %s, token_label: %s, pin: \"file:pin\"%s}\n",
+             "    options: {library: %s, token_label: %s, pin: \"file:pin\"%s}\n"
+             "  " SERVER_SOFTSTORE ":\n    id: \"" SERVER_SOFTSTORE_ID "\"\n    plugin: softstore\n"
+             "    options: {passphrase: \"file:pin\", scrypt_log2_n: 14}\n",
              SHIM, test_wanted("KW_TOKEN_LABEL"), options);
     write_secret(server->directory, "keywright.yaml", text, "a");
     write_secret(server->directory, "pin", test_wanted("KW_TOKEN_PIN"), "w");

@@ -11,6 +11,10 @@
 
 #include <sys/types.h>
 
+/* The other store, a softstore. */
+#define SERVER_SOFTSTORE    "soft"
+#define SERVER_SOFTSTORE_ID "0b1d02ab"
+
 struct server {
     char directory[256], configuration[288];
     kw_context *context;

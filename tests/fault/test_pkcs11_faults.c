@@ -4,14 +4,16 @@
  *
  * Of the cases a sample by KW_TEST_SEED; all with KW_TEST_FULL=yes. One by itself, as its failure names it:
  *     with_token.sh softhsm test_pkcs11_faults OPERATION FUNCTION CKR AT once|always before|after
+ * and all of one operation: test_pkcs11_faults OPERATION
  */
-#include "server.h"
+#include "moving_key.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLE       100
+#define SAMPLE       70
+#define TRANSFERS    20 /* of which each takes as long as several others */
 #define SLOW_SECONDS 20.0
 #define CALLS_TRIED  3 /* of a function in an operation */
 
@@ -20,7 +22,9 @@ static struct server server;
 static kw_key *ec, *rsa;
 static unsigned char sealed[512];
 static size_t sealed_length;
+static struct moving_key moving_rsa, moving_ec, *moving; /* the last: the one that is somewhere now */
 static unsigned failures;
+static const char *only; /* operation; NULL: all */
 
 /* ---- The operations ------------------------------------------------------------------------------------------------ */
 
@@ -101,6 +105,29 @@ static void ensure_new(void)
         server_stop("there cannot be made what shall be deleted", &error);
 }
 
+static void place(struct moving_key *key)
+{
+    if (moving != NULL && moving != key)
+        moving_remove(moving);
+    moving = key;
+    moving_place(moving);
+}
+
+static void place_rsa(void)
+{
+    place(&moving_rsa);
+}
+
+static void place_ec(void)
+{
+    place(&moving_ec);
+}
+
+static kw_status run_transfer(kw_error *error)
+{
+    return moving_transfer(moving, error);
+}
+
 struct operation {
     const char *name;
     void (*before)(void); /* without faults */
@@ -108,8 +135,10 @@ struct operation {
 };
 
 static const struct operation operations[] = {
-    {"open", close_keys, run_open},     {"sign", NULL, run_sign},           {"decrypt", NULL, run_decrypt},
-    {"create", remove_new, run_create}, {"delete", ensure_new, run_delete},
+    {"open", close_keys, run_open},          {"sign", NULL, run_sign},
+    {"decrypt", NULL, run_decrypt},          {"create", remove_new, run_create},
+    {"delete", ensure_new, run_delete},      {"transfer-rsa", place_rsa, run_transfer},
+    {"transfer-ec", place_ec, run_transfer},
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
@@ -158,9 +187,14 @@ static bool tells_lengths(enum shim_function function)
     return false;
 }
 
-/* What a passing fault of the token may be called. Nothing of it says that data is wrong or a secret refused. */
-static bool fitting(kw_status status)
+/*
+ * What a passing fault of the token may be called. Nothing of it says that data is wrong or a secret refused; of a transfer it may be that the
+ * copy does not do what it must.
+ */
+static bool fitting(const struct operation *operation, kw_status status)
 {
+    if (operation->run == run_transfer && status == KW_REFUSED)
+        return true;
     return status == KW_OK || status == KW_UNAVAILABLE || status == KW_TIMEOUT || status == KW_FAILED ||
            status == KW_OUT_OF_MEMORY || status == KW_UNSUPPORTED || status == KW_PERMISSION;
 }
@@ -204,6 +238,41 @@ static void check_holding(const struct fault *fault)
     fprintf(stderr, "    %s\n", text);
 }
 
+/* The key is where the transfer says; it works at once, and after the same once more; nothing is left in the source. */
+static void check_moving(const struct fault *fault, kw_status status)
+{
+    kw_error error = {0};
+    const bool lie = fault->answer->instead != SHIM_OBEY;
+    if (moving_where(moving) != (status == KW_OK ? MOVING_ON_TOKEN : MOVING_IN_SOFTSTORE))
+        complain(fault, "the key is not where the transfer left it", status, &error);
+    kw_status next = moving_decrypt(moving, &error);
+    if (next != KW_OK && !lie)
+        complain(fault, "what was encrypted to the key stays closed", next, &error);
+    next = moving_transfer(moving, &error);
+    if (next == KW_OK)
+        next = moving_decrypt(moving, &error);
+    if (next != KW_OK)
+        complain(fault, "the same once more does not work", next, &error);
+    if (moving_in_softstore(moving) != 0 || moving_journal(moving) != 0) {
+        close_keys();
+        open_keys();
+    }
+    if (moving_where(moving) != MOVING_ON_TOKEN || moving_in_softstore(moving) != 0 || moving_journal(moving) != 0)
+        complain(fault, "the key has not left the store where it was", next, &error);
+}
+
+static void note_denied(const struct fault *fault)
+{
+    close_keys();
+    open_keys();
+    const long listed = server_listed(&server);
+    const struct holding held = server_held(&server);
+    if (held.private_keys < listed)
+        complain(fault, "a certificate has lost its key", KW_OK, &(kw_error){.message = ""});
+    denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
+                              held.certificates > listed ? held.certificates - listed : 0};
+}
+
 static void try_fault(const struct fault *fault)
 {
     kw_error error = {0}, later = {0};
@@ -217,7 +286,7 @@ static void try_fault(const struct fault *fault)
     const kw_status status = fault->operation->run(&error);
     const double took = test_seconds() - begin;
     shim_disarm(server.control);
-    if (!lie && !fitting(status))
+    if (!lie && !fitting(fault->operation, status))
         complain(fault, "this is not what a fault of the token is called", status, &error);
     if (status != KW_OK && error.message[0] == '\0')
         complain(fault, "it failed without a word", status, &error);
@@ -235,22 +304,22 @@ static void try_fault(const struct fault *fault)
         close_keys();
         open_keys();
     }
-    if (lie) {
-        close_keys();
-        open_keys();
-        const long listed = server_listed(&server);
-        const struct holding held = server_held(&server);
-        if (held.private_keys < listed)
-            complain(fault, "a certificate has lost its key", status, &error);
-        denied = (struct holding){held.private_keys - listed, held.public_keys > listed ? held.public_keys - listed : 0,
-                                  held.certificates > listed ? held.certificates - listed : 0};
-    }
+    if (lie)
+        note_denied(fault);
     check_holding(fault);
     if (fault->operation->run == run_create || fault->operation->run == run_delete) {
         fault->operation->before();
         next = fault->operation->run(&later);
         if (next != KW_OK)
             complain(fault, "the same once more does not work", next, &later);
+        check_holding(fault);
+    }
+    if (fault->operation->run == run_transfer) {
+        check_moving(fault, status);
+        if (lie) { /* beside the key there may be no certificate now, which would hide one that was denied */
+            moving_remove(moving);
+            note_denied(fault);
+        }
         check_holding(fault);
     }
 }
@@ -284,10 +353,14 @@ static void count_calls(const struct operation *operation, uint64_t calls[SHIM_A
     }
 }
 
-/* Counts the faults from *number on, and tries those whose number is drawn. */
-static void enumerate(const bool *drawn, size_t room, size_t *number)
+/* Counts the faults from *number on, and tries those whose number is drawn; `others`: of those before the first transfer. */
+static void enumerate(const bool *drawn, size_t room, size_t *number, size_t *others)
 {
     for (size_t i = 0; i < OPERATIONS; i++) {
+        if (only != NULL && strcmp(operations[i].name, only) != 0)
+            continue;
+        if (operations[i].run == run_transfer && *others == 0)
+            *others = *number;
         static uint64_t calls[OPERATIONS][SHIM_ANY];
         if (drawn == NULL)
             count_calls(&operations[i], calls[i]);
@@ -312,20 +385,24 @@ static void enumerate(const bool *drawn, size_t room, size_t *number)
 
 static void try_sample(void)
 {
-    size_t count = 0, number = 0;
-    enumerate(NULL, 0, &count);
+    size_t count = 0, number = 0, others = 0;
+    enumerate(NULL, 0, &count, &others);
+    if (count == 0)
+        server_stop("there is no such operation", NULL);
     bool *drawn = calloc(count, sizeof(*drawn));
     if (drawn == NULL)
         server_stop("out of memory", NULL);
     random_state = test_seed() + UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < count; i++)
-        drawn[i] = test_is_full();
-    for (size_t i = 0; i < SAMPLE; i++)
-        drawn[next_random() % count] = true;
+        drawn[i] = test_is_full() || only != NULL;
+    for (size_t i = 0; i < SAMPLE && only == NULL; i++)
+        drawn[next_random() % others] = true;
+    for (size_t i = 0; i < TRANSFERS && only == NULL; i++)
+        drawn[others + next_random() % (count - others)] = true;
     const double begin = test_seconds();
-    enumerate(drawn, count, &number);
-    printf("%zu faults, of which %s; seed %u; %.1f s; %u failures\n", count, test_is_full() ? "all" : "a sample",
-           test_seed(), test_seconds() - begin, failures);
+    enumerate(drawn, count, &number, &others);
+    printf("%zu faults, of which %s; seed %u; %.1f s; %u failures\n", count,
+           test_is_full() || only != NULL ? "all" : "a sample", test_seed(), test_seconds() - begin, failures);
     free(drawn);
 }
 
@@ -360,13 +437,18 @@ int main(int count, char **words)
     if (kw_key_encrypt(rsa, NULL, (kw_input){(const unsigned char *)"text", 4}, &output, &error) != KW_OK)
         server_stop("encrypt", &error);
     sealed_length = output.length;
+    moving_make(&moving_rsa, &server, "rsa", "RSA -pkeyopt rsa_keygen_bits:2048");
+    moving_make(&moving_ec, &server, "ec", "EC -pkeyopt ec_paramgen_curve:P-256");
+    only = count == 2 ? words[1] : NULL;
     if (count == 7 && !try_named(words + 1)) {
-        fputs("usage: test_pkcs11_faults [OPERATION FUNCTION CKR AT once|always before|after]\n", stderr);
+        fputs("usage: test_pkcs11_faults [OPERATION [FUNCTION CKR AT once|always before|after]]\n", stderr);
         failures++;
     }
     if (count != 7)
         try_sample();
     close_keys();
+    moving_clear(&moving_rsa);
+    moving_clear(&moving_ec);
     server_remove(&server);
     return failures == 0 ? 0 : 1;
 }

@@ -30,10 +30,13 @@ create_on_hsm_signs_and_decrypts() {
     expect 0 keywright create database/sales --store hsm --key rsa-2048
     expect 0 keywright create general/www --store hsm --key ec-p256
     expect 0 keywright create general/edwards --store hsm --key ed25519
+    expect 0 keywright create general/larger --store hsm --key ec-p384
+    expect 0 keywright create general/largest --store hsm --key ec-p521
     expect 0 keywright list --json
-    expect_json 'map(select(.store == "hsm") | .certificate) | sort == ["database/sales", "general/edwards", "general/www"]'
+    expect_json 'map(select(.store == "hsm") | .certificate) | sort == ["database/sales", "general/edwards", "general/larger",
+        "general/largest", "general/www"]'
     echo 'an order' >order
-    for certificate in database/sales general/www general/edwards; do
+    for certificate in database/sales general/www general/larger general/largest general/edwards; do
         expect 0 keywright sign "$certificate" -i order -o signature
         expect 0 keywright verify "$certificate" -i order -s signature
         keywright show "$certificate" --pem >certificate.pem
@@ -113,6 +116,52 @@ check_wrong_settings_says_what_there_is() {
     settings "$right, token_label: $token_label, sesions: 3"
     expect 3 keywright config check
     expect_err "sessions"
+    expect_err "keywright\.yaml:[0-9]+:[0-9]+: .*sesions"
+    settings "$right, token_label: other"
+    expect 3 keywright config check --connect
+    expect_err "one/keywright\.yaml:[0-9]+:[0-9]+: store hsm: option token_label: no token has label 'other'"
+}
+
+# Which file is loaded as code is said in full, and nobody else may write it.
+check_library_that_others_may_write_is_refused() {
+    local mode
+    hsm_server
+    cp "$token_library" one/module.so
+    settings "library: module.so, token_label: $token_label, pin: file:pin"
+    expect 3 keywright config check --connect
+    expect_err "keywright\.yaml:[0-9]+:[0-9]+: store hsm: option library: 'module\.so' is not an absolute path"
+    settings "library: $case_dir/one/module.so, token_label: $token_label, pin: file:pin"
+    for mode in 0666 01777 01666; do
+        chmod $mode one/module.so
+        expect 3 keywright config check --connect
+        expect_err "module\.so' may be written by others"
+    done
+    chmod 0644 one/module.so
+    expect 0 keywright config check --connect
+    mkdir theirs
+    ln -s "$case_dir/one/module.so" theirs/module.so
+    settings "library: $case_dir/theirs/module.so, token_label: $token_label, pin: file:pin"
+    expect 0 keywright config check --connect
+    chown -h nobody theirs
+    expect 3 keywright config check --connect
+    expect_err "theirs' may be written by others"
+}
+
+# However many tokens there are, those that nearly fit are told.
+check_ambiguous_token_shows_those_to_choose_from() {
+    local number
+    hsm_server
+    for number in 1 2 3 4 5 6; do
+        softhsm2-util --init-token --free --label "a token with a long label $number" --so-pin 1234 --pin 1234 >log
+    done
+    for number in 1 2; do softhsm2-util --init-token --free --label dup --so-pin 1234 --pin 1234 >log; done
+    settings "library: $token_library, pin: file:pin, token_label: dup"
+    expect 3 keywright config check --connect
+    expect_err "more than one token has label 'dup'; give token_serial"
+    pkcs11-tool --module "$token_library" --list-slots | grep -A 8 'token label *: dup' | awk '/serial num/ { print $4 }' >serials
+    [[ $(wc -l <serials) -eq 2 ]] || fail "not two tokens with this label"
+    while read -r number; do expect_err "label 'dup', serial '$number', maker"; done <serials
+    expect_err '; and [1-6] more'
 }
 
 check_wrong_pin_is_refused() {
@@ -121,6 +170,28 @@ check_wrong_pin_is_refused() {
     expect 7 keywright config check --connect
     expect_err 'CKR_PIN_INCORRECT'
     refuse_err '0000'
+    (umask 077 && echo "$token_pin" >one/pin)
+    expect 0 keywright config check --connect
+}
+
+# A token that locks counts all attempts, whichever store makes them.
+two_stores_on_a_token_send_a_wrong_pin_once() {
+    local spy
+    hsm_server
+    spy=$(token_module pkcs11-spy.so)
+    export PKCS11SPY=$token_library PKCS11SPY_OUTPUT=$case_dir/spy.log
+    settings "library: $spy, token_label: $token_label, pin: file:pin"
+    sed 's/^  hsm:/  hsm2:/; s/0b1d02aa11223344/0b1d02aa11223355/; s/pin}/pin, always_authenticate: true}/' one/keywright.yaml |
+        sed -n '/^  hsm2:/,/options:/p' >second
+    sed -i '/^stores:/r second' one/keywright.yaml
+    expect 0 keywright config check --connect
+    [[ $(grep -c ': C_Login$' spy.log) -eq 1 ]] || fail "two stores on a token are not one login"
+    rm spy.log
+    (umask 077 && echo 0000 >one/pin)
+    expect 0 keywright status --json
+    expect_json '[.stores[] | select(.name | startswith("hsm")) | .available] == [false, false]'
+    [[ $(grep -c ': C_Login$' spy.log) -eq 1 ]] || fail "$(grep -c ': C_Login$' spy.log) logins with one wrong PIN"
+    # The right one is sent at once.
     (umask 077 && echo "$token_pin" >one/pin)
     expect 0 keywright config check --connect
 }
@@ -173,9 +244,15 @@ status_calls_are_those_that_the_module_sees() {
     expect 0 keywright status --json
     told=$(($(jq '.stores[] | select(.name == "hsm") | .calls' out) - before))
     seen=$(grep -cE '^[0-9]+: C_' spy.log)
-    [[ $told -eq $((seen - 1)) ]] || fail "status tells $told calls, the module has seen $seen" # the last is C_CloseSession
+    # Of the two commands both have closed a session; what status itself closes comes after it has told.
+    [[ $told -eq $seen ]] || fail "status tells $told calls, the module has seen $seen"
+    expect 0 keywright --json metrics
+    seen=$(grep -cE '^[0-9]+: C_' spy.log)
+    before=$((before + 1)) # the C_CloseSession of the first
+    [[ $(jq '[.[] | select(.name == "keywright_store_backend_calls_total" and .labels.store == "hsm") | .value] | add' out) -eq $((before + seen)) ]] ||
+        fail "metrics does not tell what the module has seen"
 }
 
 run_cases create_on_hsm_signs_and_decrypts create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
-    check_wrong_pin_is_refused token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
+    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
     status_calls_are_those_that_the_module_sees

@@ -7,7 +7,7 @@ source "$(dirname "$0")/lib.sh"
 metric() {
     keywright metrics | /usr/bin/python3 "$here/metrics.py" | jq -r --arg name "$1" --arg operation "$2" \
         '[to_entries[] | select(.key | startswith($name + " ") and contains(" store=local ") and contains("operation=" + $operation + " "))
-          | .value] | add // 0'
+          | .value] | add // 0 | if . == floor then floor else . end'
 }
 
 metrics_are_read_by_prometheus_and_agree_with_status() {

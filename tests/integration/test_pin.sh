@@ -43,7 +43,35 @@ wrong_pin_is_sent_once() {
     expect 0 keywright verify general/one -i text -s signature
 }
 
+# Servers that know nothing of one another, with different wrong PINs, at once: together they leave the last try.
+wrong_pins_of_many_servers_do_not_lock_it() {
+    local number jobs=()
+    mkdir token
+    trap token_stop EXIT
+    token_start opencryptoki "$case_dir/token"
+    "$STEER" control create
+    export KEYWRIGHT_SHIM_MODULE=$token_library KEYWRIGHT_SHIM_CONTROL=$case_dir/control
+    for number in {1..6}; do
+        server "s$number"
+        {
+            printf '  token:\n    id: "0a0b0c0d"\n    plugin: pkcs11\n'
+            printf '    options: {library: %s, token_label: %s, pin: "file:pin"}\n' "$work/modules/shim.so" "$token_label"
+        } >store
+        sed -i '/^stores:/r store' "s$number/keywright.yaml"
+        (umask 077 && printf '%s' "9999999$number" >"s$number/pin")
+    done
+    for number in {1..6}; do
+        keywright -c "s$number/keywright.yaml" config check --connect >"log$number" 2>&1 &
+        jobs+=($!)
+    done
+    for number in "${jobs[@]}"; do ! wait "$number" || fail "a wrong PIN is taken"; done
+    cat log? >all
+    ! grep -q locked all || fail "the token is locked: $(cat all)"
+    grep -q 'one try' all || fail "nobody says that one try is left: $(cat all)"
+    token_tool --token-label "$token_label" --login --pin "$token_pin" --list-objects >objects || fail "the right PIN is not taken any more"
+}
+
 wrong_pin_on_opencryptoki_is_sent_once() { wrong_pin_is_sent_once opencryptoki; }
 wrong_pin_on_tpm2_is_sent_once() { wrong_pin_is_sent_once tpm2; }
 
-run_cases wrong_pin_on_opencryptoki_is_sent_once wrong_pin_on_tpm2_is_sent_once
+run_cases wrong_pins_of_many_servers_do_not_lock_it wrong_pin_on_opencryptoki_is_sent_once wrong_pin_on_tpm2_is_sent_once

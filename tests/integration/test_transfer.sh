@@ -158,6 +158,46 @@ adopt_takes_a_key_that_another_program_made() {
     token_stop
 }
 
+# Certificates of other keys, or several of the same, may lie under the key's CKA_ID: they are other programs', and stay.
+adopt_leaves_what_lies_beside_the_key() {
+    local name
+    token_store
+    token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id 05 --label one --usage-sign >log 2>&1
+    token_tool --login --pin "$token_pin" --keypairgen --key-type rsa:2048 --id 05 --label two --usage-sign >log 2>&1
+    token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id 07 --label three --usage-sign >log 2>&1
+    token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id 07 --label four --usage-sign >log 2>&1
+    for name in one two; do
+        token_tool --read-object --type pubkey --label $name --output-file $name.der >log 2>&1
+        openssl pkey -pubin -inform DER -in $name.der -out $name.pub
+    done
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -x509 -out ca.pem -subj /CN=ca -days 9 2>log
+    for name in one two; do
+        for number in 1 2; do
+            openssl x509 -new -force_pubkey $name.pub -subj "/CN=$name $number" -CA ca.pem -CAkey ca.key -days 9 -outform DER \
+                -out $name.crt
+            [[ $name$number != two2 ]] || continue
+            token_tool --login --pin "$token_pin" --write-object $name.crt --type cert --id 05 --label "$name $number" >log 2>&1
+        done
+    done
+    expect 0 keywright --json adopt hsm
+    expect_json 'map(.locator) | sort == ["ec:id=05", "ec:id=07", "rsa:id=05"]'
+    expect_json 'map(select(.locator == "ec:id=07") | .problem) | .[0] | test("more than one")'
+    expect 0 keywright adopt hsm ec:id=05 --as general/one
+    expect_err 'stays there'
+    token_tool --list-objects --type cert >objects
+    [[ $(grep -c '^Certificate Object' objects) == 3 ]] || fail "adopt has taken another program's certificate away: $(cat objects)"
+    expect 0 keywright adopt hsm rsa:id=05 --as general/two
+    token_tool --list-objects --type cert >objects
+    [[ $(grep -c '^Certificate Object' objects) == 3 ]] || fail "adopt has taken another program's certificate away: $(cat objects)"
+    # The key's own certificates go with it, and no other's.
+    expect 0 keywright delete general/one --force --yes
+    token_tool --list-objects --type cert >objects
+    [[ $(grep -c '^Certificate Object' objects) == 1 ]] || fail "not one certificate is left: $(cat objects)"
+    grep -q 'two 1' objects || fail "the other key's certificate is gone"
+    token_stop
+}
+
 run_cases transfer_of_everything_takes_server_keys_alone transfer_with_mistakes_is_refused \
     status_names_the_transfer_that_puts_a_key_in_its_place rotate_keeps_the_old_key_for_old_data \
-    transfer_into_a_token_leaves_nothing_outside adopt_takes_a_key_that_another_program_made
+    transfer_into_a_token_leaves_nothing_outside adopt_takes_a_key_that_another_program_made \
+    adopt_leaves_what_lies_beside_the_key

@@ -433,39 +433,6 @@ static void file_check_trusted_absent_is_not_found(void **state)
     free(path);
 }
 
-/* ---- Paths ---- */
-
-static void assert_path(char *path, const char *expected)
-{
-    assert_string_equal(path, expected);
-    free(path);
-}
-
-static void paths_are_joined_and_split(void **state)
-{
-    (void)state;
-    char here[4096];
-    assert_non_null(getcwd(here, sizeof(here)));
-    assert_path(path_join("/a", "b"), "/a/b");
-    assert_path(path_join("/a/", "b"), "/a/b");
-    assert_path(path_join("/", "b"), "/b");
-    assert_path(path_resolve("/a", "b/c"), "/a/b/c");
-    assert_path(path_resolve("/a", "/b"), "/b");
-    assert_path(path_directory("/a/b"), "/a");
-    assert_path(path_directory("/a"), "/");
-    assert_path(path_directory("a"), ".");
-    assert_path(path_directory("a/b"), "a");
-    assert_string_equal(path_name("/a/b"), "b");
-    assert_string_equal(path_name("b"), "b");
-    assert_path(path_absolute("/a"), "/a");
-    char *absolute = path_absolute("a");
-    assert_int_equal(strncmp(absolute, here, strlen(here)), 0);
-    assert_string_equal(absolute + strlen(absolute) - 2, "/a");
-    free(absolute);
-    assert_true(path_is_absolute("/"));
-    assert_false(path_is_absolute("./a"));
-}
-
 #define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
 
 int main(void)
@@ -494,7 +461,6 @@ int main(void)
         FOLDER_TEST(file_check_trusted_link_leads_to_an_unsafe_place_is_refused),
         FOLDER_TEST(file_check_trusted_of_another_user_is_refused),
         FOLDER_TEST(file_check_trusted_absent_is_not_found),
-        cmocka_unit_test(paths_are_joined_and_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,29 @@ static void list_leaves_out_keys_that_are_under_way(void **state)
     key_arrival_abandon(server->context, &arrival);
 }
 
+/* Between the look at the journal and the transaction: it is looked at again. */
+static void adopt_of_a_key_whose_deletion_began_meanwhile_is_refused(void **state)
+{
+    struct server *server = *state;
+    struct foreign foreign;
+    struct journal_row row = {.operation = JOURNAL_DELETE_KEY};
+    const kw_certificate_template wanted = {
+        .size = sizeof(wanted), .address = "general/theirs", .key = "ec-p256", .store = "memory"};
+    make_foreign(server, KW_KEY_EC, &foreign);
+    const struct making making = {.wanted = &wanted, .adopted = {foreign.bytes, foreign.locator.length}};
+    assert_ok(server, id_make(server->context->crypto, &row.id, &server->error));
+    assert_ok(server, id_make(server->context->crypto, &row.owner, &server->error));
+    memcpy(row.locator, foreign.bytes, foreign.locator.length);
+    row.locator_length = foreign.locator.length;
+    row.address = strdup("general/before");
+    row.store_id = strdup(store_id(memory(server)));
+    assert_ok(server, catalogue_journal_insert(server->context->catalogue, &row, &server->error));
+    assert_status(server, KW_EXISTS, certificate_make(server->context, &making, &server->error));
+    assert_ok(server, catalogue_journal_delete(server->context->catalogue, &row.id, &server->error));
+    assert_ok(server, certificate_make(server->context, &making, &server->error));
+    journal_row_clear(&row);
+}
+
 static void adopt_without_a_certificate_makes_one(void **state)
 {
     struct server *server = *state;
@@ -226,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(list_shows_keys_that_no_certificate_has),
         TEST(list_leaves_out_keys_that_are_under_way),
+        TEST(adopt_of_a_key_whose_deletion_began_meanwhile_is_refused),
         TEST(adopt_without_a_certificate_makes_one),
         TEST(adopt_takes_the_certificate_beside_where_it_fits),
         TEST(adopt_what_cannot_be_is_refused_and_changes_nothing),

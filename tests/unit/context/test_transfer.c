@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static struct told overtaken;
+
 static void transfer_moves_the_key_and_handles_follow(void **state)
 {
     struct moving *moving = *state;
@@ -171,6 +173,35 @@ static void transfer_from_or_to_a_store_that_fails_loses_nothing(void **state)
     }
 }
 
+/* Moves a key of the first one's list while that one is at the key before it. */
+static void overtake(void *user, const kw_event *event)
+{
+    struct server *other = user;
+    if (strcmp(event->certificate, "database/sales") == 0)
+        assert_ok(other, moving_transfer(other, "database/hr", "no-export", NULL));
+    else
+        told_note(&overtaken, event);
+}
+
+static void transfer_of_a_key_that_somebody_else_has_moved_there_is_content(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    struct server other = *server;
+    const char *both[] = {"database/sales", "database/hr"};
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = both, .address_count = 2, .store = "no-export"};
+    overtaken = (struct told){0};
+    assert_ok(server, server_create(server, "database/hr", NULL));
+    other.context = NULL;
+    server_reopen(&other);
+    assert_ok(server, kw_transfer(server->context, &options, overtake, &other, &server->error));
+    kw_close(other.context);
+    assert_told(&overtaken, "database/hr: is in store no-export already");
+    assert_int_equal(moving_keys(server, FIRST_ID), 0);
+    assert_int_equal(moving_keys(server, "a5555555"), 2);
+}
+
 /* ---- Work under way ---- */
 
 struct work {
@@ -315,6 +346,70 @@ static void transfer_waits_for_a_forked_child_and_names_it(void **state)
     assert_whole(moving);
 }
 
+/* A process whose configuration is older, without `second`; it lives until `ends` is closed. */
+static pid_t start_with_older_configuration(struct server *server, int ends[2])
+{
+    char path[128], byte = 0;
+    char text[4096] = "", line[512];
+    int ready[2];
+    /* The state is the same; `second` and what comes with it is not there. */
+    FILE *present = fopen(server->configuration, "re");
+    assert_non_null(present);
+    for (bool skip = false; fgets(line, sizeof(line), present) != NULL;) {
+        if (strncmp(line, "  ", 2) == 0 && line[2] != ' ')
+            skip = strcmp(line, "  second:\n") == 0;
+        if (!skip)
+            strncat(text, line, sizeof(text) - strlen(text) - 1);
+    }
+    assert_int_equal(fclose(present), 0);
+    assert_null(strstr(text, SECOND_ID));
+    server_write_file(server, "older.yaml", text, strlen(text), 0600);
+    snprintf(path, sizeof(path), "%s/older.yaml", server->directory);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(ready), 0);
+    kw_close(server->context); /* which the child would inherit, with what it knows */
+    server->context = NULL;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const kw_open_options options = {.size = sizeof(options), .configuration = path, .as_is = true};
+        close(ends[1]);
+        if (kw_open(&options, &server->context, &server->error) != KW_OK || write(ready[1], "r", 1) != 1)
+            _exit(1);
+        (void)!read(ends[0], &byte, 1);
+        _exit(0);
+    }
+    close(ends[0]);
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    server_reopen(server);
+    return child;
+}
+
+/* It would lose the key: who it is is said, and nothing is touched. */
+static void transfer_to_a_store_that_a_living_process_does_not_know_is_refused(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    char pid[32];
+    int ends[2];
+    const pid_t child = start_with_older_configuration(server, ends);
+    assert_status(server, KW_REFUSED, moving_transfer(server, "database/sales", "second", NULL));
+    snprintf(pid, sizeof(pid), "process %ld", (long)child);
+    assert_non_null(strstr(server->error.message, pid));
+    assert_non_null(strstr(server->error.message, "without store 'second'"));
+    assert_non_null(strstr(server->error.remedy, "keywright reload"));
+    assert_string_equal(moving_store(server, "database/sales"), "first");
+    assert_whole(moving);
+    /* What it does know is open to all. */
+    assert_ok(server, moving_transfer(server, "database/sales", "no-raw", NULL));
+    close(ends[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_ok(server, moving_transfer(server, "database/sales", "second", NULL));
+    assert_whole(moving);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, moving_start, moving_stop)
@@ -328,9 +423,11 @@ int main(void)
         TEST(transfer_to_where_old_ciphertexts_stay_closed_is_refused),
         TEST(transfer_to_a_store_that_lies_changes_nothing),
         TEST(transfer_from_or_to_a_store_that_fails_loses_nothing),
+        TEST(transfer_of_a_key_that_somebody_else_has_moved_there_is_content),
         TEST(transfer_does_not_disturb_threads_and_processes_that_sign),
         TEST(handle_of_a_key_that_has_moved_does_not_need_the_old_store),
         TEST(transfer_waits_for_a_forked_child_and_names_it),
+        TEST(transfer_to_a_store_that_a_living_process_does_not_know_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

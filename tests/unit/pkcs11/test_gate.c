@@ -23,7 +23,7 @@ static void *pass(void *argument)
 {
     struct crowd *crowd = argument;
     while (!atomic_load(&crowd->stop)) {
-        p11_gate_enter(crowd->gate);
+        assert_true(p11_gate_enter(crowd->gate, 10000));
         atomic_fetch_add(&crowd->inside, 1);
         atomic_fetch_sub(&crowd->inside, 1);
         p11_gate_leave(crowd->gate);
@@ -54,14 +54,17 @@ static void shut_that_waits_in_vain_leaves_it_open(void **state)
 {
     struct p11_gate gate = {.inside = 0};
     (void)state;
-    p11_gate_enter(&gate);
+    assert_true(p11_gate_enter(&gate, 20));
     assert_false(p11_gate_shut(&gate, 20));
-    p11_gate_enter(&gate); /* would not come back */
+    assert_true(p11_gate_enter(&gate, 20));
     p11_gate_leave(&gate);
     p11_gate_leave(&gate);
     assert_true(p11_gate_shut(&gate, 20));
-    assert_false(p11_gate_shut(&gate, 20)); /* somebody else is alone */
+    assert_false(p11_gate_shut(&gate, 20));  /* somebody else is alone */
+    assert_false(p11_gate_enter(&gate, 20)); /* and does not come back */
     p11_gate_open(&gate);
+    assert_true(p11_gate_enter(&gate, 20));
+    p11_gate_leave(&gate);
 }
 
 /* A thread is inside when the process forks: the fork waits for it, and the child begins anew. */
@@ -69,7 +72,7 @@ static void *stay_inside(void *argument)
 {
     struct crowd *crowd = argument;
     struct timespec while_inside = {.tv_nsec = 50000000};
-    p11_gate_enter(crowd->gate);
+    assert_true(p11_gate_enter(crowd->gate, 10000));
     atomic_store(&crowd->inside, 1);
     nanosleep(&while_inside, NULL);
     atomic_store(&crowd->inside, 0);
@@ -94,7 +97,7 @@ static void fork_waits_and_the_child_begins_anew(void **state)
     if (child == 0) {
         alarm(20);
         bool anew = module->forked && atomic_load(&module->gate.inside) == 0;
-        p11_gate_enter(&module->gate);
+        anew = anew && p11_gate_enter(&module->gate, 1000);
         p11_gate_leave(&module->gate);
         anew = anew && p11_gate_shut(&module->gate, 1000);
         p11_gate_open(&module->gate);
@@ -108,7 +111,31 @@ static void fork_waits_and_the_child_begins_anew(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_false(module->forked);
-    p11_gate_enter(&module->gate);
+    assert_true(p11_gate_enter(&module->gate, 1000));
+    p11_gate_leave(&module->gate);
+}
+
+/* A thread is alone, and hangs: a fork gives up waiting, and does not open the gate for others. */
+static void fork_leaves_a_gate_shut_that_another_has_shut(void **state)
+{
+    int status = 0;
+    (void)state;
+    struct p11_module *module = p11_module_get("/another/module/of/the/test", NULL);
+    assert_non_null(module);
+    p11_gate_patience = 20;
+    assert_true(p11_gate_shut(&module->gate, 20));
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        const char *verdict = p11_gate_enter(&module->gate, 1000) ? "true" : "false";
+        execlp(verdict, verdict, (char *)NULL);
+        _exit(1);
+    }
+    assert_false(p11_gate_enter(&module->gate, 20));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    p11_gate_open(&module->gate);
+    assert_true(p11_gate_enter(&module->gate, 20));
     p11_gate_leave(&module->gate);
 }
 
@@ -118,6 +145,7 @@ int main(void)
         cmocka_unit_test(shut_is_alone),
         cmocka_unit_test(shut_that_waits_in_vain_leaves_it_open),
         cmocka_unit_test(fork_waits_and_the_child_begins_anew),
+        cmocka_unit_test(fork_leaves_a_gate_shut_that_another_has_shut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

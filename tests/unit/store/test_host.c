@@ -82,8 +82,8 @@ static void secret_request_without_source_says_what_is_missing(void **state)
 
     (void)state;
     fixture_open(&fixture, "{expected_pin: '1234'}");
-    expect_status(KW_CONFIGURATION, try_open(&fixture, &error), &error);
-    expect_text(error.message, "the store 'test' needs the option 'pin'");
+    expect_status(KW_NOT_FOUND, try_open(&fixture, &error), &error);
+    expect_text(error.message, "the store 'test' does not set the option 'pin'");
     assert_string_equal(error.where, fixture_path(&fixture, "keywright.yaml"));
     assert_int_equal(error.line, 6);
     fixture_end(&fixture);
