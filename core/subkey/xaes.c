@@ -351,7 +351,7 @@ static bool begin(struct xaes_key *key, struct lane *lane, const unsigned char *
         lane->gcm = EVP_CIPHER_CTX_new();
     const bool good = lane->gcm != NULL && derive(key, lane, nonce, &derived) &&
                       EVP_CipherInit_ex2(lane->gcm, first ? key->xaes->gcm : NULL, derived.key, nonce + HALF,
-                                         tag == NULL, parameters) == 1 &&
+                                         tag == NULL, tag != NULL ? parameters : NULL) == 1 &&
                       authenticate(lane->gcm, message->associated);
     secret_wipe(&derived, sizeof(derived));
     return good;
