@@ -237,6 +237,15 @@ kw_status kw_subkey_derive(kw_context *context, const kw_derivation *derivation,
     return status;
 }
 
+kw_status kw_reseal(kw_context *context, const kw_reseal_options *options, kw_reseal_result *result, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = manager_reseal(&view, options, result, error);
+    context_give(&view);
+    return status;
+}
+
 kw_status kw_subkeys_refresh(kw_context *context, kw_error *error)
 {
     context_follow(context);

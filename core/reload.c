@@ -34,7 +34,8 @@ static void reload_if_told(kw_context *context);
 
 void context_follow(kw_context *context)
 {
-    if (context->whole == NULL)
+    if (context->whole == NULL &&
+        atomic_load_explicit(&context->configuration, memory_order_relaxed) != control_configuration(context->control))
         reload_if_told(context);
 }
 
@@ -105,6 +106,7 @@ static kw_status candidate_read(const kw_context *present, struct candidate *can
         status = cannot_change("catalogue_key", made.settings, error);
     if (status == KW_OK)
         status = context_make_stores(whole, made.settings, present->stores, &made.stores, error);
+    context_watch_forks();
     if (status == KW_OK)
         *candidate = made;
     else

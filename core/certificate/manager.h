@@ -60,6 +60,9 @@ struct found {
 void found_clear(struct found *found);
 /* Errors: KW_INVALID_ARGUMENT, KW_NOT_FOUND (with what there is that is near). */
 KW_MUST_USE kw_status manager_find(kw_context *context, const char *address, struct found *found, kw_error *error);
+/* The same for who wants its roots: KW_REFUSED when it is no master key, KW_INVALID_ARGUMENT with a certificate's number. */
+KW_MUST_USE kw_status manager_find_master(kw_context *context, const char *address, struct found *found,
+                                          kw_error *error);
 /* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 

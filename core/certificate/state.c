@@ -4,6 +4,8 @@
 #include "certificate/roots.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "control/outage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,14 @@ static size_t count_required(const struct catalogue_snapshot *snapshot)
     return count;
 }
 
+/* By the wall clock now, however it was moved since. */
+static int64_t outage_since(kw_context *context, const char *store_id)
+{
+    struct control_outage *const outage = control_outage(context->control, store_id);
+    uint64_t lasts = 0;
+    return outage != NULL && outage_lasts(outage, &lasts) ? clock_wall() - (int64_t)(lasts / 1000) : 0;
+}
+
 static void describe_store(kw_context *context, const struct store_settings *settings,
                            const struct catalogue_snapshot *snapshot, struct arena *arena, kw_store_info *info)
 {
@@ -47,7 +57,13 @@ static void describe_store(kw_context *context, const struct store_settings *set
                    : error.where[0] != '\0' ? arena_format(arena, "%s: %s", error.where, error.message)
                                             : arena_text(arena, error.message),
         .certificates = count_in_store(snapshot, settings->id),
+        .outage_since = outage_since(context, settings->id),
     };
+    if (info->outage_since != 0) {
+        char text[32];
+        clock_text(info->outage_since, text);
+        info->outage_since_text = arena_text(arena, text);
+    }
     if (store != NULL)
         info->capabilities = *store_capabilities(store);
     info->operation_count = stores_counts(context->stores, settings->name, counts, &info->calls);
@@ -136,6 +152,7 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
 {
     const struct settings *settings = context->settings;
     struct catalogue_snapshot snapshot = {0};
+    struct keyring_counts counts;
     kw_store_info *stores = NULL;
     struct report *report = calloc(1, sizeof(*report));
     kw_status status = KW_OK;
@@ -150,6 +167,10 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
     report->state.schema_version = catalogue_schema_version(context->catalogue);
     report->state.certificates = snapshot.certificate_count;
     report->state.certificates_required = count_required(&snapshot);
+    keyring_counts(context->control, &counts);
+    report->state.subkey_hits = counts.hits;
+    report->state.subkey_misses = counts.misses;
+    report->state.subkey_calls_saved = counts.saved;
     stores = arena_allocate(&report->arena, (settings->store_count + 1) * sizeof(*stores));
     for (size_t i = 0; stores != NULL && i < settings->store_count; i++)
         describe_store(context, &settings->stores[i], &snapshot, &report->arena, &stores[i]);

@@ -7,7 +7,7 @@
 #define DERIVED_MAXIMUM 64u
 
 /* An entry, not one of its certificates: what is sealed belongs to the master key, whatever certificate it has. */
-static kw_status find_master(kw_context *context, const char *address, struct found *found, kw_error *error)
+kw_status manager_find_master(kw_context *context, const char *address, struct found *found, kw_error *error)
 {
     struct found made = {0};
     kw_status status = manager_find(context, address, &made, error);
@@ -29,7 +29,7 @@ static kw_status find_master(kw_context *context, const char *address, struct fo
 kw_status manager_subkey_get(kw_context *context, const struct handle_name *name, kw_subkey **subkey, kw_error *error)
 {
     struct found found = {0};
-    kw_status status = find_master(context, name->address, &found, error);
+    kw_status status = manager_find_master(context, name->address, &found, error);
     if (status == KW_OK) {
         const struct handle_name known = {found.address.text, name->purpose, name->context};
         status = keyring_open(context->keyring, &known, &found.entry.id, subkey, error);
@@ -61,7 +61,7 @@ kw_status manager_subkey_derive(kw_context *context, const kw_derivation *given,
     if (status == KW_OK && (wanted.address == NULL || wanted.purpose == NULL))
         status = error_set(error, KW_INVALID_ARGUMENT, "a derivation has an address and a purpose");
     if (status == KW_OK)
-        status = find_master(context, wanted.address, &found, error);
+        status = manager_find_master(context, wanted.address, &found, error);
     if (status == KW_OK)
         status = choose_version(context, &found.entry.id, wanted.version, &version, error);
     if (status == KW_OK) {

@@ -225,13 +225,15 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id)
 }
 
 /* Versions and generations only grow, whichever thread is the last to tell of them. */
-static void master_set(struct master *master, uint64_t generation, uint32_t active)
+static void master_set(struct master *master, uint64_t generation, uint32_t active, bool is_closed)
 {
     pthread_mutex_lock(&master->keyring->mutex);
     if (active > atomic_load(&master->active))
         atomic_store(&master->active, active);
-    if (generation > atomic_load(&master->seen))
+    if (generation >= atomic_load(&master->seen)) {
+        atomic_store(&master->is_closed, is_closed);
         atomic_store(&master->seen, generation);
+    }
     pthread_mutex_unlock(&master->keyring->mutex);
 }
 
@@ -248,34 +250,62 @@ static bool may_be_behind(struct master *master, kw_status status)
     return true;
 }
 
-kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
+static kw_status hand_on(kw_status status, const kw_error *why, kw_error *error)
+{
+    if (error != NULL)
+        *error = *why;
+    return status;
+}
+
+/* Whether nothing new is sealed under it. */
+static kw_status read_entry(struct master *master, bool *is_closed, kw_error *error)
+{
+    struct entry_row entry = {0};
+    const kw_status status = catalogue_entry_get_by_id(master->keyring->catalogue, &master->id, &entry, error);
+    if (status == KW_OK)
+        *is_closed = entry.state != ENTRY_IN_USE;
+    entry_row_clear(&entry);
+    return status;
+}
+
+kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
 {
     struct held held;
+    kw_error why = {0};
     uint32_t active = 0;
+    bool is_closed = false;
     kw_status status;
-    if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
-        atomic_load(&master->tolerated) > clock_milliseconds())
-        return KW_OK;
     keyring_hold(master->keyring, &held);
-    status = root_active(&held.place, &master->id, &active, error);
+    status = root_active(&held.place, &master->id, &active, &why);
     keyring_release(&held);
+    if (status == KW_OK)
+        status = read_entry(master, &is_closed, &why);
     if (status == KW_OK) {
-        master_set(master, generation, active);
+        master_set(master, generation, active, is_closed);
         if (control_inherited(master->keyring->control))
             control_prove(master->keyring->control);
         return KW_OK;
     }
-    return may_be_behind(master, status) ? KW_OK : status;
+    return may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
+}
+
+kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
+{
+    if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
+        atomic_load(&master->tolerated) > clock_milliseconds())
+        return KW_OK;
+    return master_look(master, generation, error);
 }
 
 kw_status master_version(struct master *master, uint32_t version, kw_error *error)
 {
     struct held held;
+    kw_error why = {0};
     kw_status status;
     keyring_hold(master->keyring, &held);
-    status = root_check(&held.place, &master->id, version, error);
+    status = root_check(&held.place, &master->id, version, &why);
     keyring_release(&held);
-    return status != KW_OK && may_be_behind(master, status) ? KW_OK : status;
+    return status == KW_OK || may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
 }
 
 /* ---- Roots; the mutex is held ---- */
@@ -376,6 +406,7 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
     kw_error failure = {0};
     struct held held;
     kw_status status = KW_OK;
+    bool is_closed = false;
     struct root *root;
     pthread_mutex_lock(&keyring->mutex);
     root = root_find(master, 0);
@@ -386,11 +417,15 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
     root->users++;
     if (flight_begin(keyring, &root->flight, &status, error)) {
         pthread_mutex_unlock(&keyring->mutex);
+        status = read_entry(master, &is_closed, &failure);
+        if (status == KW_OK && is_closed)
+            status = error_set(&failure, KW_REFUSED, "the master key is out of use: no root is made for it");
         keyring_hold(keyring, &held);
-        status = root_make(&held.place, &master->id, 0, version, &failure);
+        if (status == KW_OK)
+            status = root_make(&held.place, &master->id, 0, version, &failure);
         keyring_release(&held);
         if (status == KW_OK)
-            master_set(master, 0, *version);
+            master_set(master, 0, *version, false);
         pthread_mutex_lock(&keyring->mutex);
         flight_end(keyring, &root->flight, status, &failure);
         if (status != KW_OK && error != NULL)
@@ -418,15 +453,22 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
     }
     if (status == KW_NOT_FOUND)
         return make_first(master, version, error);
-    if (error != NULL)
-        *error = why;
-    return status;
+    return hand_on(status, &why, error);
 }
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
     struct master *const master = keyring_master(keyring, id);
     return master == NULL ? error_memory(error) : master_version(master, version, error);
+}
+
+kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
+{
+    struct held held;
+    keyring_hold(keyring, &held);
+    const kw_status status = root_note_resealed(&held.place, id, version, error);
+    keyring_release(&held);
+    return status;
 }
 
 kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name, unsigned char *out, size_t length,

@@ -38,6 +38,9 @@ KW_MUST_USE kw_status keyring_active(struct keyring *keyring, const struct id *m
 /* Whether a version may still open data, by the catalogue. KW_NOT_FOUND: there is none, or it is retired. */
 KW_MUST_USE kw_status keyring_check(struct keyring *keyring, const struct id *master, uint32_t version,
                                     kw_error *error);
+/* Notes that nothing is sealed under a version before this one any more. */
+KW_MUST_USE kw_status keyring_resealed(struct keyring *keyring, const struct id *master, uint32_t version,
+                                       kw_error *error);
 /*
  * A subkey's bytes (1 to 64) into locked memory of the caller's. From the cache; a root that is not there is loaded by one call to the store. Errors: KW_NOT_FOUND, KW_UNAVAILABLE
  * (the store, or the outage limit has passed), KW_CORRUPT and whatever the store answers.

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 /* Between two attempts of those that are refused, and of those whose roots have aged. */
-#define PAUSE 5000u
+#define PAUSE 2000u
 
 /* ---- Sentences ---- */
 

@@ -44,6 +44,9 @@ KW_MUST_USE kw_status root_load(const struct root_place *place, const struct id 
  */
 KW_MUST_USE kw_status root_check(const struct root_place *place, const struct id *master, uint32_t version,
                                  kw_error *error);
+/* Notes in every version before this one that all that was sealed under it was sealed anew. */
+KW_MUST_USE kw_status root_note_resealed(const struct root_place *place, const struct id *master, uint32_t version,
+                                         kw_error *error);
 /* Whether a root that is not retired is not wrapped to the configured recovery certificate. KW_CONFIGURATION: that cannot be read. */
 KW_MUST_USE kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks,
                                           kw_error *error);

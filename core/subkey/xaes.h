@@ -45,6 +45,8 @@ struct xaes_key {
 void xaes_key_init(struct xaes_key *key, struct xaes *xaes, const struct xaes_secret *secret);
 /* No other thread uses it any more. */
 void xaes_key_clear(struct xaes_key *key);
+/* The next message counts as the first one again. True: nothing of it is on the heap. Safe while others use it. */
+bool xaes_key_rest(struct xaes_key *key);
 
 /* A message, and what is authenticated with it: both parts of `associated`, one behind the other. */
 struct xaes_message {

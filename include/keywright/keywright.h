@@ -84,6 +84,7 @@ typedef struct kw_open_options {
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
     bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
+    bool looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
 } kw_open_options;
 
 /*
@@ -203,6 +204,9 @@ typedef struct kw_store_info {
     const kw_operation_count *operations; /* likewise */
     size_t operation_count;
     size_t certificates; /* whose keys it holds, former and retired ones too */
+    int64_t
+        outage_since; /* when a process that has subkeys in memory first found that it is away; seconds since 1970; 0: none has */
+    const char *outage_since_text; /* the same as RFC 3339, or NULL */
 } kw_store_info;
 
 typedef struct kw_state {
@@ -213,6 +217,7 @@ typedef struct kw_state {
     const kw_store_info *stores;
     size_t store_count;
     size_t certificates, certificates_required; /* all, and those that are required */
+    /* By all processes that use or used this state: how often a subkey was needed whose root was in memory, or was not; unwrappings by a store that did not happen. */
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
     const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
     size_t misplaced_count;
@@ -228,7 +233,7 @@ KW_API void kw_state_free(kw_state *state);
 typedef struct kw_metric {
     const char *name, *help;
     bool counter;                             /* it only grows; else a gauge */
-    const char *store, *store_id, *operation; /* NULL: of no store */
+    const char *store, *store_id, *operation; /* NULL: of no store; of all its operations */
     double value;
 } kw_metric;
 
