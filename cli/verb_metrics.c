@@ -49,5 +49,6 @@ const struct verb verb_metrics = {
                    "Opens no store. For a node exporter: keywright metrics >DIR/keywright.prom.tmp && mv ...",
     .examples = {"keywright metrics", "keywright metrics --json"},
     .opens_as_is = true,
+    .looks = true,
     .run = metrics_run,
 };

@@ -107,6 +107,7 @@ static kw_status candidate_read(const kw_context *present, struct candidate *can
         status = cannot_change("catalogue_key", made.settings, error);
     if (status == KW_OK)
         status = context_make_stores(whole, made.settings, present->stores, &made.stores, error);
+    context_watch_forks();
     if (status == KW_OK)
         *candidate = made;
     else

@@ -26,6 +26,7 @@ test=(
     gdb                                           # gcore, for what is in a core dump
     sqlite3 python3 python3-jsonschema python3-yaml git
     python3-prometheus-client # reads metrics
+    python3-cryptography # what seals are opened with beside Keywright
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
     p11-kit    # beside p11tool, another reader of tokens

@@ -360,7 +360,7 @@ static void recover_row(kw_context *context, const struct journal_row *row)
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, &error);
     if (status == KW_OK)
-        log_write(&context->log, KW_LOG_INFO, "%s: %s", row->address, done[row->operation]);
+        log_write(&context->log, KW_LOG_WARNING, "%s: %s", row->address, done[row->operation]);
     else if (status != KW_NOT_FOUND) /* its owner cleared it just before it let go of its lock */
         log_write(&context->log, KW_LOG_WARNING, "%s: what an interrupted process left cannot be cleared up now: %s",
                   row->address, error.message);

@@ -10,6 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool target_makes_such(const struct transfer *transfer, const struct moving *moving)
+{
+    kw_key_template wanted = {0};
+    return key_arrival_template(moving->found.address.text, transfer->target, moving->found.certificate.key, &wanted,
+                                NULL) == KW_OK &&
+           store_check_generate(transfer->target, &wanted, NULL) == KW_OK;
+}
+
 /* What to do where a key cannot move. A CA's certificate is for its key alone: only the CA makes one for another. */
 static void advise_rotation(const struct transfer *transfer, const struct moving *moving, kw_error *error)
 {
@@ -19,7 +27,12 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
                      X509_self_signed(certificate, 0) == 1;
     X509_free(certificate);
-    if (own)
+    if (!target_makes_such(transfer, moving))
+        error_remedy(error,
+                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
+                     "--store %s` make one of another type there and keep this one for old data",
+                     target, address, address, target);
+    else if (own)
         error_remedy(
             error, "`keywright rotate %s --new-key --store %s` makes a new key there, and keeps this one for old data",
             address, target);
@@ -136,7 +149,7 @@ static kw_status copy(const struct transfer *transfer, struct moving *moving, st
         status = key_export(key, &pkcs8, error);
         /* What the target says of giving it out is not what was asked. */
         if (strcmp(store_id(key_store(key)), row->store_id) != 0) {
-            status = error_tolerate(status, status, error);
+            (void)!error_tolerate(status, status, error);
             status = notice_move(transfer, moving, key, error);
         }
     }

@@ -199,15 +199,20 @@ static kw_status template_check(const struct store *store, const kw_key_template
     return KW_OK;
 }
 
+kw_status store_check_generate(const struct store *store, const kw_key_template *wanted, kw_error *error)
+{
+    if (store->module->operations.key_generate == NULL || !can(store, KW_CAN_GENERATE))
+        return unsupported(store, error, "make keys");
+    return template_check(store, wanted, error);
+}
+
 kw_status store_key_generate(struct store *store, const kw_key_template *wanted, kw_output *locator, kw_error *error)
 {
     struct call call;
     kw_output given = output_copy_of(locator);
     kw_status status;
 
-    if (store->module->operations.key_generate == NULL || !can(store, KW_CAN_GENERATE))
-        return unsupported(store, error, "make keys");
-    status = template_check(store, wanted, error);
+    status = store_check_generate(store, wanted, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_GENERATE);

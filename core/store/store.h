@@ -106,6 +106,8 @@ KW_MUST_USE kw_status store_key_import(struct store *store, const kw_key_templat
                                        kw_output *locator, kw_error *error);
 /* Whether such a key could be imported, without a call: KW_UNSUPPORTED, saying what the store takes. */
 KW_MUST_USE kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error);
+/* The same of making one. */
+KW_MUST_USE kw_status store_check_generate(const struct store *store, const kw_key_template *wanted, kw_error *error);
 KW_MUST_USE kw_status store_key_delete(struct store *store, kw_input locator, kw_error *error);
 KW_MUST_USE kw_status store_key_list(struct store *store, uint64_t *cursor, kw_output *locator, kw_error *error);
 KW_MUST_USE kw_status store_key_find(struct store *store, const struct id *id, kw_output *locator, kw_error *error);

@@ -15,24 +15,25 @@ _Static_assert(FIXED_LENGTH + XAES_OVERHEAD == KW_SEAL_OVERHEAD, "subkeys.h tell
 
 kw_status seal_read_header(kw_input sealed, struct seal_header *header, kw_error *error)
 {
-    struct seal_header read = {0};
-    kw_input rest = sealed, word, master;
+    kw_input rest = sealed, word, master, purpose;
+    uint32_t version;
     uint8_t purpose_length;
     if (!input_bytes(&rest, sizeof(magic), &word) || memcmp(word.data, magic, sizeof(magic) - 1) != 0)
         return error_set(error, KW_CIPHERTEXT_INVALID, "this is no seal");
     if (word.data[sizeof(magic) - 1] != magic[sizeof(magic) - 1])
         return error_set(error, KW_CIPHERTEXT_INVALID, "this is a seal of format %d, and only %d is known here",
                          word.data[sizeof(magic) - 1], magic[sizeof(magic) - 1]);
-    if (!input_bytes(&rest, sizeof(read.master.bytes), &master) || !input_u32(&rest, &read.version) ||
-        !input_u8(&rest, &purpose_length) || !input_bytes(&rest, purpose_length, &read.purpose) ||
+    if (!input_bytes(&rest, sizeof(header->master.bytes), &master) || !input_u32(&rest, &version) ||
+        !input_u8(&rest, &purpose_length) || !input_bytes(&rest, purpose_length, &purpose) ||
         rest.length < XAES_OVERHEAD)
         return error_set(error, KW_CIPHERTEXT_INVALID, "this seal is cut short");
-    if (read.version == 0 || purpose_length == 0)
+    if (version == 0 || purpose_length == 0)
         return error_set(error, KW_CIPHERTEXT_INVALID, "this seal has no %s",
                          purpose_length == 0 ? "purpose" : "version");
-    memcpy(read.master.bytes, master.data, sizeof(read.master.bytes));
-    read.length = FIXED_LENGTH + read.purpose.length;
-    *header = read;
+    memcpy(header->master.bytes, master.data, sizeof(header->master.bytes));
+    header->version = version;
+    header->purpose = purpose;
+    header->length = FIXED_LENGTH + purpose.length;
     return KW_OK;
 }
 

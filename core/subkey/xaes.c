@@ -338,20 +338,17 @@ static bool authenticate(EVP_CIPHER_CTX *gcm, const kw_input parts[2])
     return one.length == 0 || EVP_CipherUpdate(gcm, NULL, &made, one.data, (int)one.length) == 1;
 }
 
-/* The lane's context of AES-256-GCM with the message's key, after the associated data. `tag` NULL: to encrypt. */
-static bool begin(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, unsigned char *tag,
+/* The lane's context of AES-256-GCM with the message's key, after the associated data. `parameters` NULL: to encrypt. */
+static bool begin(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, const OSSL_PARAM *parameters,
                   const struct xaes_message *message)
 {
     struct derived derived;
-    OSSL_PARAM parameters[2] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
-    if (tag != NULL)
-        parameters[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH);
     const bool first = lane->gcm == NULL;
     if (first)
         lane->gcm = EVP_CIPHER_CTX_new();
     const bool good = lane->gcm != NULL && derive(key, lane, nonce, &derived) &&
                       EVP_CipherInit_ex2(lane->gcm, first ? key->xaes->gcm : NULL, derived.key, nonce + HALF,
-                                         tag == NULL, parameters) == 1 &&
+                                         parameters == NULL, parameters) == 1 &&
                       authenticate(lane->gcm, message->associated);
     secret_wipe(&derived, sizeof(derived));
     return good;
@@ -411,7 +408,10 @@ kw_status xaes_decrypt(struct xaes_key *key, const unsigned char nonce[XAES_NONC
         return status;
     struct lane alone, *lane = lane_take(key->xaes, &alone);
     memcpy(expected, tag, sizeof(expected));
-    if (!begin(key, lane, nonce, expected, message) || !update(lane->gcm, message->text, plaintext))
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, expected, sizeof(expected)),
+        OSSL_PARAM_construct_end()};
+    if (!begin(key, lane, nonce, parameters, message) || !update(lane->gcm, message->text, plaintext))
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
     else if (EVP_DecryptFinal_ex(lane->gcm, none, &made) != 1)
         status = crypto_error(error, KW_CIPHERTEXT_INVALID,

@@ -109,7 +109,7 @@ seals_of_both_kinds_of_keys_are_counted_and_outlive_a_copy_of_the_server() {
 }
 
 # The version that a seal is under.
-version_of() { xxd -s 20 -l 4 -p "$1"; }
+version_of() { tail -c +21 "$1" | head -c 4 | od -An -v -tx1 | tr -d ' \n'; }
 
 rotation_and_retirement_leave_old_seals_open() {
     with_master a

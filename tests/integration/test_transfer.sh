@@ -131,6 +131,30 @@ transfer_into_a_token_leaves_nothing_outside() {
     token_stop
 }
 
+journal_rows() {
+    sqlite3 a/state/catalogue.db 'SELECT count(*) FROM journal'
+}
+
+# A key that its store did not delete: what is left is not for verbs that look, and who deletes it says so.
+what_was_left_is_left_alone_by_verbs_that_look() {
+    server a
+    sed -i "/^stores:/a\\  frail: {id: \"0b1d02ab\", plugin: $FRAIL, options: {passphrase: file:passphrase, control: order}}" a/keywright.yaml
+    expect 0 keywright create general/x --key ec-p256 --store frail
+    echo 'fail delete 1' >a/order
+    expect 6 keywright delete general/x --force --yes
+    rm a/order
+    [[ $(journal_rows) == 1 ]] || fail "nothing is left to be deleted"
+    local verb
+    for verb in list status metrics 'show ssl-connection'; do
+        # shellcheck disable=SC2086
+        expect 0 keywright $verb
+        [[ $(journal_rows) == 1 ]] || fail "$verb deleted a key"
+    done
+    expect 0 keywright create general/y --key ec-p256
+    expect_err 'general/x: finished an interrupted deletion'
+    [[ $(journal_rows) == 0 ]] || fail "what was left is there still"
+}
+
 adopt_takes_a_key_that_another_program_made() {
     token_store
     token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id a1b2c3 --label theirs \
@@ -197,7 +221,7 @@ adopt_leaves_what_lies_beside_the_key() {
     token_stop
 }
 
-run_cases transfer_of_everything_takes_server_keys_alone transfer_with_mistakes_is_refused \
+run_cases what_was_left_is_left_alone_by_verbs_that_look transfer_of_everything_takes_server_keys_alone transfer_with_mistakes_is_refused \
     status_names_the_transfer_that_puts_a_key_in_its_place rotate_keeps_the_old_key_for_old_data \
     transfer_into_a_token_leaves_nothing_outside adopt_takes_a_key_that_another_program_made \
     adopt_leaves_what_lies_beside_the_key

@@ -23,6 +23,8 @@ kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const st
                                            kw_error *error);
 uint64_t __real_clock_milliseconds(void);
 uint64_t __wrap_clock_milliseconds(void);
+int64_t __real_clock_wall(void);
+int64_t __wrap_clock_wall(void);
 
 static kw_status answer(atomic_int *status, const char *what, kw_error *error)
 {
@@ -145,6 +147,11 @@ const char *__wrap_store_name(const struct store *store)
 uint64_t __wrap_clock_milliseconds(void)
 {
     return __real_clock_milliseconds() + atomic_load(&roots.ahead);
+}
+
+int64_t __wrap_clock_wall(void)
+{
+    return __real_clock_wall() + atomic_load(&roots.wall);
 }
 
 void stage_open(void **state, struct stage *stage, const struct subkey_settings *subkeys)

@@ -24,6 +24,7 @@ struct stage_roots {
     atomic_uint holding;     /* that wait */
     atomic_uint loads, makes, probes, looks;
     atomic_uint_least64_t ahead; /* how far the clock is */
+    atomic_llong wall;           /* how far somebody has moved the wall clock, in seconds */
 };
 extern struct stage_roots roots;
 
