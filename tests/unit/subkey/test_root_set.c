@@ -135,11 +135,20 @@ static void root_set_rewrap_key_that_has_no_roots_unsupported(void **state)
 static void root_set_write_after_another_root_conflict(void **state)
 {
     struct root_set *set = NULL, *empty = NULL;
+    struct root_rows rows = {0};
     struct id fresh;
     uint32_t version = 0;
     struct pair second = masters_add(masters, "master-key/second", "ec-p256", &fresh);
     (void)state;
     begin("ec-p256");
+    assert_fine(masters, root_set_load(&masters->place, &master, &set, error));
+    assert_fine(masters, write(set));
+    assert_fine(masters, root_rows_read(&masters->place, &master, &rows, error));
+    rows.rows[0].resealed = 2;
+    assert_fine(masters, catalogue_root_update(masters->ring.catalogue, &rows.rows[0], error));
+    root_rows_clear(&rows);
+    assert_answers(masters, KW_CONFLICT, write(set));
+    root_set_free(set);
     assert_fine(masters, root_set_load(&masters->place, &master, &set, error));
     assert_fine(masters, write(set));
     assert_fine(masters, root_make(&masters->place, &master, 2, &version, error));
