@@ -317,6 +317,7 @@ kw_status context_make_stores(kw_context *context, struct settings *settings, st
         .user = context->prompt_user,
         .builtins = &own,
         .builtin_count = 1,
+        .secrets = &context->subkeys,
     };
     return stores_new(&wanted, stores, error);
 }
@@ -382,6 +383,10 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         made->derivation = (struct derived_service){
             .crypto = made->crypto, .active = root_version, .subkey = root_subkey, .user = made};
         made->derived = &made->derivation;
+        made->keeper =
+            (struct secret_keeper){.catalogue = made->catalogue, .roots = &made->derivation, .log = &made->log};
+        made->secrets = &made->keeper;
+        made->subkeys = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &made->keeper};
         status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
     if (status == KW_OK)

@@ -20,6 +20,7 @@ static void view_make(kw_context *context, struct kw_context *view)
         .keyring = context->keyring,
         .owner = context->owner,
         .derived = context->derived,
+        .secrets = context->secrets,
         .whole = is_whole ? context : context->whole,
     };
     if (is_whole)

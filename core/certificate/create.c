@@ -202,6 +202,8 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
             status = error_set(error, KW_CONFLICT, "somebody else changed %s meanwhile", address);
         entry_row_clear(&entry);
     }
+    if (status == KW_OK)
+        status = derivation_check(context, arrival, error);
     if (status == KW_OK && making->adopted.length > 0)
         status = catalogue_key_in_use(context->catalogue, store_id(arrival->store), making->adopted, &in_use, error);
     if (status == KW_OK && making->adopted.length > 0)

@@ -200,6 +200,17 @@ kw_status derivation_begin(kw_context *context, const struct derivation *derivat
     return KW_OK;
 }
 
+kw_status derivation_check(kw_context *context, const struct key_arrival *arrival, kw_error *error)
+{
+    struct derived_locator locator;
+    kw_status status;
+
+    if (strcmp(store_id(arrival->store), DERIVED_STORE) != 0)
+        return KW_OK;
+    status = derived_locator_read((kw_input){arrival->locator, arrival->locator_length}, &locator, error);
+    return status == KW_OK ? keyring_check(context->keyring, &locator.master, locator.version, error) : status;
+}
+
 /* ---- What is there ---- */
 
 bool derivation_of(const struct certificate_row *row, struct derived_locator *locator)

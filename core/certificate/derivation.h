@@ -26,6 +26,9 @@ KW_MUST_USE kw_status derivation_choose(kw_context *context, const kw_certificat
 KW_MUST_USE kw_status derivation_begin(kw_context *context, const struct derivation *derivation,
                                        struct key_arrival *arrival, kw_error *error);
 
+/* Within the transaction that places it: that its root was not retired meanwhile, which nothing held it from until now. KW_OK for other keys. */
+KW_MUST_USE kw_status derivation_check(kw_context *context, const struct key_arrival *arrival, kw_error *error);
+
 /* Whether a certificate's key is derived, and if so, whence. A locator that cannot be read: a zero id. */
 bool derivation_of(const struct certificate_row *row, struct derived_locator *locator);
 /* The address of the entry with this id, NULL: there is none. */

@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
+#include "certificate/roots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,7 @@ static kw_status export_key(const struct found *found, bool with_derived_keys, k
 static kw_status fill_item(kw_context *context, const struct found *found, bool with_derived_keys,
                            struct pfx_item *item, kw_error *error)
 {
+    const struct root_place place = roots_place(context);
     kw_key *key = NULL;
     kw_status status = manager_open_key(context, found, &key, error);
     item->entry = found->entry.id;
@@ -180,6 +182,8 @@ static kw_status fill_item(kw_context *context, const struct found *found, bool 
         status = copy_databases(&found->entry, item, error);
     if (status == KW_OK)
         status = copy_chain(context, &found->certificate, item, error);
+    if (status == KW_OK && kind_has_roots(found->kind) && !item->former)
+        status = root_records_write(&place, &found->entry.id, &item->roots, error);
     if (status != KW_OK)
         goto out;
     status = export_key(found, with_derived_keys, key, &item->pkcs8, error);

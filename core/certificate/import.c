@@ -2,6 +2,7 @@
 #include "certificate/import.h"
 #include "certificate/calls.h"
 #include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -348,6 +349,7 @@ static kw_status place(struct importing *importing, struct arrival *arrival, kw_
             .former = item->former && !arrival->fresh,
             .retired = item->retired && !arrival->fresh,
             .replaces = arrival->replaces,
+            .roots = arrival->roots,
         };
         if (importing->reply.number > 0)
             status = reply_check_key(importing, error);
@@ -362,6 +364,7 @@ static kw_status place(struct importing *importing, struct arrival *arrival, kw_
 static kw_status refresh(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
     struct catalogue *catalogue = importing->context->catalogue;
+    const struct root_place roots = roots_place(importing->context);
     const struct pfx_item *item = arrival->item;
     struct entry_row entry = {0};
     kw_status status = KW_OK;
@@ -389,6 +392,8 @@ static kw_status refresh(struct importing *importing, struct arrival *arrival, k
         entry.state = ENTRY_IN_USE;
     if (status == KW_OK && (arrival->added > 0 || arrival->revived || arrival->again))
         status = catalogue_entry_update(catalogue, &entry, error);
+    if (status == KW_OK && arrival->roots != NULL)
+        status = root_set_write(&roots, arrival->roots, error);
     entry_row_clear(&entry);
     return status;
 }
@@ -508,10 +513,14 @@ kw_status manager_import(kw_context *context, const kw_import_options *given, kw
     for (size_t i = 0; status == KW_OK && i < importing.count; i++)
         if (!importing.arrivals[i].here && !importing.arrivals[i].left_out)
             status = bring_key(&importing, &importing.arrivals[i], error);
+    for (size_t i = 0; status == KW_OK && i < importing.count; i++)
+        status = import_bring_roots(&importing, &importing.arrivals[i], error);
     if (status == KW_OK)
         status = place_all(&importing, error);
     if (status == KW_OK && importing.reply.number > 0 && !importing.arrivals[0].here)
         reply_put_certificate(&importing, &importing.arrivals[0]);
+    if (status == KW_OK)
+        import_tell_roots(&importing);
     for (size_t i = 0; status == KW_OK && i < importing.count; i++)
         if (importing.arrivals[i].unproven)
             prove_derived(&importing, &importing.arrivals[i]);
@@ -523,6 +532,7 @@ out:
             key_arrival_clear(&importing.arrivals[i].arrival);
         else
             key_arrival_abandon(context, &importing.arrivals[i].arrival);
+        root_set_free(importing.arrivals[i].roots);
     }
     free(importing.arrivals);
     for (size_t i = 0; importing.items != NULL && i < importing.count; i++)

@@ -198,6 +198,15 @@ kw_status manager_choose_store(kw_context *context, const struct kind *kind, con
     return KW_OK;
 }
 
+kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store, kw_error *error)
+{
+    const struct circle circle = {.settings = context->settings,
+                                  .catalogue = context->catalogue,
+                                  .moved_address = address,
+                                  .moved_store_id = store_id(store)};
+    return circle_check(&circle, store_id(store), error);
+}
+
 void manager_common_name(kw_context *context, const struct kind *kind, const struct address *address,
                          char name[COMMON_NAME_SIZE])
 {
@@ -366,8 +375,10 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     size_t added = 0;
     bool exists = false;
     unsigned number = placement->number;
-    kw_status status = KW_OK;
-    if (placement->kind->in_database && !placement->retired && !placement->former)
+    kw_status status = placement->former
+                           ? KW_OK
+                           : manager_check_circle(context, placement->address->text, arrival->store, error);
+    if (status == KW_OK && placement->kind->in_database && !placement->retired && !placement->former)
         status = manager_require_database(context, placement->address->text,
                                           kind_database(placement->kind, placement->address), error);
     if (status == KW_OK)
@@ -384,7 +395,7 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
         if (status != KW_OK)
             goto out;
     }
-    if (exists && !placement->former) {
+    if (!placement->former) {
         status = settle_roots(context, placement, &entry, error);
         if (status != KW_OK)
             goto out;

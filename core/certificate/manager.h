@@ -12,6 +12,7 @@
 #include "store/key.h"
 #include "subkey/derived.h"
 #include "subkey/keyring.h"
+#include "subkey/secret.h"
 
 #include <pthread.h>
 
@@ -41,10 +42,13 @@ struct kw_context {
     struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
     const struct derived_service *derived; /* what derived keys are made of: of the context */
+    struct secret_keeper *secrets;         /* secrets of stores that are subkeys: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
     struct kw_context *next;  /* in the process's list of open contexts, for forks */
     pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
     struct derived_service derivation;
+    struct secret_keeper keeper;
+    struct secret_service subkeys;
     atomic_bool reloading;               /* in some thread */
     atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
@@ -74,6 +78,10 @@ KW_MUST_USE kw_status manager_open_key_plain(kw_context *context, const struct f
 KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kind *kind, const struct address *address,
                                            const char *store, const char *const *databases, size_t database_count,
                                            const char **chosen, kw_error *error);
+
+/* KW_REFUSED: the store could not be opened any more if a master key's key were in it, since that opens it. KW_OK for other addresses. */
+KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store,
+                                           kw_error *error);
 
 /* The subject's common name that a kind's certificate has here. */
 #define COMMON_NAME_SIZE 768

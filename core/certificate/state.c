@@ -1,6 +1,7 @@
 /* Facts about stores and catalogue. */
 #include "certificate/calls.h"
 #include "certificate/findings.h"
+#include "certificate/roots.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -118,17 +119,24 @@ static kw_status find_misplaced(kw_context *context, const struct catalogue_snap
 static kw_status find_reminders(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
                                 kw_error *error)
 {
-    const char **sentences = arena_allocate(&report->arena, (kind_count + 1) * sizeof(*sentences));
+    const char **sentences = arena_allocate(&report->arena, (2 * snapshot->entry_count + 1) * sizeof(*sentences));
     if (sentences == NULL)
         return error_memory(error);
-    for (size_t i = 0; i < snapshot->entry_count && report->state.reminder_count < kind_count; i++) {
+    for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
         struct address address;
         const struct kind *kind = NULL;
-        if (address_parse(entry->address, &address, NULL) == KW_OK && kind_of(&address, &kind, NULL) == KW_OK &&
-            reminder_is_due(context, kind, entry, &entry->certificate))
+        if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
+            continue;
+        if (reminder_is_due(context, kind, entry, &entry->certificate))
             sentences[report->state.reminder_count++] =
                 arena_format(&report->arena, "%s: " REMINDER_SENTENCE, entry->address, entry->address);
+        if (entry->state == ENTRY_IN_USE && roots_lack_recovery(context, kind, entry))
+            sentences[report->state.reminder_count++] =
+                arena_format(&report->arena,
+                             "%s: the recovery certificate cannot open all of its root secrets: "
+                             "`keywright rotate %s` makes a new one, and wraps all to it",
+                             entry->address, entry->address);
     }
     report->state.reminders = sentences;
     return KW_OK;

@@ -1,7 +1,12 @@
-/* Stores that the library brings along: their plugin is of the library, and what they work on comes from whoever makes the stores. */
+/*
+ * Stores that the library brings along: their plugin is of the library, and what they work on comes from whoever makes the stores. And what else
+ * the floors above give to stores.
+ */
 #ifndef KEYWRIGHT_STORE_BUILTIN_H
 #define KEYWRIGHT_STORE_BUILTIN_H
 
+#include "base/secret.h"
+#include "config/settings.h"
 #include "store/loader.h"
 
 /* One row of what stores_options hands in. The name, which is the id too, is reserved in the configuration (SETTINGS_RESERVED_STORE). */
@@ -15,6 +20,21 @@ struct builtin_store {
 struct builtin_host {
     kw_host host;
     const void *service;
+};
+
+/* ---- Secrets of stores that are subkeys (subkey:ADDRESS), which the floor above derives ---- */
+
+/* Which secret it is. */
+struct secret_place {
+    const struct settings *settings;
+    const char *store_id, *store_name, *option;
+    const char *address; /* of the master key */
+};
+struct secret_service {
+    KW_MUST_USE kw_status (*get)(void *user, const struct secret_place *place, struct secret *value, kw_error *error);
+    /* What became of the store that was given one. True: it was refused, and `get` would now give another. */
+    bool (*settled)(void *user, const struct secret_place *place, bool accepted);
+    void *user;
 };
 
 #endif

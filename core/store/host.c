@@ -231,6 +231,7 @@ kw_status host_new(const struct stores_options *options, const struct store_sett
     made->log = options->log;
     made->settings = options->settings;
     made->store = settings;
+    made->subkeys = options->secrets;
     made->locks = (module->plugin.traits & KW_TRAIT_LOCKS) != 0;
     /* Files that others may read were warned about with the settings. */
     made->reader = (struct source_reader){

@@ -43,6 +43,10 @@ void host_secrets_tell(bool told);
 void host_secrets_settle(const kw_host_context *host, kw_status answer);
 /* The backend refused what was handed out last, of all the store's secrets: for a plugin that does not say so itself. */
 void host_secrets_refused(kw_host_context *host);
+/*
+ * Tells those who derive secrets what became of the store that was given some: true when it was refused, and another is worth trying.
+ */
+bool host_secrets_opened(kw_host_context *host, bool accepted);
 /* Where an option is set that the plugin's sentence begins with, as plugin.h has it. */
 void host_place_option(const kw_host_context *host, kw_error *error);
 /* Where the configuration says where the refused secret comes from, and what to do. */

@@ -24,6 +24,7 @@ struct kw_host_context {
     const struct settings *settings;
     const struct store_settings *store;
     struct source_reader reader;
+    const struct secret_service *subkeys; /* NULL: none */
     struct secret key;
     pthread_mutex_t lock; /* guards the secrets below; a leaf, never held across a callback */
     bool has_lock;

@@ -28,6 +28,7 @@ struct stores_options {
     void *user;
     const struct builtin_store *builtins; /* further stores, behind those of the configuration */
     size_t builtin_count;
+    const struct secret_service *secrets; /* outlives the stores; NULL: no store's secret is a subkey */
 };
 
 /*

@@ -121,6 +121,8 @@ static kw_status make_once(const struct root_place *place, const struct id *mast
     uint64_t generation = 0;
     kw_error why = {0};
     kw_status status = root_key_open(place, master, &key, error);
+    if (status == KW_OK && key.entry.state != ENTRY_IN_USE)
+        status = error_set(error, KW_REFUSED, "%s is retired: nothing new is sealed under it", key.entry.address);
     if (status == KW_OK)
         status = root_key_check(&key.wrap, key.entry.address, error);
     if (status == KW_OK)

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "subkey/derived.h"
+#include "subkey/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,33 @@ static kw_status add_certificates(const struct catalogue_snapshot *snapshot, con
     return KW_OK;
 }
 
+/* Secrets of stores. How many there are is not known before: room is made for each. */
+static kw_status add_secrets(const struct root_place *place, const struct id *master, struct root_pin **pins,
+                             size_t *count, kw_error *error)
+{
+    char name[SECRET_PIN_NAME_SIZE] = "";
+    struct secret_pin pin;
+    kw_status status = KW_OK;
+    while ((status = secret_pins_next(place->catalogue, name, &pin, error)) == KW_OK) {
+        const struct store_settings *store = settings_store_by_id(place->settings, pin.store_id);
+        struct root_pin *grown = NULL;
+        if (!id_equal(&pin.master, master))
+            continue;
+        grown = calloc(*count + 1, sizeof(*grown));
+        if (grown == NULL)
+            return error_memory(error);
+        memcpy(grown, *pins, *count * sizeof(*grown));
+        free(*pins);
+        *pins = grown;
+        grown[*count].version = pin.version;
+        grown[*count].what =
+            text_format("the %s of store '%s'", pin.option, store != NULL ? store->name : pin.store_id);
+        if (grown[(*count)++].what == NULL)
+            return error_memory(error);
+    }
+    return error_tolerate(status, KW_NOT_FOUND, error);
+}
+
 kw_status root_pins_read(const struct root_place *place, const struct id *master, struct root_pin **pins, size_t *count,
                          kw_error *error)
 {
@@ -52,6 +80,8 @@ kw_status root_pins_read(const struct root_place *place, const struct id *master
         found = calloc(snapshot.certificate_count + 1, sizeof(*found));
         status = found != NULL ? add_certificates(&snapshot, master, found, &found_count, error) : error_memory(error);
     }
+    if (status == KW_OK)
+        status = add_secrets(place, master, &found, &found_count, error);
     if (status == KW_OK) {
         *pins = found;
         *count = found_count;

@@ -3,6 +3,7 @@
 #define KEYWRIGHT_SUBKEY_ROOT_PRIVATE_H
 
 #include "subkey/root.h"
+#include "subkey/root_set.h"
 #include "subkey/root_wrap.h"
 
 #include <openssl/x509.h>
@@ -73,5 +74,22 @@ KW_MUST_USE kw_status root_row_recover(const struct root_place *place, const str
 bool root_row_is_recoverable(const struct root_row *row, const unsigned char spki[SHA256_LENGTH]);
 /* Puts the master key's address and the version before what happened. */
 void root_blame(const struct entry_row *entry, uint32_t version, kw_error *error);
+
+/* ---- root_set.c, for root_travel.c ---- */
+
+struct root_set {
+    struct entry_row entry;
+    unsigned char spki[SHA256_LENGTH]; /* of the certificate that they were signed with */
+    struct root_rows rows;
+    struct secret *roots; /* one for each row; empty: it is retired */
+    bool *changed;        /* the row is to be written */
+};
+
+/* Verifies and unwraps all that are not retired: `recovery` NULL: by the key itself. */
+KW_MUST_USE kw_status root_set_unwrap(const struct root_place *place, struct root_set *set, const struct wrap_key *key,
+                                      const struct recovery_key *recovery, kw_error *error);
+/* Borrows `key`, which must be the certificate's. */
+KW_MUST_USE kw_status root_set_key(const struct root_place *place, kw_key *key, kw_input chain, struct wrap_key *wrap,
+                                   kw_error *error);
 
 #endif

@@ -5,14 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct root_set {
-    struct entry_row entry;
-    unsigned char spki[SHA256_LENGTH]; /* of the certificate that they were signed with */
-    struct root_rows rows;
-    struct secret *roots; /* one for each row; empty: it is retired */
-    bool *changed;        /* the row is to be written */
-};
-
 void root_set_free(struct root_set *set)
 {
     if (set == NULL)
@@ -59,8 +51,8 @@ static kw_status set_new(const struct root_place *place, const struct id *master
 }
 
 /* `recovery` NULL: by the key itself. */
-static kw_status set_unwrap(const struct root_place *place, struct root_set *set, const struct wrap_key *key,
-                            const struct recovery_key *recovery, kw_error *error)
+kw_status root_set_unwrap(const struct root_place *place, struct root_set *set, const struct wrap_key *key,
+                          const struct recovery_key *recovery, kw_error *error)
 {
     kw_status status = KW_OK;
     memcpy(set->spki, key->spki, sizeof(set->spki));
@@ -87,7 +79,7 @@ kw_status root_set_load(const struct root_place *place, const struct id *master,
     if (status == KW_OK && root_set_count(made) > 0) {
         status = root_key_open(place, master, &key, error);
         if (status == KW_OK)
-            status = set_unwrap(place, made, &key.wrap, NULL, error);
+            status = root_set_unwrap(place, made, &key.wrap, NULL, error);
     }
     if (status == KW_OK) {
         *set = made;
@@ -144,7 +136,7 @@ kw_status root_set_recover(const struct root_place *place, const struct id *mast
     if (status == KW_OK)
         status = present_public(place, made, &key, error);
     if (status == KW_OK)
-        status = set_unwrap(place, made, &key, &by, error);
+        status = root_set_unwrap(place, made, &key, &by, error);
     if (status == KW_OK) {
         *set = made;
         made = NULL;
@@ -156,8 +148,8 @@ kw_status root_set_recover(const struct root_place *place, const struct id *mast
 
 /* ---- Another key, or another place ------------------------------------------------------------------------ */
 
-static kw_status key_of(const struct root_place *place, kw_key *key, kw_input chain, struct wrap_key *wrap,
-                        kw_error *error)
+kw_status root_set_key(const struct root_place *place, kw_key *key, kw_input chain, struct wrap_key *wrap,
+                       kw_error *error)
 {
     X509 *certificate = NULL;
     kw_status status = root_certificate_read(place->crypto, chain, &certificate, wrap->spki, error);
@@ -204,7 +196,7 @@ kw_status root_set_rewrap(const struct root_place *place, struct root_set *set, 
                           kw_error *error)
 {
     struct wrap_key wrap = {0};
-    const kw_status status = key_of(place, key, chain, &wrap, error);
+    const kw_status status = root_set_key(place, key, chain, &wrap, error);
     return status == KW_OK ? set_make(place, set, &wrap, false, error) : status;
 }
 
@@ -212,19 +204,20 @@ kw_status root_set_prove(const struct root_place *place, struct root_set *set, k
                          kw_error *error)
 {
     struct wrap_key wrap = {0};
-    const kw_status status = key_of(place, key, chain, &wrap, error);
+    const kw_status status = root_set_key(place, key, chain, &wrap, error);
     return status == KW_OK ? set_make(place, set, &wrap, true, error) : status;
 }
 
 /* ---- Writing ---------------------------------------------------------------------------------------------- */
 
+/* Rows that come from a file have no generation yet. */
 static kw_status check_unchanged(const struct root_place *place, const struct root_set *set, kw_error *error)
 {
     struct root_rows now = {0};
     kw_status status = root_rows_look(place, &set->entry.id, &now, error);
-    bool same = status == KW_OK && now.count == set->rows.count;
-    for (size_t i = 0; same && i < now.count; i++)
-        same = now.rows[i].generation == set->rows.rows[i].generation;
+    bool same = status == KW_OK && now.count <= set->rows.count;
+    for (size_t i = 0; same && i < set->rows.count; i++)
+        same = set->rows.rows[i].generation == (i < now.count ? now.rows[i].generation : 0);
     if (status == KW_OK && !same) {
         status = error_set(error, KW_CONFLICT, "the root secrets of %s were changed meanwhile", set->entry.address);
         error_remedy(error, "try again");
@@ -237,7 +230,9 @@ kw_status root_set_write(const struct root_place *place, struct root_set *set, k
 {
     kw_status status = check_unchanged(place, set, error);
     for (size_t i = 0; status == KW_OK && i < set->rows.count; i++)
-        if (set->changed[i])
+        if (set->rows.rows[i].generation == 0)
+            status = catalogue_root_insert(place->catalogue, &set->rows.rows[i], error);
+        else if (set->changed[i])
             status = catalogue_root_update(place->catalogue, &set->rows.rows[i], error);
     return status;
 }

@@ -39,6 +39,24 @@ KW_MUST_USE kw_status root_set_rewrap(const struct root_place *place, struct roo
  */
 KW_MUST_USE kw_status root_set_prove(const struct root_place *place, struct root_set *set, kw_key *key, kw_input chain,
                                      kw_error *error);
+/* ---- Roots that travel in a file beside their master key ---- */
+
+/* The rows of a master key as bytes (docs/pfx.md); length 0: it has none. No call to a store. */
+KW_MUST_USE kw_status root_records_write(const struct root_place *place, const struct id *master, kw_bytes *records,
+                                         kw_error *error);
+/*
+ * Back from bytes: verified by the key with this certificate, which has arrived here, and unwrapped by it (one call to its store each). root_set_write inserts them. KW_CORRUPT:
+ * malformed, of another master key, or not signed by the key.
+ */
+KW_MUST_USE kw_status root_set_read(const struct root_place *place, const struct id *master, const char *address,
+                                    kw_input records, kw_key *key, kw_input chain, struct root_set **set,
+                                    kw_error *error);
+/*
+ * Where the master key is here already: `set` (of the file) becomes what is to be written beside `here` (of root_set_load), which must stay until then. KW_EXISTS: another root is here under
+ * the same version.
+ */
+KW_MUST_USE kw_status root_set_join(struct root_set *set, const struct root_set *here, kw_error *error);
+
 /* Within the caller's transaction. KW_CONFLICT: a root was made, or changed, since they were read. After the commit: root_set_note. */
 KW_MUST_USE kw_status root_set_write(const struct root_place *place, struct root_set *set, kw_error *error);
 void root_set_note(const struct root_place *place, const struct root_set *set);

@@ -22,6 +22,7 @@ hsm_server() {
     sed -i "/^stores:/a\\  hsm:\\n    id: \"0b1d02aa11223344\"\\n    plugin: pkcs11\\n    options: {library: $token_library, token_label: $token_label, pin: file:pin}" one/keywright.yaml
     keywright -q create database/sales
     keywright -q create master-key/corp --database sales --store hsm --key rsa-2048
+    keywright -q create general/www
 }
 
 # signs CERT: it signs, and openssl verifies by the certificate.
@@ -107,7 +108,6 @@ create_by_rule_derives_where_the_master_key_is_in_an_hsm() {
     expect_out 'derived from master-key/corp'
     expect 0 keywright create discovery-service/sales/stored --store local
     expect 0 keywright create discovery-service/sales/rsa --key rsa-2048
-    expect 0 keywright create general/www
     expect 0 keywright list --json
     expect_json 'map(select(.derived_from != null) | .certificate) == ["password-reset/sales/web"]'
     expect_json 'map(select(.certificate | startswith("discovery")) | .store) == ["local", "local"]'
@@ -134,6 +134,11 @@ rotate_derived_makes_another_from_the_present_root() {
     expect 0 keywright rotate password-reset/sales/web --new-key
     expect 0 keywright show password-reset/sales/web --json
     expect_json ".spki_sha256 != \"$before\" and .derived_from == \"master-key/corp\" and .number == 2"
+    expect_json '.root_version == 1'
+    expect 0 keywright rotate master-key/corp
+    expect 0 keywright rotate password-reset/sales/web --new-key
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.root_version == 2 and .number == 3'
     expect 0 keywright decrypt password-reset/sales/web@1 -i password.cms -o plain
     expect 0 keywright rotate password-reset/sales/web --new-key --store local
     expect 0 keywright show password-reset/sales/web --json
@@ -163,5 +168,170 @@ retire_and_delete_derived_work() {
     expect 0 keywright delete password-reset/sales/web --force --yes
 }
 
+# For export and import.
+password_file() { (umask 077 && echo 'an export password' >password); }
+
+export_derived_has_a_reference_unless_it_is_decided() {
+    domain_server
+    password_file
+    keywright -q create password-reset/sales/web --derived
+    decrypts password-reset/sales/web
+    expect 0 keywright export --database sales -o all.pfx --password-from file:password
+    expect_err 'the file only says how.*--with-derived-keys'
+    openssl pkcs12 -in all.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
+    [[ $(grep -c 'BEGIN PRIVATE KEY' keys.pem) == 2 ]] || fail "not the keys of the database and of the master key alone"
+    expect 0 keywright export password-reset/sales/web --with-derived-keys -o web.pfx --password-from file:password
+    expect_err 'holds a copy of its key, which otherwise exists nowhere'
+    openssl pkcs12 -in web.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
+    openssl cms -decrypt -inform DER -in password.cms -inkey keys.pem -out plain
+    [[ $(cat plain) == 'a password' ]] || fail "the exported key is another"
+    # With its master key it is derived there too.
+    other_server three
+    expect 0 keywright import all.pfx --password-from file:password
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.store == "derived" and .derived_from == "master-key/corp"'
+    # Elsewhere the copy is a key like any other.
+    other_server two
+    expect 0 keywright create database/sales
+    expect 0 keywright import web.pfx --password-from file:password
+    expect 0 keywright show password-reset/sales/web --json
+    expect_json '.store == "local" and .derived_from == null'
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
+}
+
+import_derived_needs_its_master_key() {
+    domain_server
+    password_file
+    keywright -q create password-reset/sales/web --derived
+    decrypts password-reset/sales/web
+    keywright -q export password-reset/sales/web -o web.pfx --password-from file:password 2>/dev/null
+    expect 0 keywright delete password-reset/sales/web --force --yes
+    expect 0 keywright import web.pfx --password-from file:password
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
+    other_server two
+    expect 0 keywright create database/sales
+    expect 4 keywright import web.pfx --password-from file:password
+    expect_err 'derived from a master key that is neither here nor in the file'
+    expect 4 keywright show password-reset/sales/web
+    # Of the same name it is another one.
+    expect 0 keywright create master-key/corp --database sales
+    expect 4 keywright import web.pfx --password-from file:password
+}
+
+# subkey_server: hsm_server, whose softstore `local` is opened by the master key in the token.
+subkey_server() {
+    hsm_server
+    keywright -q passphrase local --new subkey:master-key/corp
+    sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
+    rm one/passphrase
+}
+
+pins() { sqlite3 one/state/catalogue.db "SELECT CAST(name AS TEXT) FROM record WHERE store_id = 'derived' ORDER BY 1"; }
+
+passphrase_new_subkey_opens_the_store_from_then_on() {
+    hsm_server
+    expect 0 keywright passphrase local --new subkey:master-key/corp
+    [[ $(pins) == secret/*/passphrase ]] || fail "pins: $(pins)"
+    expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
+    sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
+    rm one/passphrase
+    signs general/www
+    # Another version of the root changes nothing, until the secret is moved to it.
+    expect 0 keywright rotate master-key/corp
+    signs general/www
+    expect 0 keywright passphrase local --new subkey:master-key/corp
+    signs general/www
+    [[ $(pins) == secret/*/passphrase ]] || fail "pins: $(pins)"
+    # And back to a passphrase of one's own.
+    (umask 077 && echo 'a passphrase of my own' >one/passphrase)
+    expect 0 keywright passphrase local --new file:one/passphrase
+    expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
+    sed -i 's|passphrase: subkey:master-key/corp|passphrase: file:passphrase|' one/keywright.yaml
+    signs general/www
+    [[ -z $(pins) ]] || fail "pins: $(pins)"
+}
+
+# A softstore that is new takes its first passphrase from there.
+store_with_a_subkey_is_made_at_first_use() {
+    hsm_server
+    sed -i '/^stores:/a\  inner:\n    id: "77aa02aa11223344"\n    plugin: softstore\n    options: {passphrase: subkey:master-key/corp}' one/keywright.yaml
+    expect 0 keywright create general/inner --store inner
+    signs general/inner
+    [[ $(pins) == secret/77aa02aa11223344/passphrase ]] || fail "pins: $(pins)"
+    # One that was made with another passphrase does not become pinned.
+    sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
+    expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+'
+    [[ $(pins) == secret/77aa02aa11223344/passphrase ]] || fail "pins: $(pins)"
+}
+
+what_needs_a_root_is_named() {
+    subkey_server
+    keywright -q create password-reset/sales/web
+    expect 5 keywright delete master-key/corp --force --yes
+    expect_err "password-reset/sales/web"
+    expect_err "the passphrase of store 'local'"
+    expect 0 keywright retire master-key/corp
+    expect 5 keywright rotate master-key/corp --retire 1
+    expect_err "root 1 of master-key/corp is needed by password-reset/sales/web@1, the passphrase of store 'local'"
+    signs general/www
+    (umask 077 && echo 'a passphrase of my own' >one/passphrase)
+    expect 0 keywright passphrase local --new file:one/passphrase
+    sed -i 's|passphrase: subkey:master-key/corp|passphrase: file:passphrase|' one/keywright.yaml
+    expect 5 keywright rotate master-key/corp --retire 1
+    expect_err 'is needed by password-reset/sales/web@1$'
+    expect 0 keywright delete password-reset/sales/web --force --yes
+    expect 0 keywright rotate master-key/corp --retire 1
+}
+
+secret_subkey_where_there_is_none_is_refused() {
+    domain_server
+    sed -i 's|^catalogue_key: .*|catalogue_key: subkey:master-key/corp|' one/keywright.yaml
+    expect 3 keywright list
+    expect_err "keywright.yaml:[0-9]+:[0-9]+: 'catalogue_key': a subkey of a master key .* of a store alone"
+    domain_again
+    expect 2 keywright export --everything -o x.pfx --password-from subkey:master-key/corp
+    expect_err 'of a store alone'
+    expect 2 keywright passphrase local --new subkey:database/sales
+    expect_err 'master-key/DOMAIN'
+    sed -i 's|passphrase: file:passphrase|passphrase: subkey:general/x|' one/keywright.yaml
+    expect 3 keywright config check
+    expect_err 'keywright.yaml:[0-9]+:[0-9]+.*master-key/DOMAIN'
+    sed -i 's|passphrase: subkey:general/x|passphrase: subkey:master-key/none|' one/keywright.yaml
+    expect 0 keywright config check
+    expect 3 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect_err 'master-key/none, which does not exist'
+}
+domain_again() { sed -i 's|^catalogue_key: .*|catalogue_key: file:catalogue-key|' one/keywright.yaml; }
+
+circles_are_refused_and_named() {
+    domain_server
+    expect 5 keywright passphrase local --new subkey:master-key/corp
+    expect_err "a circle: store 'local', opened by master-key/corp, which would be in store 'local' itself"
+    sed -i '/^stores:/a\  other:\n    id: "0b1d02aa11223344"\n    plugin: softstore\n    options: {passphrase: subkey:master-key/corp}' one/keywright.yaml
+    expect 0 keywright create master-key/two --database sales --store other
+    # local would be opened by a key in other, which is opened by a key in local
+    expect 5 keywright passphrase local --new subkey:master-key/two
+    expect_err "a circle: store 'local', opened by master-key/two in store 'other', opened by master-key/corp, which would be in store 'local' itself"
+    expect 5 keywright transfer master-key/corp --to other
+    expect_err "a circle: store 'other'"
+    expect 5 keywright rotate master-key/corp --new-key --store other
+    expect_err "a circle: store 'other'"
+    (umask 077 && echo secret >password)
+    expect 0 keywright export master-key/corp -o corp.pfx --password-from file:password
+    expect 0 keywright retire master-key/corp
+    expect 5 keywright create master-key/corp --store other --database sales
+    expect_err "a circle: store 'other'"
+    expect 0 keywright list --all --json
+    expect_json 'map(select(.store == "other") | .certificate) == ["master-key/two"]'
+    # Written by hand, it is found when the store opens.
+    sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/two|' one/keywright.yaml
+    expect 5 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect_err "a circle: store 'local'"
+}
+
 run_cases create_derived_signs_decrypts_and_is_told create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
-    rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work
+    rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
+    export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
+    passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named secret_subkey_where_there_is_none_is_refused \
+    circles_are_refused_and_named

@@ -149,6 +149,7 @@ kw_status fixture_stores(struct fixture *fixture, kw_error *error)
         .user = fixture->prompt_user,
         .builtins = fixture->builtins,
         .builtin_count = fixture->builtin_count,
+        .secrets = fixture->secrets,
     };
 
     if (fixture->crypto == NULL)

@@ -28,6 +28,7 @@ struct fixture {
     void *prompt_user;
     const struct builtin_store *builtins;
     size_t builtin_count;
+    const struct secret_service *secrets;
 };
 
 /* Only the directory. */
