@@ -10,7 +10,8 @@ typedef kw_status operation(kw_subkey *subkey, kw_input input, kw_input associat
 static kw_input text_argument(const struct session *session, enum option_id option)
 {
     const char *text = argument_text(&session->arguments, option);
-    return text == NULL ? (kw_input){0} : (kw_input){(const unsigned char *)text, strlen(text)};
+    const kw_input input = {(const unsigned char *)text, text == NULL ? 0 : strlen(text)};
+    return input;
 }
 
 static kw_status convert(const struct session *session, operation *convert_by, kw_input input, struct content *made,
