@@ -1,5 +1,7 @@
 #include "config/source.h"
 
+#include "base/error.h"
+
 #include "base/buffer.h"
 #include "unit/base/folder.h"
 
