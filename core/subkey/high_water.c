@@ -105,6 +105,18 @@ static bool line_is_of(kw_input line, const char master[ID_TEXT_SIZE])
     return line.length >= ID_TEXT_SIZE && memcmp(line.data, master, ID_TEXT_SIZE - 1) == 0;
 }
 
+/* " VERSIONS GENERATIONS", which ends in a NUL. */
+static bool numbers_read(const char *text, struct high_water *mark)
+{
+    char *end = NULL;
+    const unsigned long versions = strtoul(text, &end, 10);
+    if (end == text || *end != ' ' || versions > ROOT_VERSION_MAXIMUM)
+        return false;
+    mark->versions = (uint32_t)versions;
+    mark->generations = strtoull(end + 1, &end, 10);
+    return *end == '\0';
+}
+
 static bool marks_find(kw_input lines, const struct id *master, struct high_water *mark)
 {
     char text[ID_TEXT_SIZE], copy[LINE_MAXIMUM];
@@ -116,7 +128,7 @@ static bool marks_find(kw_input lines, const struct id *master, struct high_wate
             continue;
         snprintf(copy, sizeof(copy), "%.*s", (int)(line.length - (ID_TEXT_SIZE - 1)),
                  (const char *)line.data + ID_TEXT_SIZE - 1);
-        return sscanf(copy, " %" SCNu32 " %" SCNu64, &mark->versions, &mark->generations) == 2;
+        return numbers_read(copy, mark);
     }
     return true;
 }

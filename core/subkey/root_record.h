@@ -9,7 +9,7 @@
 
 #define ROOT_WRAPS_COUNT 8u
 
-enum root_recipient { ROOT_TO_MASTER = 1, ROOT_TO_RECOVERY = 2 };
+enum root_recipient { ROOT_TO_NOBODY = 0, ROOT_TO_MASTER = 1, ROOT_TO_RECOVERY = 2 };
 
 /* The root, encrypted to one public key. */
 struct root_wrap {
