@@ -401,6 +401,41 @@ static void rotation_while_sealing_no_seal_is_lost_or_under_a_version_that_is_se
     stage_close(&stage);
 }
 
+static void *seal_one(void *argument)
+{
+    struct sealers *sealers = argument;
+    unsigned char sealed[SEALED_MAXIMUM];
+    size_t length = 0;
+    kw_error error = {0};
+    if (stage_seal(sealers->subkey, "text", sealed, &length, &error) != KW_OK || stage_version(sealed, length) < 2)
+        atomic_fetch_add(&sealers->wrong, 1);
+    return NULL;
+}
+
+/* Whoever wants to be sure that nobody seals under an older version any more waits for who is in the middle of it. */
+static void rotation_a_seal_that_is_under_way_is_waited_for(void **state)
+{
+    struct stage stage;
+    struct sealers sealers = {.stage = &stage};
+    pthread_t thread;
+    char who[CONTROL_WHO_SIZE];
+    stage_open(state, &stage, NULL);
+    sealers.subkey = stage_get(&stage, "password", NULL);
+    stage_rotate(&stage);
+    atomic_store(&roots.hold, true);
+    assert_int_equal(pthread_create(&thread, NULL, seal_one, &sealers), 0);
+    wait_for(&roots.holding, 1);
+    stage_rotate(&stage);
+    const uint64_t generation = control_generation(stage.control);
+    assert_int_equal(control_wait(stage.control, generation, 20, who, &stage.error), KW_TIMEOUT);
+    atomic_store(&roots.hold, false);
+    pthread_join(thread, NULL);
+    assert_int_equal(sealers.wrong, 0);
+    assert_int_equal(control_wait(stage.control, generation, 20, who, &stage.error), KW_OK);
+    kw_subkey_free(sealers.subkey);
+    stage_close(&stage);
+}
+
 /* ---- Forks ---- */
 
 static void *get_one(void *argument)
@@ -498,6 +533,7 @@ int main(void)
         CASE(retired_master_key_opens_and_seals_no_more),
         CASE(rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind),
         CASE(rotation_while_sealing_no_seal_is_lost_or_under_a_version_that_is_settled),
+        CASE(rotation_a_seal_that_is_under_way_is_waited_for),
         CASE(fork_the_child_goes_on_without_a_call_and_does_not_wait_for_who_is_not_there),
         CASE(subkey_names_and_classes_are_told_apart),
     };
