@@ -131,7 +131,8 @@ static void get_what_is_no_master_key_is_refused(void **state)
         {"database/sales", "p", KW_REFUSED},      {"server-encryption", "p", KW_REFUSED},
         {"master-key/nobody", "p", KW_NOT_FOUND}, {MASTER "@1", "p", KW_INVALID_ARGUMENT},
         {"master-key", "p", KW_INVALID_ARGUMENT}, {"", "p", KW_INVALID_ARGUMENT},
-        {MASTER, "", KW_INVALID_ARGUMENT},
+        {MASTER, "", KW_INVALID_ARGUMENT},        {MASTER, NULL, KW_INVALID_ARGUMENT},
+        {NULL, "p", KW_INVALID_ARGUMENT},
     };
     struct server *server = *state;
     kw_subkey *subkey = NULL;

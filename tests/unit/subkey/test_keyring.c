@@ -126,6 +126,58 @@ static void eviction_in_use_the_handle_goes_on(void **state)
     stage_close(&stage);
 }
 
+struct crush {
+    struct stage *stage;
+    atomic_bool end;
+    atomic_uint seals, wrong;
+};
+
+static void *use_many(void *argument)
+{
+    struct crush *crush = argument;
+    unsigned char sealed[SEALED_MAXIMUM];
+    char purpose[16];
+    kw_error error = {0};
+    for (unsigned i = 0; !atomic_load(&crush->end); i++) {
+        size_t length = 0;
+        snprintf(purpose, sizeof(purpose), "p%u", i % 7);
+        kw_subkey *one = stage_get(crush->stage, purpose, NULL), *same = stage_get(crush->stage, purpose, NULL);
+        if (stage_seal(one, "text", sealed, &length, &error) != KW_OK ||
+            stage_unseal(same, "text", sealed, length, &error) != KW_OK)
+            atomic_fetch_add(&crush->wrong, 1);
+        kw_subkey_free(one);
+        if (stage_unseal(same, "text", sealed, length, &error) != KW_OK)
+            atomic_fetch_add(&crush->wrong, 1);
+        kw_subkey_free(same);
+        atomic_fetch_add(&crush->seals, 1);
+    }
+    return NULL;
+}
+
+/* With less room than names, and all that is in memory read anew or forgotten meanwhile. */
+static void eviction_and_refresh_while_many_threads_seal_lose_nothing(void **state)
+{
+    const struct subkey_settings three = {.max_entries = 3};
+    struct stage stage;
+    struct crush crush = {.stage = &stage};
+    pthread_t threads[4];
+    stage_open(state, &stage, &three);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, use_many, &crush), 0);
+    for (unsigned round = 0; round < 30; round++) {
+        const unsigned before = atomic_load(&crush.seals);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+        keyring_forget(stage.keyring, round % 2 == 0 ? NULL : &master_id);
+        wait_for(&crush.seals, before + 8);
+    }
+    atomic_store(&crush.end, true);
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(crush.wrong, 0);
+    assert_true(stage.keyring->handle_count <= 3);
+    stage_close(&stage);
+}
+
 /* ---- One flight ---- */
 
 #define CROWD 64
@@ -526,6 +578,7 @@ int main(void)
         CASE(get_the_same_name_is_the_same_handle_without_a_call),
         CASE(get_a_name_out_of_its_limits_is_refused),
         CASE(eviction_in_use_the_handle_goes_on),
+        CASE(eviction_and_refresh_while_many_threads_seal_lose_nothing),
         CASE(stampede_many_threads_make_one_call),
         CASE(stampede_a_failure_is_told_to_all_and_the_next_try_is_made),
         CASE(rotation_new_seals_are_under_the_new_version_and_old_ones_open),
