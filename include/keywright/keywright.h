@@ -84,7 +84,8 @@ typedef struct kw_open_options {
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
     bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
-    bool looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
+    bool
+        looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
 } kw_open_options;
 
 /*
