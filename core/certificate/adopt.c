@@ -207,12 +207,15 @@ kw_status manager_store_keys(kw_context *context, const char *store_name, kw_sto
     while (status == KW_OK) {
         bool free_key = false;
         status = next_key(store, &cursor, &locator, error);
+        if (status == KW_NOT_FOUND) {
+            status = error_tolerate(status, KW_NOT_FOUND, error);
+            break;
+        }
         if (status == KW_OK)
             status = is_free(context, store, &under_way, locator_view(&locator), &free_key, error);
         if (status == KW_OK && free_key)
             status = describe_key(context, store, locator_view(&locator), listing, error);
     }
-    status = error_tolerate(status, KW_NOT_FOUND, error);
     under_way_clear(&under_way);
     if (status != KW_OK || listing == NULL) {
         kw_store_key_list_free(listing != NULL ? &listing->list : NULL);

@@ -153,7 +153,8 @@ KW_API void kw_changes_free(kw_changes *changes);
 
 /*
  * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
- * the catalogue and every secret too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ * the catalogue, every secret and every certificate's key too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with
+ * `connect`, any: KW_NOT_FOUND when keys are not where the catalogue has them, each told by a warning.
  */
 KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
                                                     kw_event_callback event, void *user, kw_error *error);

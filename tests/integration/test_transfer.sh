@@ -175,6 +175,8 @@ adopt_takes_a_key_that_another_program_made() {
     expect_json '. == []'
     expect 5 keywright adopt hsm "$locator" --as general/again
     expect 4 keywright adopt hsm nothing --as general/again
+    expect 4 keywright adopt nohsm
+    expect_err "no store .*'nohsm'"
     expect 2 keywright adopt hsm "$locator"
     expect 0 keywright delete general/theirs --force --yes
     token_tool --login --pin "$token_pin" --list-objects --type privkey >objects
