@@ -355,6 +355,13 @@ out:
     return status;
 }
 
+bool stores_share(const struct stores *left, const struct stores *right, const char *name)
+{
+    const struct store *const store = row_find(left, name);
+
+    return store != NULL && store == row_find(right, name);
+}
+
 kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error)
 {
     struct store *const found = row_find(stores, name);
