@@ -231,7 +231,8 @@ typedef struct kw_state {
     size_t store_count;
     size_t certificates, certificates_required; /* all, and those that are required */
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
-    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
+    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it, also of
+                                     former and retired certificates, unless nothing could move those */
     size_t misplaced_count;
     const char *const *reminders; /* a sentence, with the command to run, for each thing that the user has yet to do */
     size_t reminder_count;
