@@ -90,6 +90,7 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
     if (status != KW_OK || !connect)
         return status;
     options.open_stores = true;
+    options.as_is = true;
     status = context_open(&options, false, &context, error); /* adds nothing */
     if (status == KW_OK)
         status = tell_misplaced(context, &warnings, error);

@@ -35,10 +35,11 @@ struct kw_context {
     struct stores *stores;
     struct control *control; /* what the processes of this state tell each other */
     struct journal_owner *owner;
-    struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
-    struct kw_context *next;  /* in the process's list of open contexts, for forks */
-    pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
-    atomic_bool reloading;    /* in some thread */
+    void (*renew)(void *whole); /* takes a configuration that the process was told of; for keys' origins */
+    struct kw_context *whole;   /* of a view: the context; NULL in the context itself, which alone has what follows */
+    struct kw_context *next;    /* in the process's list of open contexts, for forks */
+    pthread_mutex_t present;    /* guards settings and stores, which a reload replaces */
+    atomic_bool reloading;      /* in some thread */
     atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
 
