@@ -115,7 +115,7 @@ token_places_of_opencryptoki() {
         mkdir -p /run/lock
         exec {token_lock}>/run/lock/keywright-opencryptoki
         flock --timeout 400 "$token_lock" ||
-            token_fail "another test has openCryptoki's token for 400 s already: fuser -v /run/lock/keywright-opencryptoki tells which" || return
+            token_fail "another test has openCryptoki's token (the lock /run/lock/keywright-opencryptoki) for 400 s already" || return
         [[ ! -e /var/lib/opencryptoki/swtok/NVTOK.DAT ]] ||
             token_fail "openCryptoki has a software token in /var/lib/opencryptoki/swtok; it is not touched" || return
         token_taken=yes
@@ -141,7 +141,8 @@ token_start_opencryptoki() {
     token_daemon "$1/pkcsslotd.log" "${as[@]}" /usr/sbin/pkcsslotd -f
     token_await pkcsslotd "$1/pkcsslotd.log" token_tool --list-slots || return
     token_tool --slot "$slot" --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log" || return
-    token_tool --slot "$slot" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log"
+    token_tool --slot "$slot" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log" || return
+    kill -0 "${token_processes[-1]}" 2>/dev/null || token_fail "pkcsslotd has not stayed in the foreground; what runs now ends with no test"
 }
 
 token_stop_opencryptoki() {
