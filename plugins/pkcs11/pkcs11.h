@@ -410,6 +410,7 @@ struct p11_making {
     size_t private_count, public_count;
     CK_OBJECT_HANDLE private_key, public_key;
     bool is_ours; /* nothing had this id before */
+    bool apt;     /* of uses that are not allowed, only those are named that a key of this type could have */
 };
 
 /* What generate and import check before they do anything. */
