@@ -162,7 +162,7 @@ static bool is_named(const struct pfx_item *item, const char *address)
     const char *slash = strrchr(address, '/');
     char name[COMMON_NAME_SIZE];
     name_of(item, name);
-    return strcmp(name, address) == 0 || strcmp(name, slash != NULL ? slash + 1 : address) == 0;
+    return strcmp(name, address) == 0 || (slash != NULL && strcmp(name, slash + 1) == 0);
 }
 
 /* --as names one: of several in the file, the one whose name is the address or its last part. */
