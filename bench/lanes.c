@@ -71,27 +71,62 @@ void lanes_print_head(void)
            "limit");
 }
 
-bool lanes_compare(const struct comparison *comparison)
+/* So many that the bare side takes half a round at least; and both sides are warm then. */
+static unsigned long calibrate(const struct comparison *comparison)
 {
-    const unsigned threads = comparison->threads, rounds = comparison->rounds;
-    double *ratios = calloc(rounds, sizeof(*ratios)), *costs = calloc(rounds, sizeof(*costs));
     unsigned long operations = 16;
+    while (lanes_time(comparison->bare, comparison->threads, operations) < comparison->round_nanoseconds / 2)
+        operations *= 2;
+    lanes_time(comparison->ours, comparison->threads, operations);
+    return operations;
+}
+
+/* Our throughput over the bare one in two turns that follow one another; `cost` is our time. */
+static double turn(const struct comparison *comparison, unsigned long operations, bool ours_first, double *cost)
+{
+    const double first = lanes_time(ours_first ? comparison->ours : comparison->bare, comparison->threads, operations);
+    const double second = lanes_time(ours_first ? comparison->bare : comparison->ours, comparison->threads, operations);
+    *cost = ours_first ? first : second;
+    return ours_first ? second / first : first / second;
+}
+
+/* `ratios` and `costs` have a place for each round. */
+static bool print_row(const struct comparison *comparison, double *ratios, double *costs)
+{
+    const unsigned rounds = comparison->rounds;
+    const double ratio = median(ratios, rounds), limit = comparison->limit;
+    printf("%-26s %7u %12.2f %8.3f %8.3f %8.3f %7.2f  %s\n", comparison->name, comparison->threads,
+           median(costs, rounds), ratios[rounds / 4], ratio, ratios[rounds * 3 / 4], limit,
+           ratio >= limit ? "ok" : "BELOW");
+    return ratio >= limit;
+}
+
+static bool measure_rounds(const struct comparison *one, const struct comparison *many)
+{
+    const unsigned rounds = many->rounds;
+    double *ratios = calloc(rounds, sizeof(*ratios)), *costs = calloc(rounds, sizeof(*costs));
     if (rounds == 0 || ratios == NULL || costs == NULL)
         bench_stop("no rounds", NULL);
-    while (lanes_time(comparison->bare, threads, operations) < comparison->round_nanoseconds / 2)
-        operations *= 2;
-    lanes_time(comparison->ours, threads, operations);
+    const unsigned long operations = calibrate(many), alone = one != NULL ? calibrate(one) : 0;
     for (unsigned round = 0; round < rounds; round++) {
-        const bool ours_first = round % 2 == 0;
-        const double first = lanes_time(ours_first ? comparison->ours : comparison->bare, threads, operations);
-        const double second = lanes_time(ours_first ? comparison->bare : comparison->ours, threads, operations);
-        ratios[round] = ours_first ? second / first : first / second;
-        costs[round] = (ours_first ? first : second) / (double)operations / 1000;
+        double unused;
+        ratios[round] = turn(many, operations, round % 2 == 0, &costs[round]);
+        costs[round] /= (double)operations * 1000;
+        if (one != NULL)
+            ratios[round] /= turn(one, alone, round % 2 == 0, &unused);
     }
-    const double ratio = median(ratios, rounds), limit = comparison->limit;
-    printf("%-26s %7u %12.2f %8.3f %8.3f %8.3f %7.2f  %s\n", comparison->name, threads, median(costs, rounds),
-           ratios[rounds / 4], ratio, ratios[rounds * 3 / 4], limit, ratio >= limit ? "ok" : "BELOW");
+    const bool good = print_row(many, ratios, costs);
     free(ratios);
     free(costs);
-    return ratio >= limit;
+    return good;
+}
+
+bool lanes_compare(const struct comparison *comparison)
+{
+    return measure_rounds(NULL, comparison);
+}
+
+bool lanes_compare_gain(const struct comparison *one, const struct comparison *many)
+{
+    return measure_rounds(one, many);
 }

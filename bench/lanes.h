@@ -41,5 +41,10 @@ void lanes_print_head(void);
  * Prints a row; false when it is below its limit.
  */
 bool lanes_compare(const struct comparison *comparison);
+/*
+ * What more threads gain: the same two sides with one lane and with `many->threads`, all four in turn; the median of our gain over the bare one. Prints a row;
+ * false when it is below many->limit.
+ */
+bool lanes_compare_gain(const struct comparison *one, const struct comparison *many);
 
 #endif

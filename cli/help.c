@@ -9,7 +9,8 @@ const struct verb *const verbs[] = {
     &verb_import,         &verb_export,       &verb_retire,        &verb_delete,        &verb_sign,
     &verb_verify,         &verb_encrypt,      &verb_decrypt,       &verb_passphrase,    &verb_licence_request,
     &verb_licence_verify, &verb_trust_export, &verb_trust_install, &verb_trust_check,   &verb_transfer,
-    &verb_rotate,         &verb_adopt,        &verb_metrics,       &verb_reload,
+    &verb_rotate,         &verb_adopt,        &verb_metrics,       &verb_reload,        &verb_seal,
+    &verb_unseal,
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 

@@ -43,7 +43,15 @@ const struct option_name option_names[OPTION_COUNT] = {
     [OPTION_SYSTEM_DIRECTORY] = {"system-directory", 0},
     [OPTION_TO] = {"to", 0},
     [OPTION_NEW_KEY] = {"new-key", 0},
+    [OPTION_RECOVERY_KEY] = {"recovery-key", 0},
+    [OPTION_RETIRE] = {"retire", 0},
     [OPTION_DRY_RUN] = {"dry-run", 0},
+    [OPTION_DERIVED] = {"derived", 0},
+    [OPTION_MASTER_KEY] = {"master-key", 0},
+    [OPTION_WITH_DERIVED_KEYS] = {"with-derived-keys", 0},
+    [OPTION_PURPOSE] = {"purpose", 0},
+    [OPTION_CONTEXT] = {"context", 0},
+    [OPTION_AAD] = {"aad", 0},
 };
 
 const struct verb_option global_options[] = {

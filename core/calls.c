@@ -209,3 +209,45 @@ kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes 
     context_give(&view);
     return status;
 }
+
+/* ---- subkeys.h ---- */
+
+kw_status kw_subkey_get(kw_context *context, const char *address, const char *purpose, kw_input subkey_context,
+                        kw_subkey **subkey, kw_error *error)
+{
+    const struct handle_name name = {address, purpose, subkey_context};
+    struct kw_context view;
+    kw_status status;
+    context_follow(context);
+    if (keyring_find(context->keyring, &name, subkey))
+        return KW_OK;
+    context_take(context, &view);
+    status = manager_subkey_get(&view, &name, subkey, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_subkey_derive(kw_context *context, const kw_derivation *derivation, unsigned *version_used,
+                           kw_output *bytes, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = manager_subkey_derive(&view, derivation, version_used, bytes, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_reseal(kw_context *context, const kw_reseal_options *options, kw_reseal_result *result, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = manager_reseal(&view, options, result, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_subkeys_refresh(kw_context *context, kw_error *error)
+{
+    context_follow(context);
+    return keyring_refresh(context->keyring, error);
+}

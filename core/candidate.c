@@ -41,19 +41,8 @@ kw_status candidate_read(const kw_context *view, struct candidate *candidate, kw
         status = candidate_refuse("state", made.settings, error);
     if (status == KW_OK && strcmp(made.settings->catalogue_key, view->settings->catalogue_key) != 0)
         status = candidate_refuse("catalogue_key", made.settings, error);
-    if (status == KW_OK) {
-        const struct stores_options wanted = {
-            .control = view->control,
-            .before = view->stores,
-            .crypto = view->crypto,
-            .settings = made.settings,
-            .catalogue = view->catalogue,
-            .log = &whole->log,
-            .prompt = view->prompt,
-            .user = view->prompt_user,
-        };
-        status = stores_new(&wanted, &made.stores, error);
-    }
+    if (status == KW_OK)
+        status = context_make_stores(whole, made.settings, view->stores, &made.stores, error);
     context_watch_forks();
     if (status == KW_OK)
         *candidate = made;

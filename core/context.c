@@ -157,6 +157,7 @@ static void before_fork(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         pthread_mutex_lock(&context->owner->mutex);
         pthread_mutex_lock(&context->present);
+        keyring_fork_prepare(context->keyring);
         stores_fork_prepare(context->stores);
         catalogue_fork_prepare(context->catalogue);
     }
@@ -169,6 +170,7 @@ static void after_fork_in_parent(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
+        keyring_fork_parent(context->keyring);
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
     }
@@ -183,6 +185,7 @@ static void after_fork_in_child(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_child(context->catalogue);
         stores_fork_child(context->stores);
+        keyring_fork_child(context->keyring);
         atomic_store(&context->reloading, false); /* that thread is not in this process */
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
@@ -261,6 +264,20 @@ static kw_status open_catalogue(kw_context *context, bool create, kw_error *erro
     return status;
 }
 
+static kw_status open_keyring(kw_context *context, kw_error *error)
+{
+    const struct keyring_options options = {
+        .crypto = context->crypto,
+        .catalogue = context->catalogue,
+        .control = context->control,
+        .log = &context->log,
+    };
+    const kw_status status = keyring_new(&options, &context->keyring, error);
+    if (status == KW_OK)
+        keyring_use(context->keyring, context->settings, context->stores);
+    return status;
+}
+
 static kw_status make_state_directory(const struct settings *settings, kw_error *error)
 {
     char *run = path_join(settings->state, "run");
@@ -269,6 +286,40 @@ static kw_status make_state_directory(const struct settings *settings, kw_error 
         status = file_make_directory(run, 0700, error);
     free(run);
     return status;
+}
+
+static kw_status root_version(void *user, const struct id *master, uint32_t *version, kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_active(context->keyring, master, version, error);
+}
+
+static kw_status root_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
+                             kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_subkey(context->keyring, name, out, length, error);
+}
+
+kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
+                              struct stores **stores, kw_error *error)
+{
+    static char name[] = DERIVED_STORE;
+    const struct builtin_store own = {.name = name, .module = &derived_module, .service = &context->derivation};
+    const struct stores_options wanted = {
+        .control = context->control,
+        .before = before,
+        .crypto = context->crypto,
+        .settings = settings,
+        .catalogue = context->catalogue,
+        .log = &context->log,
+        .prompt = context->prompt,
+        .user = context->prompt_user,
+        .builtins = &own,
+        .builtin_count = 1,
+        .secrets = &context->subkeys,
+    };
+    return stores_new(&wanted, stores, error);
 }
 
 static kw_status open_all_stores(kw_context *context, kw_error *error)
@@ -330,17 +381,17 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     if (status == KW_OK)
         status = context_tell_stores(made, error);
     if (status == KW_OK) {
-        const struct stores_options wanted = {
-            .control = made->control,
-            .crypto = made->crypto,
-            .settings = made->settings,
-            .catalogue = made->catalogue,
-            .log = &made->log,
-            .prompt = made->prompt,
-            .user = made->prompt_user,
-        };
-        status = stores_new(&wanted, &made->stores, error);
+        made->derivation = (struct derived_service){
+            .crypto = made->crypto, .active = root_version, .subkey = root_subkey, .user = made};
+        made->derived = &made->derivation;
+        made->keeper =
+            (struct secret_keeper){.catalogue = made->catalogue, .roots = &made->derivation, .log = &made->log};
+        made->secrets = &made->keeper;
+        made->subkeys = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &made->keeper};
+        status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
+    if (status == KW_OK)
+        status = open_keyring(made, error);
     if (status != KW_OK) {
         kw_close(made);
         return status;
@@ -380,6 +431,7 @@ void kw_close(kw_context *context)
     if (context == NULL)
         return;
     context_list_remove(context);
+    keyring_free(context->keyring);
     stores_free(context->stores);
     control_close(context->control);
     catalogue_close(context->catalogue);

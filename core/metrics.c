@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "control/count.h"
+#include "control/outage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,8 @@ static void add_store(struct report *report, const struct settings *settings, co
     const char *const id = arena_text(&report->arena, total->store_id);
     const char *const name = known == NULL ? id : arena_text(&report->arena, known->name);
 
+    if (strcmp(total->store_id, KEYRING_COUNTS) == 0)
+        return;
     for (size_t i = 0; i < STORE_OPERATION_COUNT; i++) {
         if (total->operations[i].calls == 0)
             continue;
@@ -70,6 +73,43 @@ static void add_store(struct report *report, const struct settings *settings, co
                                 .operation = store_operation_name((enum store_operation)i),
                                 .value = number_of(total, i, of_stores[family].number)});
     }
+}
+
+/* How long each store has been away. */
+static void add_outages(struct report *report, kw_context *context)
+{
+    for (size_t i = 0; i < context->settings->store_count; i++) {
+        const struct store_settings *const store = &context->settings->stores[i];
+        struct control_outage *const outage = control_outage(context->control, store->id);
+        uint64_t lasts = 0;
+        const bool is_away = outage != NULL && outage_lasts(outage, &lasts);
+        add(report,
+            (kw_metric){.name = "keywright_store_outage_seconds",
+                        .help = "For how long a store has been away that subkeys in memory come from; 0: it is there.",
+                        .store = arena_text(&report->arena, store->name),
+                        .store_id = arena_text(&report->arena, store->id),
+                        .value = is_away ? (double)(lasts < 1 ? 1 : lasts) / 1e3 : 0});
+    }
+}
+
+/* ---- Subkeys ---- */
+
+static void add_subkeys(struct report *report, kw_context *context)
+{
+    struct keyring_counts counts;
+    keyring_counts(context->control, &counts);
+    add(report, (kw_metric){.name = "keywright_subkey_hits_total",
+                            .help = "How often a subkey was needed whose root was in memory.",
+                            .counter = true,
+                            .value = (double)counts.hits});
+    add(report, (kw_metric){.name = "keywright_subkey_misses_total",
+                            .help = "How often a subkey was needed whose root was not in memory.",
+                            .counter = true,
+                            .value = (double)counts.misses});
+    add(report, (kw_metric){.name = "keywright_subkey_calls_saved_total",
+                            .help = "Unwrappings of roots by a store that did not happen, as the root was in memory.",
+                            .counter = true,
+                            .value = (double)counts.saved});
 }
 
 static void collect(struct report *report, kw_context *context)
@@ -84,6 +124,8 @@ static void collect(struct report *report, kw_context *context)
     for (size_t family = 0; family < sizeof(of_stores) / sizeof(of_stores[0]); family++)
         for (size_t i = 0; i < report->total_count; i++)
             add_store(report, context->settings, &report->totals[i], family);
+    add_outages(report, context);
+    add_subkeys(report, context);
 }
 
 /* ---- Text ---- */
@@ -110,7 +152,8 @@ static void write_text(struct buffer *text, const kw_metric *metrics, size_t cou
         if (metric->store != NULL) {
             write_label(text, "{", "store", metric->store);
             write_label(text, ",", "store_id", metric->store_id);
-            write_label(text, ",", "operation", metric->operation);
+            if (metric->operation != NULL)
+                write_label(text, ",", "operation", metric->operation);
             buffer_append_text(text, "}");
         }
         buffer_format(text, " %.15g\n", metric->value);

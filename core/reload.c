@@ -22,8 +22,11 @@ static void view_make(kw_context *context, struct kw_context *view)
         .crypto = context->crypto,
         .catalogue = context->catalogue,
         .control = context->control,
+        .keyring = context->keyring,
         .owner = context->owner,
         .renew = context->renew,
+        .derived = context->derived,
+        .secrets = context->secrets,
         .whole = is_whole ? context : context->whole,
     };
     if (is_whole)
@@ -36,10 +39,16 @@ static void view_make(kw_context *context, struct kw_context *view)
 
 static void reload_if_told(kw_context *context);
 
+void context_follow(kw_context *context)
+{
+    if (context->whole == NULL &&
+        atomic_load_explicit(&context->configuration, memory_order_relaxed) != control_configuration(context->control))
+        reload_if_told(context);
+}
+
 void context_take(kw_context *context, struct kw_context *view)
 {
-    if (context->whole == NULL)
-        reload_if_told(context);
+    context_follow(context);
     view_make(context, view);
 }
 
@@ -73,6 +82,7 @@ static kw_status candidate_install(kw_context *whole, struct candidate *candidat
     stores_replace(former.stores, candidate->stores);
     whole->settings = candidate->settings;
     whole->stores = candidate->stores;
+    keyring_use(whole->keyring, whole->settings, whole->stores);
     pthread_mutex_unlock(&whole->present);
     *candidate = (struct candidate){0};
     candidate_clear(&former);

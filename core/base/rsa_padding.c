@@ -212,6 +212,20 @@ static uint32_t rejection_length(const unsigned char candidates[2 * LENGTH_CANDI
     return length;
 }
 
+/* Whether the message behind the separator at `zero`, which is secret, is one that is never given. */
+static mask is_never_given(kw_input block, uint32_t zero)
+{
+    static const unsigned char never[] = RSA_PKCS1_NEVER;
+    mask begins = 0;
+    for (uint32_t i = 0; i + RSA_PKCS1_NEVER_LENGTH <= block.length; i++) {
+        mask here = mask_equal(i, zero + 1);
+        for (uint32_t j = 0; j < RSA_PKCS1_NEVER_LENGTH; j++)
+            here &= mask_equal(block.data[i + j], never[j]);
+        begins |= here;
+    }
+    return begins;
+}
+
 /* `wanted` 0: any length. It is no secret. */
 static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, size_t wanted,
                              kw_output *message, kw_error *error)
@@ -250,7 +264,7 @@ static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciph
         zero = select_value(ends & ~seen, i, zero);
         seen |= ends;
     }
-    good &= seen & ~mask_less(zero, 2 + PADDING_MINIMUM);
+    good &= seen & ~mask_less(zero, 2 + PADDING_MINIMUM) & ~is_never_given(block, zero);
     if (wanted > 0) {
         good &= mask_equal(length - zero - 1, (uint32_t)wanted);
         rejected_length = (uint32_t)wanted;

@@ -22,6 +22,10 @@ KW_MUST_USE kw_status rsa_oaep_unpad(struct crypto *crypto, kw_hash hash, kw_has
 KW_MUST_USE kw_status rsa_oaep_decode(struct crypto *crypto, kw_hash hash, kw_hash mgf_hash, kw_input label,
                                       kw_input block, kw_output *message, uint32_t *good, kw_error *error);
 
+/* What wrapped roots of master keys begin with (store/key.h). A PKCS#1 v1.5 message that does is rejected as a malformed one is. */
+#define RSA_PKCS1_NEVER        "keywright root/1"
+#define RSA_PKCS1_NEVER_LENGTH 16u
+
 /*
  * EME-PKCS1-v1_5 decoding with implicit rejection: a block that is not well formed gives a pseudo-random message of
  * pseudo-random length, a function of `seed` (32 bytes, secret, fixed for the key) and the ciphertext, as OpenSSL 3.2 does

@@ -1,6 +1,6 @@
 /*
  * The catalogue: what exists. Entries (what a server uses: `database/sales`), their certificates (each with the place of its key), records
- * of stores, and a journal of what is under way. Every row carries an HMAC-SHA256 under a key derived from the catalogue key, over
+ * of stores, roots of master keys, and a journal of what is under way. Every row carries an HMAC-SHA256 under a key derived from the catalogue key, over
  * the table's name, the row's id, its generation and its content: a row that does not verify is KW_CORRUPT, names itself,
  * and leaves all others usable.
  *
@@ -20,7 +20,7 @@
 
 struct catalogue;
 
-#define CATALOGUE_SCHEMA_VERSION 2u
+#define CATALOGUE_SCHEMA_VERSION 3u
 #define CATALOGUE_FILE           "catalogue.db"
 
 /*
@@ -100,6 +100,8 @@ KW_MUST_USE kw_status catalogue_entry_delete(struct catalogue *catalogue, const 
 KW_MUST_USE kw_status catalogue_entry_drop(struct catalogue *catalogue, const char *address, kw_error *error);
 KW_MUST_USE kw_status catalogue_entry_get(struct catalogue *catalogue, const char *address, struct entry_row *row,
                                           kw_error *error); /* KW_NOT_FOUND */
+KW_MUST_USE kw_status catalogue_entry_get_by_id(struct catalogue *catalogue, const struct id *id, struct entry_row *row,
+                                                kw_error *error); /* KW_NOT_FOUND */
 
 KW_MUST_USE kw_status catalogue_certificate_insert(struct catalogue *catalogue, struct certificate_row *row,
                                                    kw_error *error);
@@ -136,6 +138,44 @@ typedef void (*catalogue_corrupt)(void *user, const kw_error *error);
 KW_MUST_USE kw_status catalogue_snapshot_read(struct catalogue *catalogue, catalogue_corrupt corrupt, void *user,
                                               struct catalogue_snapshot *snapshot, kw_error *error);
 void catalogue_snapshot_clear(struct catalogue_snapshot *snapshot);
+
+/* ---- Roots of master keys ----------------------------------------------------------------------- */
+
+/* A state only moves forward. */
+enum root_state { ROOT_ACTIVE = 1, ROOT_DECRYPT_ONLY = 2, ROOT_RETIRED = 3 };
+
+#define ROOT_WRAPS_MAXIMUM     65536u
+#define ROOT_SIGNATURE_MAXIMUM 4096u
+#define ROOT_VERSION_MAXIMUM   1000000u
+
+struct root_row {
+    struct id id;
+    uint64_t generation;
+    struct id master; /* entry */
+    uint32_t version; /* from 1, without gaps */
+    enum root_state state;
+    unsigned char spki[SHA256_LENGTH]; /* of the key that it is signed with */
+    kw_bytes wraps;                    /* subkey/root_record.h */
+    char *scheme;                      /* of the signature */
+    kw_bytes signature;
+    uint32_t resealed; /* what was sealed under it was sealed anew under this version; 0: not yet */
+    int64_t created;
+};
+
+void root_row_clear(struct root_row *row);
+KW_MUST_USE kw_status catalogue_root_insert(struct catalogue *catalogue, struct root_row *row,
+                                            kw_error *error); /* KW_EXISTS */
+/*
+ * Only while the stored generation is row->generation, else KW_CONFLICT; increments it. KW_REFUSED: another master or version, or a state
+ * or re-seal that goes back.
+ */
+KW_MUST_USE kw_status catalogue_root_update(struct catalogue *catalogue, struct root_row *row, kw_error *error);
+/* All of a master key, by version; free each, then the array. One that does not verify, or a gap in the versions, is KW_CORRUPT. */
+KW_MUST_USE kw_status catalogue_roots_read(struct catalogue *catalogue, const struct id *master, struct root_row **rows,
+                                           size_t *count, kw_error *error);
+void catalogue_roots_free(struct root_row *rows, size_t count);
+/* All of a master key, verified or not; none is fine. Before its entry goes. */
+KW_MUST_USE kw_status catalogue_roots_drop(struct catalogue *catalogue, const struct id *master, kw_error *error);
 
 /* ---- Stores known to the catalogue -------------------------------------------------------------- */
 

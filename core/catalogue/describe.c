@@ -26,20 +26,33 @@ static void describe_entry(struct sqlite *sqlite, const struct row *row, char te
     snprintf(text, ROW_NAME_SIZE, "entry %s", address);
 }
 
-/* By its entry's address and its number; by the entry's id where that is not there. */
-static void describe_certificate(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE])
+/* The address of the entry with this id; the id where that is not there. */
+static void show_entry(struct sqlite *sqlite, const struct value *id, char *text, size_t size)
 {
     struct sqlite3_stmt *query = NULL;
-    struct value found_address = {0};
+    struct value address = {0};
     bool found = false;
-    char address[ROW_NAME_SIZE - 64], number[32];
-    show(&row->values[1], address, sizeof(address));
-    show(&row->values[2], number, sizeof(number));
-    if (sqlite_query(sqlite, STATEMENT_ENTRY_ADDRESS, &row->values[1], 1, &query, NULL) == KW_OK &&
-        sqlite_next(sqlite, query, &found_address, 1, &found, NULL) == KW_OK && found)
-        show(&found_address, address, sizeof(address));
+    show(id, text, size);
+    if (sqlite_query(sqlite, STATEMENT_ENTRY_ADDRESS, id, 1, &query, NULL) == KW_OK &&
+        sqlite_next(sqlite, query, &address, 1, &found, NULL) == KW_OK && found)
+        show(&address, text, size);
     sqlite_done(query);
+}
+
+static void describe_certificate(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE])
+{
+    char address[ROW_NAME_SIZE - 64], number[32];
+    show_entry(sqlite, &row->values[1], address, sizeof(address));
+    show(&row->values[2], number, sizeof(number));
     snprintf(text, ROW_NAME_SIZE, "certificate %s@%s", address, number);
+}
+
+static void describe_root(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE])
+{
+    char master[ROW_NAME_SIZE - 64], version[32];
+    show_entry(sqlite, &row->values[1], master, sizeof(master));
+    show(&row->values[2], version, sizeof(version));
+    snprintf(text, ROW_NAME_SIZE, "root %s of %s", version, master);
 }
 
 static void describe_record(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE])
@@ -73,7 +86,7 @@ static const struct {
     void (*describe)(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE]);
 } describers[] = {
     {&table_entry, describe_entry}, {&table_certificate, describe_certificate}, {&table_record, describe_record},
-    {&table_store, describe_store}, {&table_journal, describe_journal},
+    {&table_store, describe_store}, {&table_journal, describe_journal},         {&table_root, describe_root},
 };
 
 void row_describe(struct sqlite *sqlite, const struct row *row, char text[ROW_NAME_SIZE])

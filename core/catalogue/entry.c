@@ -202,24 +202,39 @@ kw_status catalogue_entry_drop(struct catalogue *catalogue, const char *address,
     return catalogue_leave(catalogue, ACCESS_WRITE, status, error);
 }
 
-kw_status catalogue_entry_get(struct catalogue *catalogue, const char *address, struct entry_row *entry,
-                              kw_error *error)
+/* `what`: an address or an id, for who does not find it. */
+static kw_status entry_find(struct catalogue *catalogue, enum statement statement, const char *what,
+                            struct entry_row *entry, kw_error *error)
 {
     struct sqlite *sqlite;
     struct row row = {.table = &table_entry};
     struct sqlite3_stmt *query = NULL;
     bool found = false;
-    const struct value key = value_text(address);
+    const struct value key = value_text(what);
     kw_status status = catalogue_enter(catalogue, ACCESS_READ, &sqlite, error);
     if (status != KW_OK)
         return status;
-    status = catalogue_row_get(sqlite, STATEMENT_ENTRY_BY_ADDRESS, &key, 1, &row, &query, &found, error);
+    status = catalogue_row_get(sqlite, statement, &key, 1, &row, &query, &found, error);
     if (status == KW_OK && !found)
-        status = error_set(error, KW_NOT_FOUND, "there is no entry %s", address);
+        status = error_set(error, KW_NOT_FOUND, "there is no entry %s", what);
     if (status == KW_OK)
         status = catalogue_row_verify(catalogue, sqlite, &row, error);
     if (status == KW_OK)
         status = entry_row_read(sqlite, &row, entry, error);
     sqlite_done(query);
     return catalogue_leave(catalogue, ACCESS_READ, status, error);
+}
+
+kw_status catalogue_entry_get(struct catalogue *catalogue, const char *address, struct entry_row *entry,
+                              kw_error *error)
+{
+    return entry_find(catalogue, STATEMENT_ENTRY_BY_ADDRESS, address, entry, error);
+}
+
+kw_status catalogue_entry_get_by_id(struct catalogue *catalogue, const struct id *id, struct entry_row *entry,
+                                    kw_error *error)
+{
+    char text[ID_TEXT_SIZE];
+    id_text(id, text);
+    return entry_find(catalogue, STATEMENT_ENTRY_BY_ID, text, entry, error);
 }

@@ -17,6 +17,10 @@ const struct table table_store = {
 const struct table table_journal = {
     "journal", 8,
     "restore the catalogue from a backup; what the interrupted operation left in its store stays there meanwhile"};
+const struct table table_root = {
+    "root", 10,
+    "restore the catalogue from a backup: what was sealed and derived under this master key cannot be had without it. "
+    "Other master keys are not affected"};
 
 struct value value_text(const char *text)
 {

@@ -25,7 +25,7 @@ struct table {
     const char *remedy; /* for a row that does not verify: what to do, and what goes on without it */
 };
 
-extern const struct table table_entry, table_certificate, table_record, table_store, table_journal;
+extern const struct table table_entry, table_certificate, table_record, table_store, table_journal, table_root;
 
 #define ROW_COLUMNS_MAXIMUM 12
 #define ROW_IDS_MAXIMUM     3

@@ -66,6 +66,21 @@ const char schema_definition[] =
     "    created INTEGER NOT NULL,\n"
     "    generation INTEGER NOT NULL,\n"
     "    mac BLOB NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE root (\n"
+    "    id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 32),\n"
+    "    master TEXT NOT NULL REFERENCES entry (id) DEFERRABLE INITIALLY DEFERRED,\n"
+    "    version INTEGER NOT NULL CHECK (version > 0),\n"
+    "    state TEXT NOT NULL CHECK (state IN ('active', 'decrypt-only', 'retired')),\n"
+    "    spki BLOB NOT NULL,  -- SHA-256 of the public key that it is signed with\n"
+    "    wraps BLOB NOT NULL, -- the root, encrypted: to the master key, to the recovery certificate\n"
+    "    scheme TEXT NOT NULL,\n"
+    "    signature BLOB NOT NULL,\n"
+    "    resealed INTEGER NOT NULL, -- everything is under this version or a later one; 0: nobody knows\n"
+    "    created INTEGER NOT NULL,\n"
+    "    generation INTEGER NOT NULL,\n"
+    "    mac BLOB NOT NULL,\n"
+    "    UNIQUE (master, version)\n"
     ") STRICT;\n";
 
 #define ENTRY_COLUMNS       "id, address, state, databases, certificate, created, generation, mac"
@@ -73,6 +88,7 @@ const char schema_definition[] =
 #define RECORD_COLUMNS      "store_id, name, value, generation, mac"
 #define STORE_COLUMNS       "id, plugin, created, generation, mac"
 #define JOURNAL_COLUMNS     "id, owner, operation, address, store_id, key_id, locator, created, generation, mac"
+#define ROOT_COLUMNS        "id, master, version, state, spki, wraps, scheme, signature, resealed, created, generation, mac"
 
 const char *const schema_statements[STATEMENT_COUNT] = {
     [STATEMENT_META_INSERT] =
@@ -126,4 +142,12 @@ const char *const schema_statements[STATEMENT_COUNT] = {
     [STATEMENT_JOURNAL_DELETE] = "DELETE FROM journal WHERE id = ?",
     [STATEMENT_JOURNAL_ALL] = "SELECT " JOURNAL_COLUMNS " FROM journal ORDER BY created, id",
     [STATEMENT_JOURNAL_COUNT] = "SELECT count(*) FROM journal",
+
+    [STATEMENT_ROOT_INSERT] = "INSERT INTO root (" ROOT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [STATEMENT_ROOT_UPDATE] = "UPDATE root SET master = ?2, version = ?3, state = ?4, spki = ?5, wraps = ?6, "
+                              "scheme = ?7, signature = ?8, resealed = ?9, created = ?10, generation = ?11, "
+                              "mac = ?12 WHERE id = ?1",
+    [STATEMENT_ROOT_BY_ID] = "SELECT " ROOT_COLUMNS " FROM root WHERE id = ?",
+    [STATEMENT_ROOT_OF_MASTER] = "SELECT " ROOT_COLUMNS " FROM root WHERE master = ? ORDER BY version",
+    [STATEMENT_ROOT_DROP] = "DELETE FROM root WHERE master = ?",
 };

@@ -218,10 +218,10 @@ static kw_status prove_agreement(const struct proof *proof, const struct ability
         status = crypto_error(error, KW_FAILED, "no key can be made to agree on a secret with");
         goto out;
     }
-    status = take_room(kw_key_derive(proof->key, (kw_input){peer, (size_t)length}, &question, NULL), &question, &there,
-                       error);
+    status =
+        take_room(key_agree(proof->key, (kw_input){peer, (size_t)length}, &question, NULL), &question, &there, error);
     if (status == KW_OK)
-        status = kw_key_derive(proof->key, (kw_input){peer, (size_t)length}, &there, error);
+        status = key_agree(proof->key, (kw_input){peer, (size_t)length}, &there, error);
     if (status == KW_OK)
         status = derive_here(proof, ephemeral, &here, error);
     if (status == KW_OK && !input_equal((kw_input){theirs, there.length}, (kw_input){ours, here.length}))

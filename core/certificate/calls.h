@@ -33,6 +33,12 @@ KW_MUST_USE kw_status manager_import(kw_context *context, const kw_import_option
                                      void *user, kw_error *error);
 KW_MUST_USE kw_status manager_key_open(kw_context *context, const char *address, kw_key **key, kw_error *error);
 KW_MUST_USE kw_status manager_key_open_public(kw_context *context, const char *address, kw_key **key, kw_error *error);
+KW_MUST_USE kw_status manager_subkey_get(kw_context *context, const struct handle_name *name, kw_subkey **subkey,
+                                         kw_error *error);
+KW_MUST_USE kw_status manager_subkey_derive(kw_context *context, const kw_derivation *given, unsigned *version_used,
+                                            kw_output *bytes, kw_error *error);
+KW_MUST_USE kw_status manager_reseal(kw_context *context, const kw_reseal_options *given, kw_reseal_result *result,
+                                     kw_error *error);
 KW_MUST_USE kw_status manager_cms_encrypt(kw_context *context, const char *address, kw_input plaintext, kw_bytes *cms,
                                           kw_error *error);
 KW_MUST_USE kw_status manager_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext,

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "certificate/derivation.h"
 #include "certificate/leaf.h"
 
 #include <string.h>
@@ -75,6 +76,7 @@ const char *certificate_misplacement(kw_context *context, const struct entry_row
 {
     struct address address;
     const struct kind *kind = NULL;
+    struct derived_locator derived;
     const bool current = id_equal(&entry->certificate, &row->id);
     const struct store_settings *here = settings_store_by_id(context->settings, row->store_id);
     struct misplacement key = {
@@ -84,6 +86,15 @@ const char *certificate_misplacement(kw_context *context, const struct entry_row
         .name = current ? entry->address : arena_format(arena, "%s@%u", entry->address, row->number),
         .required = current && entry->state == ENTRY_IN_USE,
     };
+    if (derivation_of(row, &derived)) {
+        const char *chosen = settings_certificate(context->settings, entry->address).store;
+        return chosen == NULL || !key.required
+                   ? NULL
+                   : arena_format(arena,
+                                  "the key of %s is derived, and the configuration wants it in store %s: "
+                                  "`keywright rotate %s --new-key --store %s` makes a new one there",
+                                  entry->address, chosen, entry->address, chosen);
+    }
     if (here == NULL)
         return arena_format(arena, "the key of %s is in a store with id %s that is not configured", key.name,
                             row->store_id);
@@ -216,7 +227,8 @@ void certificate_findings(kw_context *context, const struct entry_row *entry, co
             &(kw_certificate_finding){
                 .word = "misplaced",
                 .sentence = misplaced,
-                .remedy = info->required
+                .remedy = info->derived_from != NULL ? "if it is to stay, take its 'store:' out of 'certificates:'"
+                          : info->required
                               ? arena_format(arena, "if it is to stay, set 'store: %s' for it under 'certificates:'",
                                              info->store)
                               : "it may stay as long as that store does: only old data needs it",

@@ -1,8 +1,11 @@
 /* Facts about stores and catalogue. */
 #include "certificate/calls.h"
 #include "certificate/findings.h"
+#include "certificate/roots.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "control/outage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +31,14 @@ static size_t count_required(const struct catalogue_snapshot *snapshot)
     return count;
 }
 
+/* By the wall clock now, however it was moved since. */
+static int64_t outage_since(kw_context *context, const char *store_id)
+{
+    struct control_outage *const outage = control_outage(context->control, store_id);
+    uint64_t lasts = 0;
+    return outage != NULL && outage_lasts(outage, &lasts) ? clock_wall() - (int64_t)(lasts / 1000) : 0;
+}
+
 static void describe_store(kw_context *context, const struct store_settings *settings,
                            const struct catalogue_snapshot *snapshot, struct arena *arena, kw_store_info *info)
 {
@@ -46,12 +57,21 @@ static void describe_store(kw_context *context, const struct store_settings *set
                    : error.where[0] != '\0' ? arena_format(arena, "%s: %s", error.where, error.message)
                                             : arena_text(arena, error.message),
         .certificates = count_in_store(snapshot, settings->id),
+        .outage_since = outage_since(context, settings->id),
     };
+    if (info->outage_since != 0) {
+        char text[32];
+        clock_text(info->outage_since, text);
+        info->outage_since_text = arena_text(arena, text);
+    }
     if (store != NULL)
         info->capabilities = *store_capabilities(store);
     info->operation_count = stores_counts(context->stores, settings->name, counts, &info->calls);
     info->operations = arena_copy(arena, counts, info->operation_count * sizeof(*counts));
 }
+
+static char derived_name[] = DERIVED_STORE;
+static const struct store_settings derived_store = {.name = derived_name, .id = derived_name, .plugin = derived_name};
 
 /* By entry; in it the latest comes first. */
 static int compare_certificates(const void *left, const void *right)
@@ -138,17 +158,24 @@ static kw_status find_misplaced(kw_context *context, const struct catalogue_snap
 static kw_status find_reminders(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
                                 kw_error *error)
 {
-    const char **sentences = arena_allocate(&report->arena, (kind_count + 1) * sizeof(*sentences));
+    const char **sentences = arena_allocate(&report->arena, (2 * snapshot->entry_count + 1) * sizeof(*sentences));
     if (sentences == NULL)
         return error_memory(error);
-    for (size_t i = 0; i < snapshot->entry_count && report->state.reminder_count < kind_count; i++) {
+    for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
         struct address address;
         const struct kind *kind = NULL;
-        if (address_parse(entry->address, &address, NULL) == KW_OK && kind_of(&address, &kind, NULL) == KW_OK &&
-            reminder_is_due(context, kind, entry, &entry->certificate))
+        if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
+            continue;
+        if (reminder_is_due(context, kind, entry, &entry->certificate))
             sentences[report->state.reminder_count++] =
                 arena_format(&report->arena, "%s: " REMINDER_SENTENCE, entry->address, entry->address);
+        if (entry->state == ENTRY_IN_USE && roots_lack_recovery(context, kind, entry))
+            sentences[report->state.reminder_count++] =
+                arena_format(&report->arena,
+                             "%s: the recovery certificate cannot open all of its root secrets: "
+                             "`keywright rotate %s` makes a new one, and wraps all to it",
+                             entry->address, entry->address);
     }
     report->state.reminders = sentences;
     return KW_OK;
@@ -164,6 +191,7 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
 {
     const struct settings *settings = context->settings;
     struct catalogue_snapshot snapshot = {0};
+    struct keyring_counts counts;
     kw_store_info *stores = NULL;
     struct report *report = calloc(1, sizeof(*report));
     kw_status status = KW_OK;
@@ -178,11 +206,18 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
     report->state.schema_version = catalogue_schema_version(context->catalogue);
     report->state.certificates = snapshot.certificate_count;
     report->state.certificates_required = count_required(&snapshot);
+    keyring_counts(context->control, &counts);
+    report->state.subkey_hits = counts.hits;
+    report->state.subkey_misses = counts.misses;
+    report->state.subkey_calls_saved = counts.saved;
     stores = arena_allocate(&report->arena, (settings->store_count + 1) * sizeof(*stores));
     for (size_t i = 0; stores != NULL && i < settings->store_count; i++)
         describe_store(context, &settings->stores[i], &snapshot, &report->arena, &stores[i]);
     report->state.stores = stores;
     report->state.store_count = settings->store_count;
+    /* The library's own is told of where it is used. */
+    if (stores != NULL && count_in_store(&snapshot, DERIVED_STORE) > 0)
+        describe_store(context, &derived_store, &snapshot, &report->arena, &stores[report->state.store_count++]);
     status = find_misplaced(context, &snapshot, report, error);
     if (status == KW_OK)
         status = find_reminders(context, &snapshot, report, error);

@@ -120,7 +120,9 @@ static json_t *entries_schema(const struct setting *setting)
     json_t *schema =
         json_pack("{s:s, s:o, s:o}", "type", "object", "propertyNames", string_schema(entries->name_pattern),
                   "additionalProperties", table_schema(setting->table));
-    if ((entries->minimum > 0 && set(schema, "minProperties", json_integer((json_int_t)entries->minimum)) != 0) ||
+    if ((entries->reserved != NULL &&
+         set(json_object_get(schema, "propertyNames"), "not", json_pack("{s:s}", "const", entries->reserved)) != 0) ||
+        (entries->minimum > 0 && set(schema, "minProperties", json_integer((json_int_t)entries->minimum)) != 0) ||
         (entries->maximum > 0 && set(schema, "maxProperties", json_integer((json_int_t)entries->maximum)) != 0)) {
         json_decref(schema);
         return NULL;
@@ -142,6 +144,7 @@ static json_t *(*const schemas[SETTING_TYPE_COUNT])(const struct setting *settin
     [SETTING_FLAG] = boolean_schema,      [SETTING_PATHS] = texts_schema,       [SETTING_HOSTS] = texts_schema,
     [SETTING_USAGES] = texts_schema,      [SETTING_TABLE] = inner_table_schema, [SETTING_ENTRIES] = entries_schema,
     [SETTING_OPTIONS] = options_schema,   [SETTING_DURATION] = duration_schema, [SETTING_SIZE] = size_schema,
+    [SETTING_COUNT] = size_schema,
 };
 
 static json_t *table_schema(const struct setting_table *table)

@@ -22,6 +22,8 @@ struct option_setting {
     struct place name_place, text_place;
 };
 
+#define SETTINGS_RESERVED_STORE "derived" /* the library's own store, of keys that are stored nowhere */
+
 struct store_settings {
     char *name;
     char *id;     /* 8 to 32 lower-case hex digits, unique in the file */
@@ -66,6 +68,15 @@ struct trust_settings {
     struct place authorities_place, intermediates_place;
 };
 
+/* Of `subkeys:`: what is kept in memory, and for how long. */
+struct subkey_settings {
+    int64_t max_entries;        /* 0: not set */
+    int64_t outage_limit;       /* ms; 0: not set */
+    int64_t max_age;            /* ms; 0: not set, which means for ever */
+    char *recovery_certificate; /* absolute, or NULL: each root is wrapped to it too */
+    struct place recovery_certificate_place;
+};
+
 /* One scalar of the file, for telling what has changed. */
 struct setting_line {
     const char *name; /* stores.local.options.passphrase; items of a list are numbered from 0 */
@@ -91,6 +102,7 @@ struct settings {
     char *machine_id_file; /* absolute, or NULL: the system's */
     struct place licence_issuer_place;
     struct trust_settings trust;
+    struct subkey_settings subkeys;
     struct store_settings *stores;
     size_t store_count;
     struct database_settings *databases;

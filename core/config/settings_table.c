@@ -39,6 +39,8 @@ static const struct setting_entries store_entries = {
     .name_offset = offsetof(struct store_settings, name),
     .place_offset = offsetof(struct store_settings, place),
     .name_is_valid = store_name_is_valid,
+    .reserved = SETTINGS_RESERVED_STORE,
+    .reserved_for = "the store of the library's own, whose keys are derived from master keys",
     .name_pattern = STORE_NAME_PATTERN,
     .name_rule = "up to 63 letters, digits, '_', '.' and '-', the first a letter or a digit",
     .minimum = 1,
@@ -212,6 +214,42 @@ static const struct setting trust_rows[] = {
 };
 static const struct setting_table trust_table = {trust_rows, COUNT(trust_rows)};
 
+static const struct setting subkeys_rows[] = {
+    {
+        .name = "max_entries",
+        .type = SETTING_COUNT,
+        .offset = offsetof(struct subkey_settings, max_entries),
+        .place_offset = NO_OFFSET,
+        .maximum = 10000000,
+        .help = "How many subkeys a process keeps in memory beside those in use; by default 10000",
+    },
+    {
+        .name = "outage_limit",
+        .type = SETTING_DURATION,
+        .offset = offsetof(struct subkey_settings, outage_limit),
+        .place_offset = NO_OFFSET,
+        .maximum = 31536000000,
+        .help = "How long subkeys serve on while the store of their master key cannot be reached, such as 15m, the "
+                "default",
+    },
+    {
+        .name = "max_age",
+        .type = SETTING_DURATION,
+        .offset = offsetof(struct subkey_settings, max_age),
+        .place_offset = NO_OFFSET,
+        .maximum = 31536000000,
+        .help = "After which time a root in memory is read from its store anew, such as 24h; by default never",
+    },
+    {
+        .name = "recovery_certificate",
+        .type = SETTING_PATH,
+        .offset = offsetof(struct subkey_settings, recovery_certificate),
+        .place_offset = offsetof(struct subkey_settings, recovery_certificate_place),
+        .help = "A certificate whose private key is kept elsewhere: with it roots are had back when the HSM is lost",
+    },
+};
+static const struct setting_table subkeys_table = {subkeys_rows, COUNT(subkeys_rows)};
+
 static const struct setting rows[] = {
     {
         .name = "version",
@@ -314,6 +352,14 @@ static const struct setting rows[] = {
         .place_offset = NO_OFFSET,
         .table = &trust_table,
         .help = "The CAs whose certificates are accepted, and how it is checked that they are not revoked",
+    },
+    {
+        .name = "subkeys",
+        .type = SETTING_TABLE,
+        .offset = offsetof(struct settings, subkeys),
+        .place_offset = NO_OFFSET,
+        .table = &subkeys_table,
+        .help = "What is kept in memory of master keys' roots and subkeys",
     },
 };
 const struct setting_table settings_table = {rows, COUNT(rows)};

@@ -19,6 +19,7 @@ enum setting_type {
     SETTING_FLAG,     /* int: -1 where it is not set, else 0 or 1 */
     SETTING_DURATION, /* int64_t, milliseconds, 1 to `maximum` */
     SETTING_SIZE,     /* int64_t, bytes, 1 to `maximum` */
+    SETTING_COUNT,    /* int64_t, 1 to `maximum` */
     SETTING_PATHS,    /* char ** and a count */
     SETTING_HOSTS,    /* char ** and a count */
     SETTING_USAGES,   /* char ** and a count: extended key usages */
@@ -34,8 +35,10 @@ struct setting_table;
 struct setting_entries {
     size_t size, name_offset, place_offset;
     bool (*name_is_valid)(const char *name); /* NULL: any name */
-    const char *name_pattern;                /* the same for the JSON schema */
-    const char *name_rule;                   /* the same for people */
+    const char *reserved;                    /* the one name that is taken, and by what; NULL: none */
+    const char *reserved_for;
+    const char *name_pattern; /* the same for the JSON schema */
+    const char *name_rule;    /* the same for people */
     size_t minimum, maximum;
 };
 

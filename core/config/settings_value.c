@@ -191,7 +191,7 @@ static kw_status read_source(struct settings_reader *reader, const struct settin
     kw_status status = check_string(reader, setting->name, node);
     if (status != KW_OK)
         return status;
-    if (source_check(node->text, reader->allow_inline, &reason) != KW_OK) {
+    if (source_check(node->text, reader->allow_inline ? SOURCE_INLINE : 0, &reason) != KW_OK) {
         reader_error(reader, node, "'%s': %s", setting->name, reason.message);
         error_remedy(reader->error, "%s", reason.remedy);
         return KW_CONFIGURATION;
@@ -314,6 +314,15 @@ static kw_status read_size(struct settings_reader *reader, const struct setting 
     return store_number(reader, setting, node, bytes, "bytes", target);
 }
 
+static kw_status read_count(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
+                            void *target)
+{
+    int64_t count = 0;
+    if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &count))
+        return reader_type_error(reader, setting->name, "a whole number", node);
+    return store_number(reader, setting, node, count, "of them", target);
+}
+
 /* ---- Lists ---- */
 
 static kw_status check_host(struct settings_reader *reader, const char *name, const struct yaml_node *node,
@@ -403,6 +412,7 @@ static kw_status (*const readers[SETTING_TYPE_COUNT])(struct settings_reader *re
     [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,     [SETTING_BOOLEAN] = read_boolean,
     [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,       [SETTING_HOSTS] = read_hosts,
     [SETTING_USAGES] = read_usages,     [SETTING_DURATION] = read_duration, [SETTING_SIZE] = read_size,
+    [SETTING_COUNT] = read_count,
 };
 
 kw_status settings_value_read(struct settings_reader *reader, const struct setting *setting,

@@ -210,7 +210,7 @@ void control_acknowledge(struct control *control, uint64_t generation)
 /* ---- Stores ---- */
 
 /* FNV-1a, never 0: told apart are ids of one configuration, not an attacker's. */
-static uint64_t store_hash(const char *id)
+uint64_t store_hash(const char *id)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
     for (; *id != '\0'; id++)

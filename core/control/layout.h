@@ -6,6 +6,7 @@
 #define KEYWRIGHT_CONTROL_LAYOUT_H
 
 #include "control/count.h"
+#include "control/outage.h"
 
 #include <pthread.h>
 #include <stdalign.h>
@@ -17,6 +18,7 @@
 #define CONTROL_STRIPES 4u
 #define CONTROL_PHASES  8u
 #define CONTROL_BLOCKS  1024u
+#define CONTROL_OUTAGES 256u
 #define CONTROL_LINE    64
 
 /* fcntl locks: of processes that found no slot (shared), and of each slot. */
@@ -58,6 +60,12 @@ struct control_block {
     alignas(CONTROL_LINE) struct control_count operations[CONTROL_OPERATIONS];
 };
 
+/* Whether a store is there; of one store for good. */
+struct control_outage_place {
+    alignas(CONTROL_LINE) control_number store; /* store_hash of its id; 0: of none yet */
+    struct control_outage outage;
+};
+
 struct control_identity {
     char magic[24];
     uint32_t layout, slot_count, block_count, operation_count;
@@ -73,6 +81,7 @@ struct control_file {
     alignas(CONTROL_LINE) control_number owners[CONTROL_BLOCKS]; /* of blocks: 0, or the token and the slot */
     struct control_slot slots[CONTROL_SLOTS];
     struct control_block blocks[CONTROL_BLOCKS];
+    struct control_outage_place outages[CONTROL_OUTAGES];
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && sizeof(control_number) == 8, "shared numbers need atomics without locks");
@@ -115,6 +124,9 @@ bool region_locked(const struct region *region, off_t byte, pid_t *holder);
 extern pthread_mutex_t control_mutex;
 /* The program may have closed our descriptor, and the locks with it. The mutex is held. */
 void control_take_again(struct region *region);
+
+/* generation.c: tells stores of one configuration apart; never 0 */
+uint64_t store_hash(const char *id);
 
 /* count.c: gives the blocks of a slot free. */
 void count_release(struct region *region, const struct control_slot *slot);

@@ -120,7 +120,9 @@ static int shared_secret(const struct key_exchange *exchange, kw_output *shared)
     const int length = i2d_PUBKEY(exchange->peer, &spki);
     if (length <= 0)
         return 0;
-    const kw_status status = kw_key_derive(exchange->held.key, (kw_input){spki, (size_t)length}, shared, &error);
+    const kw_input peer = {spki, (size_t)length};
+    const kw_status status = exchange->derives ? key_agree(exchange->held.key, peer, shared, &error)
+                                               : kw_key_derive(exchange->held.key, peer, shared, &error);
     OPENSSL_free(spki);
     return status == KW_OK ? 1 : failure_keep(&error);
 }

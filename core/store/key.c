@@ -193,6 +193,16 @@ static kw_status sign_at(kw_key *key, const struct key_place *place, const struc
     return KW_OK;
 }
 
+static bool is_of_root(kw_input input)
+{
+    return input.length >= KEY_ROOT_MAGIC_LENGTH && crypto_equal(input.data, KEY_ROOT_MAGIC, KEY_ROOT_MAGIC_LENGTH);
+}
+
+void key_guard_roots(kw_key *key)
+{
+    key->guards_roots = true;
+}
+
 kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input, kw_output *signature, kw_error *error)
 {
     struct signing signing;
@@ -204,6 +214,8 @@ kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input
         return status;
     if (signing.algorithm.hash == KW_HASH_SHA1)
         return error_set(error, KW_UNSUPPORTED, "SHA-1 is not for new signatures");
+    if (key->guards_roots && signing.algorithm.is_message != 0 && is_of_root(input))
+        return error_set(error, KW_REFUSED, "a master key signs nothing that begins as its root secrets' records do");
     if (place_of(key) == NULL)
         return key_use_begin(key, &use, "sign", error);
     status = key_check_room(signature, key->signature_length, error);
@@ -308,6 +320,24 @@ static kw_status decrypt_oaep(kw_key *key, const kw_algorithm *algorithm, kw_inp
     return use_end(status, &inner, error);
 }
 
+/* One answer for every invalid ciphertext, whatever the store says of it, and for a wrapped root. */
+static kw_status decrypt_for_client(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext,
+                                    kw_output *plaintext, kw_error *error)
+{
+    kw_output made = {.data = plaintext->data, .capacity = plaintext->capacity};
+    kw_status status = decrypt_oaep(key, algorithm, ciphertext, &made, error);
+
+    if (status == KW_OK && is_of_root((kw_input){made.data, made.length}))
+        status = KW_CIPHERTEXT_INVALID;
+    if (status == KW_CIPHERTEXT_INVALID) {
+        secret_wipe(made.data, key->signature_length);
+        return error_set(error, KW_CIPHERTEXT_INVALID, "the ciphertext was not made for this key, or was changed");
+    }
+    if (status == KW_OK || status == KW_BUFFER_TOO_SMALL)
+        plaintext->length = made.length;
+    return status;
+}
+
 void key_allow_pkcs1_decrypt(kw_key *key)
 {
     key->pkcs1_decrypt = true;
@@ -326,6 +356,12 @@ kw_status kw_key_decrypt(kw_key *key, const kw_algorithm *algorithm, kw_input ci
 {
     if (algorithm != NULL && KW_HAS(algorithm, scheme) && algorithm->scheme == KW_SCHEME_RSA_PKCS1)
         return key->pkcs1_decrypt ? key_decrypt_pkcs1(key, ciphertext, plaintext, error) : refuse_pkcs1(error);
+    return decrypt_for_client(key, algorithm, ciphertext, plaintext, error);
+}
+
+kw_status key_unwrap(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext, kw_output *plaintext,
+                     kw_error *error)
+{
     return decrypt_oaep(key, algorithm, ciphertext, plaintext, error);
 }
 
@@ -432,7 +468,7 @@ static kw_status derive_at(const kw_key *key, const struct key_place *place, kw_
     return KW_OK;
 }
 
-kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
+kw_status key_agree(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
 {
     struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
@@ -446,6 +482,17 @@ kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error 
             status = derive_at(key, use.place, peer, shared, &inner);
     } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
+}
+
+kw_status kw_key_derive(kw_key *key, kw_input peer, kw_output *shared, kw_error *error)
+{
+    kw_status status;
+
+    if (!key->guards_roots)
+        return key_agree(key, peer, shared, error);
+    status = error_set(error, KW_REFUSED, "a master key gives out no shared secrets: they would open its root secrets");
+    error_remedy(error, "use CMS, or a certificate of another kind");
+    return status;
 }
 
 static kw_status export_at(const struct key_place *place, struct secret *pkcs8, kw_error *error)

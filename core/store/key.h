@@ -5,6 +5,7 @@
 #ifndef KEYWRIGHT_STORE_KEY_H
 #define KEYWRIGHT_STORE_KEY_H
 
+#include "base/rsa_padding.h"
 #include "base/secret.h"
 #include "control/control.h"
 #include "store/store.h"
@@ -50,6 +51,23 @@ KW_MUST_USE kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_out
 /* The same where every right plaintext has this length, as a content key's: any other is an invalid one, whose message has it. */
 KW_MUST_USE kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext,
                                                 kw_error *error);
+
+/*
+ * What a wrapped root and what is signed of one begin with (subkey/root.h). kw_key_decrypt and the others here answer such a plaintext as an invalid ciphertext, so that
+ * who decrypts for clients is no oracle for roots.
+ */
+#define KEY_ROOT_MAGIC        RSA_PKCS1_NEVER
+#define KEY_ROOT_MAGIC_LENGTH RSA_PKCS1_NEVER_LENGTH
+/* kw_key_decrypt for those who unwrap roots: they get such a plaintext. */
+KW_MUST_USE kw_status key_unwrap(kw_key *key, const kw_algorithm *algorithm, kw_input ciphertext, kw_output *plaintext,
+                                 kw_error *error);
+/*
+ * Marks the handle of a master key: kw_key_derive is refused, since blinded secrets would open wrapped roots, and kw_key_sign of a message that begins as
+ * a root's does. Before the handle is shared.
+ */
+void key_guard_roots(kw_key *key);
+/* kw_key_derive also on such a handle: for those who hand out only what a key derivation function made of the secret. */
+KW_MUST_USE kw_status key_agree(kw_key *key, kw_input peer, kw_output *shared, kw_error *error);
 
 /* Lets kw_key_decrypt take KW_SCHEME_RSA_PKCS1 on this handle; otherwise it is refused. Before the handle is shared. */
 void key_allow_pkcs1_decrypt(kw_key *key);

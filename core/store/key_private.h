@@ -32,6 +32,7 @@ struct kw_key {
     atomic_uint_fast64_t seen;        /* the generation for which `place` holds */
     kw_key_capabilities capabilities; /* type, bits and curve, which no place changes */
     bool pkcs1_decrypt;               /* raw PKCS#1 v1.5 decryption is allowed */
+    bool guards_roots;                /* a master key's */
     EVP_PKEY *pkey;
     size_t signature_length; /* RSA: also of the modulus; ECDSA: the longest */
     size_t shared_length;    /* 0: nothing can be derived */

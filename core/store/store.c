@@ -45,8 +45,8 @@ static bool can(const struct store *store, uint32_t operation)
 
 /* ---- The instance ----------------------------------------------------------------------------------- */
 
-static kw_status store_open_instance(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
-                                     kw_error *error)
+static kw_status store_open_once(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
+                                 kw_error *error)
 {
     const struct call call = call_begin(store, STORE_OPEN);
     const kw_status status =
@@ -65,6 +65,26 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)
         return call_broken(&call, error, "answered success and gave no instance");
+    return status;
+}
+
+/* A second time where a secret that is a subkey was refused, and another may be the right one. */
+static kw_status store_open_instance(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
+                                     kw_error *error)
+{
+    kw_error inner = {0};
+    kw_status status = store_open_once(store, instance, capabilities, &inner);
+
+    if (status == KW_SECRET_REFUSED && host_secrets_opened(store->host, false)) {
+        inner = (kw_error){0};
+        status = store_open_once(store, instance, capabilities, &inner);
+        if (status == KW_SECRET_REFUSED)
+            (void)host_secrets_opened(store->host, false);
+    }
+    if (status == KW_OK)
+        (void)host_secrets_opened(store->host, true);
+    else if (error != NULL)
+        *error = inner;
     return status;
 }
 

@@ -223,6 +223,9 @@ typedef struct kw_store_info {
     const kw_operation_count *operations; /* likewise */
     size_t operation_count;
     size_t certificates; /* whose keys it holds, former and retired ones too */
+    int64_t
+        outage_since; /* when a process that has subkeys in memory first found that it is away; seconds since 1970; 0: none has */
+    const char *outage_since_text; /* the same as RFC 3339, or NULL */
 } kw_store_info;
 
 typedef struct kw_state {
@@ -233,6 +236,7 @@ typedef struct kw_state {
     const kw_store_info *stores;
     size_t store_count;
     size_t certificates, certificates_required; /* all, and those that are required */
+    /* By all processes that use or used this state: how often a subkey was needed whose root was in memory, or was not; unwrappings by a store that did not happen. */
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
     const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it, also of
                                      former and retired certificates, unless nothing could move those */
@@ -249,7 +253,7 @@ KW_API void kw_state_free(kw_state *state);
 typedef struct kw_metric {
     const char *name, *help;
     bool counter;                             /* it only grows; else a gauge */
-    const char *store, *store_id, *operation; /* NULL: of no store */
+    const char *store, *store_id, *operation; /* NULL: of no store; of all its operations */
     double value;
 } kw_metric;
 
@@ -288,10 +292,14 @@ typedef struct kw_certificate_template {
     const char *const
         *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
     size_t extended_key_usage_count;
+    bool derived; /* discovery-service, password-reset: the key is derived from a master key, and stored nowhere */
+    const char *master_key; /* from which; NULL: the only one that serves the database. Goes with `derived` */
 } kw_certificate_template;
 
 /*
- * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet.
+ * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet. The key of a
+ * discovery-service or password-reset is derived (`derived`, which costs its master key's store one call at most, then none) also unasked where its
+ * database's master key is in an HSM and neither `store`, `key` nor the configuration wants what cannot be derived.
  * Errors: KW_INVALID_ARGUMENT (address, key or host malformed; a database is missing), KW_EXISTS, KW_NOT_FOUND (its
  * database has no entry, no such store), KW_REFUSED (the kind does not allow it), KW_UNSUPPORTED (the store
  * cannot), and whatever the store answers.
@@ -350,6 +358,9 @@ typedef struct kw_certificate_info {
     const kw_certificate_finding
         *findings; /* the worst first; by catalogue, configuration and clock: no store is asked */
     size_t finding_count;
+    const char *
+        derived_from; /* address of the master key that the key is derived from, its id where it is not there; NULL: it is in a store */
+    unsigned root_version; /* of that master key; 0 where nothing is derived */
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
@@ -424,14 +435,24 @@ KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_
 typedef struct kw_rotate_options {
     size_t size;
     const char *address;
-    bool new_key;      /* a new key pair and certificate; there is nothing else to rotate yet */
-    const char *store; /* for the new key; NULL: where the configuration says */
+    bool new_key;                  /* a new key pair and certificate; else a master key's new root secret (subkeys.h) */
+    const char *store;             /* for the new key; NULL: where the configuration says */
+    unsigned retire;               /* not 0: in place of all that, this version of a master key's root is retired */
+    const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
+    const char *recovery_password_source; /* NULL: prompt when one is needed */
 } kw_rotate_options;
 
 /*
- * Makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to it. Errors:
- * KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's, or the entry is retired), KW_UNSUPPORTED (without new_key; or the store cannot),
- * KW_CONFLICT (somebody else changed the entry), and whatever the store answers.
+ * With new_key: makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to
+ * it. A master key's root secrets are wrapped to its new key; where the old one is lost, they are had back by the recovery key, if they were wrapped to its certificate
+ * (`subkeys.recovery_certificate`).
+ *
+ * Without: a master key gets a new root for what is sealed from now on; those before open what was sealed under them. Once that was sealed anew (kw_reseal, of
+ * everything) and nothing is derived from it, a version may be retired.
+ *
+ * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
+ * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
+ * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), and whatever the store answers.
  */
 KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
                                        void *user, kw_error *error);
@@ -484,6 +505,8 @@ typedef struct kw_export_options {
     bool together;               /* one file for all, whatever is configured */
     const char *password_source; /* NULL: prompt, asked twice */
     kw_bytes *content; /* not NULL: the one file's content goes here and no file is written; `separate` is refused */
+    bool
+        with_derived_keys; /* also the keys that are derived, which the file then has a copy of; else it says how to derive them */
 } kw_export_options;
 
 /*
@@ -679,4 +702,7 @@ KW_API int kw_openssl_provider_init(const struct ossl_core_handle_st *handle, co
 #ifdef __cplusplus
 }
 #endif
+
+#include <keywright/subkeys.h>
+
 #endif

@@ -205,7 +205,7 @@ static void open_newer_schema_names_both_versions(void **state)
     fixture_execute(fixture, "PRAGMA user_version = 4711");
     assert_status(KW_UNSUPPORTED, open_status(fixture, true, &error));
     assert_contains(error.message, "4711");
-    assert_contains(error.message, " 2");
+    assert_contains(error.message, " 3");
     assert_contains(error.where, CATALOGUE_FILE);
 }
 
@@ -218,7 +218,7 @@ static void open_older_schema_is_refused(void **state)
     fixture_execute(fixture, "PRAGMA user_version = 1");
     assert_status(KW_UNSUPPORTED, open_status(fixture, true, &error));
     assert_contains(error.message, " 1");
-    assert_contains(error.message, " 2");
+    assert_contains(error.message, " 3");
     assert_contains(error.remedy, "export");
 }
 

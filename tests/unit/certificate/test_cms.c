@@ -20,7 +20,7 @@ static const char *const kinds[PARTIES] = {"rsa-2048", "ec-p256", "ec-p384", "ed
 static const char *const names[PARTIES] = {"rsa", "p256", "p384", "ed25519"};
 
 static struct scene scene;
-static struct keyring ring;
+static struct ring ring;
 static struct pair pairs[PARTIES];
 static X509 *certificates[PARTIES];
 
@@ -55,10 +55,10 @@ static int open_all(void **state)
 {
     (void)state;
     scene_open(&scene);
-    keyring_open(&ring);
+    ring_open(&ring);
     const struct scene within = {.crypto = ring.crypto};
     for (size_t i = 0; i < PARTIES; i++) {
-        pairs[i] = keyring_add(&ring, kinds[i]);
+        pairs[i] = ring_add(&ring, kinds[i]);
         certificates[i] = scene_certificate(&within, pairs[i].plain, names[i], NULL, NULL, false);
         add_key_id(certificates[i], pairs[i].plain);
         write_pem(names[i], pairs[i].plain, NULL);
@@ -75,7 +75,7 @@ static int close_all(void **state)
         X509_free(certificates[i]);
         pair_clear(&pairs[i]);
     }
-    keyring_close(&ring);
+    ring_close(&ring);
     scene_close(&scene);
     return 0;
 }
@@ -184,7 +184,7 @@ static void open_with_another_key_is_invalid(void **state)
 {
     (void)state;
     struct secret content = {0};
-    struct pair other = keyring_add(&ring, "ec-p256"), other_rsa = keyring_add(&ring, "rsa-2048");
+    struct pair other = ring_add(&ring, "ec-p256"), other_rsa = ring_add(&ring, "rsa-2048");
     kw_bytes message = encrypt("-outform DER -aes-256-gcm p256.crt rsa.crt");
     scene.error = (kw_error){0};
     assert_status(&scene, KW_CIPHERTEXT_INVALID,
@@ -205,9 +205,9 @@ static void seal_is_opened_by_openssl_and_by_us(void **state)
     for (size_t i = RSA2048; i <= P384; i++) {
         char command[200];
         kw_bytes message = {0};
-        const uint64_t before = keyring_calls(&ring);
+        const uint64_t before = ring_calls(&ring);
         assert_ok(&scene, cms_seal(ring.crypto, certificates[i], plaintext, &message, &scene.error));
-        assert_int_equal(keyring_calls(&ring), before); /* the public key alone */
+        assert_int_equal(ring_calls(&ring), before); /* the public key alone */
         scene_write(&scene, "sealed", view(&message));
         snprintf(command, sizeof(command),
                  "openssl cms -decrypt -binary -inform DER -in sealed -inkey %s.key -recip %s.crt -out opened",
@@ -516,11 +516,11 @@ static void failing_store_is_told_and_not_hidden(void **state)
 {
     (void)state;
     static const char *const party_kinds[] = {"rsa-2048", "ec-p256"};
-    struct keyring away;
-    keyring_open_faulty(&away, MODULES, "away");
+    struct ring away;
+    ring_open_faulty(&away, MODULES, "away");
     const struct scene within = {.crypto = away.crypto};
     for (size_t i = 0; i < 2; i++) {
-        struct pair pair = keyring_add(&away, party_kinds[i]);
+        struct pair pair = ring_add(&away, party_kinds[i]);
         X509 *certificate = scene_certificate(&within, pair.plain, "away", NULL, NULL, false);
         write_pem("away", NULL, certificate);
         for (size_t j = 0; j < 2; j++) {
@@ -540,7 +540,7 @@ static void failing_store_is_told_and_not_hidden(void **state)
         X509_free(certificate);
         pair_clear(&pair);
     }
-    keyring_close(&away);
+    ring_close(&away);
 }
 
 int main(void)

@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-static struct keyring ring;
+static struct ring ring;
 static struct scene scene;
 static const char payload[] = "{\"format\":\"x\"}";
 
 static int open_ring(void **state)
 {
     (void)state;
-    keyring_open(&ring);
+    ring_open(&ring);
     scene_open(&scene);
     return 0;
 }
@@ -23,7 +23,7 @@ static int close_ring(void **state)
 {
     (void)state;
     scene_close(&scene);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -37,7 +37,7 @@ static void sign_with_each_key_verifies(void **state)
     static const char *const keys[] = {"rsa-2048", "ec-p256", "ec-p384", "ec-p521", "ed25519"};
     (void)state;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        struct pair pair = keyring_add(&ring, keys[i]);
+        struct pair pair = ring_add(&ring, keys[i]);
         X509 *certificate = scene_certificate(&scene, pair.plain, "signer", NULL, NULL, false);
         kw_bytes jws = {0}, content = {0};
         assert_ok(&scene,
@@ -54,7 +54,7 @@ static void sign_with_each_key_verifies(void **state)
 /* Each byte of the text, and each way to be shorter: never the payload, never anything but an error. */
 static void verify_changed_or_cut_is_refused(void **state)
 {
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256");
     X509 *certificate = scene_certificate(&scene, pair.plain, "signer", NULL, NULL, false);
     kw_bytes jws = {0}, content = {0};
     size_t taken = 0;
@@ -83,7 +83,7 @@ static void verify_changed_or_cut_is_refused(void **state)
 
 static void verify_by_another_is_told_from_a_wrong_signature(void **state)
 {
-    struct pair pair = keyring_add(&ring, "ec-p256"), other = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256"), other = ring_add(&ring, "ec-p256");
     X509 *certificate = scene_certificate(&scene, pair.plain, "signer", NULL, NULL, false);
     X509 *stranger = scene_certificate(&scene, other.plain, "signer", NULL, NULL, false);
     kw_bytes jws = {0}, content = {0};

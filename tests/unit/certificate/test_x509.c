@@ -9,13 +9,13 @@
 #include <string.h>
 #include <time.h>
 
-static struct keyring ring;
+static struct ring ring;
 static struct scene scene;
 
 static int open_ring(void **state)
 {
     (void)state;
-    keyring_open(&ring);
+    ring_open(&ring);
     scene_open(&scene);
     return 0;
 }
@@ -24,7 +24,7 @@ static int close_ring(void **state)
 {
     (void)state;
     scene_close(&scene);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -39,7 +39,7 @@ static const struct kind *kind_named(const char *name)
 
 static void make(const char *key_name, const struct x509_wanted *wanted, const char *file)
 {
-    struct pair pair = keyring_add(&ring, key_name);
+    struct pair pair = ring_add(&ring, key_name);
     kw_bytes der = {0};
     assert_ok(&scene, x509_make(ring.crypto, pair.key, wanted, &der, &scene.error));
     scene_write(&scene, file, (kw_input){der.data, der.length});
@@ -88,7 +88,7 @@ static void x509_make_begins_now(void **state)
 {
     const struct x509_wanted wanted = {.kind = kind_named("general"), .subject = {.common_name = "x"}};
     const time_t before = time(NULL);
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256");
     kw_bytes der = {0};
     X509 *certificate = NULL;
     (void)state;
@@ -196,7 +196,7 @@ static void x509_check_wanted_refuses_usages_that_cannot_be(void **state)
 static void x509_make_serials_are_long_positive_and_new(void **state)
 {
     const struct x509_wanted wanted = {.kind = kind_named("general"), .subject = {.common_name = "x"}};
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256");
     unsigned char serials[8][20];
     (void)state;
     for (size_t i = 0; i < 8; i++) {
@@ -249,7 +249,7 @@ static void x509_make_invalid_is_refused(void **state)
         {"x", NULL, NULL, "a.an-extremely-long-label-of-a-host-name-with-more-than-sixty-three-bytes.example",
          "it may have 63"},
     };
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256");
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct x509_wanted wanted = {.kind = kind_named("general"),
@@ -272,7 +272,7 @@ static void x509_request_has_subject_and_names(void **state)
     for (size_t i = 0; i < 3; i++) {
         const struct x509_wanted wanted = {
             .kind = kind_named("general"), .subject = {.subject = "CN=www,O=Example"}, .hosts = hosts, .host_count = 2};
-        struct pair pair = keyring_add(&ring, keys[i]);
+        struct pair pair = ring_add(&ring, keys[i]);
         kw_bytes der = {0}, request = {0};
         X509 *certificate = NULL;
         assert_ok(&scene, x509_make(ring.crypto, pair.key, &wanted, &der, &scene.error));

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-void keyring_check(kw_status status, const kw_error *error, const char *file, int line)
+void ring_check(kw_status status, const kw_error *error, const char *file, int line)
 {
     if (status == KW_OK)
         return;
@@ -19,7 +19,7 @@ void keyring_check(kw_status status, const kw_error *error, const char *file, in
     _fail(file, line);
 }
 
-void keyring_check_libcrypto(int result, const char *expression, const char *file, int line)
+void ring_check_libcrypto(int result, const char *expression, const char *file, int line)
 {
     char text[256];
     if (result > 0)
@@ -48,7 +48,7 @@ static void write_file(const char *path, const char *text)
 }
 
 /* Settings of one store, with the options of `names`, as a configuration file would give them. */
-static void configure(struct keyring *ring, const char *plugin, const char *plugin_directory, const char *const *names,
+static void configure(struct ring *ring, const char *plugin, const char *plugin_directory, const char *const *names,
                       const char *const *values, size_t count)
 {
     struct option_setting *options = calloc(count, sizeof(*options));
@@ -97,16 +97,16 @@ static void settings_clear(struct settings *settings)
     free(settings->default_store);
 }
 
-static void make_directory(struct keyring *ring)
+static void make_directory(struct ring *ring)
 {
     const char *temporary = getenv("TMPDIR");
-    *ring = (struct keyring){0};
+    *ring = (struct ring){0};
     snprintf(ring->directory, sizeof(ring->directory), "%s/keywright-test-XXXXXX",
              temporary != NULL ? temporary : "/tmp");
     assert_non_null(mkdtemp(ring->directory));
 }
 
-static void open_store(struct keyring *ring)
+static void open_store(struct ring *ring)
 {
     static const unsigned char catalogue_key[] = "a key that guards nothing at all";
     kw_error error = {0};
@@ -121,7 +121,7 @@ static void open_store(struct keyring *ring)
     assert_works(stores_get(ring->stores, "local", &ring->store, &error), &error);
 }
 
-void keyring_open(struct keyring *ring)
+void ring_open(struct ring *ring)
 {
     char path[200], source[208];
     make_directory(ring);
@@ -133,7 +133,7 @@ void keyring_open(struct keyring *ring)
     open_store(ring);
 }
 
-void keyring_open_faulty(struct keyring *ring, const char *modules, const char *fault)
+void ring_open_faulty(struct ring *ring, const char *modules, const char *fault)
 {
     const char *const name = "fault";
     make_directory(ring);
@@ -149,7 +149,7 @@ static int remove_one(const char *path, const struct stat *about, int flag, stru
     return remove(path);
 }
 
-void keyring_close(struct keyring *ring)
+void ring_close(struct ring *ring)
 {
     stores_free(ring->stores);
     catalogue_close(ring->catalogue);
@@ -173,13 +173,19 @@ static EVP_PKEY *generate(struct crypto *crypto, const struct key_kind *kind)
     return made;
 }
 
-struct pair keyring_add(struct keyring *ring, const char *kind_name)
+struct pair ring_add(struct ring *ring, const char *kind_name)
+{
+    struct id id;
+    unsigned char bytes[KW_LOCATOR_MAXIMUM];
+    kw_output locator = {bytes, sizeof(bytes), 0};
+    return ring_add_known(ring, kind_name, &id, &locator);
+}
+
+struct pair ring_add_known(struct ring *ring, const char *kind_name, struct id *id, kw_output *locator)
 {
     struct pair pair = {.kind = key_kind_find(kind_name)};
     kw_error error = {0};
-    struct id id;
-    unsigned char locator_bytes[KW_LOCATOR_MAXIMUM], *pkcs8 = NULL;
-    kw_output locator = {locator_bytes, sizeof(locator_bytes), 0};
+    unsigned char *pkcs8 = NULL;
     assert_non_null(pair.kind);
     pair.plain = generate(ring->crypto, pair.kind);
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair.plain);
@@ -190,7 +196,7 @@ struct pair keyring_add(struct keyring *ring, const char *kind_name)
     pair.spki_length = i2d_PUBKEY(pair.plain, &pair.spki);
     assert_true(pair.spki_length > 0);
 
-    assert_works(id_make(ring->crypto, &id, &error), &error);
+    assert_works(id_make(ring->crypto, id, &error), &error);
     kw_key_template wanted = {.size = sizeof(wanted),
                               .type = pair.kind->type,
                               .bits = pair.kind->bits,
@@ -200,10 +206,10 @@ struct pair keyring_add(struct keyring *ring, const char *kind_name)
                                                                                           : 0u),
                               .exportable = 1,
                               .label = kind_name};
-    memcpy(wanted.id, id.bytes, sizeof(wanted.id));
-    assert_works(store_key_import(ring->store, &wanted, (kw_input){pkcs8, (size_t)length}, &locator, &error), &error);
+    memcpy(wanted.id, id->bytes, sizeof(wanted.id));
+    assert_works(store_key_import(ring->store, &wanted, (kw_input){pkcs8, (size_t)length}, locator, &error), &error);
     OPENSSL_clear_free(pkcs8, (size_t)length);
-    assert_works(key_open(ring->store, (kw_input){locator_bytes, locator.length}, &pair.key, &error), &error);
+    assert_works(key_open(ring->store, (kw_input){locator->data, locator->length}, &pair.key, &error), &error);
     assert_works(pkey_from_key(ring->crypto, pair.key, &pair.ours, &error), &error);
     return pair;
 }
@@ -217,7 +223,7 @@ void pair_clear(struct pair *pair)
     *pair = (struct pair){0};
 }
 
-uint64_t keyring_calls(const struct keyring *ring)
+uint64_t ring_calls(const struct ring *ring)
 {
     kw_operation_count counts[STORE_OPERATION_COUNT];
     uint64_t calls = 0;

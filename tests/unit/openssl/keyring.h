@@ -16,7 +16,7 @@
 
 #include <openssl/evp.h>
 
-struct keyring {
+struct ring {
     char directory[160];
     struct crypto *crypto;
     struct settings settings;
@@ -34,21 +34,23 @@ struct pair {
     int spki_length;
 };
 
-void keyring_open(struct keyring *ring);
+void ring_open(struct ring *ring);
 /* A store of the plugin `memory`, which is in the directory `modules`, that does what its option `fault` says. */
-void keyring_open_faulty(struct keyring *ring, const char *modules, const char *fault);
-void keyring_close(struct keyring *ring);
-struct pair keyring_add(struct keyring *ring, const char *kind);
+void ring_open_faulty(struct ring *ring, const char *modules, const char *fault);
+void ring_close(struct ring *ring);
+struct pair ring_add(struct ring *ring, const char *kind);
+/* The same, and what finds it in the store; `locator` has room for KW_LOCATOR_MAXIMUM bytes. */
+struct pair ring_add_known(struct ring *ring, const char *kind, struct id *id, kw_output *locator);
 void pair_clear(struct pair *pair);
 /* Calls of the store's backend so far. */
-uint64_t keyring_calls(const struct keyring *ring);
+uint64_t ring_calls(const struct ring *ring);
 
 /* kw_status must be KW_OK, or the message is shown. */
-void keyring_check(kw_status status, const kw_error *error, const char *file, int line);
-#define assert_works(status, error) keyring_check(status, error, __FILE__, __LINE__)
+void ring_check(kw_status status, const kw_error *error, const char *file, int line);
+#define assert_works(status, error) ring_check(status, error, __FILE__, __LINE__)
 
 /* libcrypto's result must be positive, or its queue is shown. */
-void keyring_check_libcrypto(int result, const char *expression, const char *file, int line);
-#define assert_libcrypto(expression) keyring_check_libcrypto((expression), #expression, __FILE__, __LINE__)
+void ring_check_libcrypto(int result, const char *expression, const char *file, int line);
+#define assert_libcrypto(expression) ring_check_libcrypto((expression), #expression, __FILE__, __LINE__)
 
 #endif

@@ -9,14 +9,14 @@
 
 static const unsigned char text[] = "a password of a client";
 
-static struct keyring ring;
+static struct ring ring;
 static struct pair rsa;
 
 static int open_all(void **state)
 {
     (void)state;
-    keyring_open(&ring);
-    rsa = keyring_add(&ring, "rsa-2048");
+    ring_open(&ring);
+    rsa = ring_add(&ring, "rsa-2048");
     return 0;
 }
 
@@ -24,7 +24,7 @@ static int close_all(void **state)
 {
     (void)state;
     pair_clear(&rsa);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -99,14 +99,14 @@ static void encrypt_with_our_key_calls_no_backend(void **state)
     (void)state;
     unsigned char ciphertext[256], plaintext[256];
     size_t length = 0;
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     for (size_t i = 0; i < FORMS; i++) {
         const size_t ciphertext_length = encrypt(rsa.ours, &forms[i], ciphertext);
         assert_libcrypto(decrypt(rsa.plain, &forms[i], ciphertext, ciphertext_length, plaintext, &length));
         assert_int_equal(length, sizeof(text));
         assert_memory_equal(plaintext, text, sizeof(text));
     }
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
 }
 
 static void decrypt_by_other_parameters_fails(void **state)
@@ -156,7 +156,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
         unsigned char ciphertext[256], small[255];
         size_t length = 0;
         const size_t ciphertext_length = encrypt(rsa.plain, &forms[i], ciphertext);
-        const uint64_t before = keyring_calls(&ring);
+        const uint64_t before = ring_calls(&ring);
         EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
         assert_libcrypto(EVP_PKEY_decrypt_init(context));
         set_form(context, &forms[i]);
@@ -164,7 +164,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
         assert_int_equal(length, 256);
         length = sizeof(small);
         assert_true(EVP_PKEY_decrypt(context, small, &length, ciphertext, ciphertext_length) <= 0);
-        assert_int_equal(keyring_calls(&ring), before);
+        assert_int_equal(ring_calls(&ring), before);
         EVP_PKEY_CTX_free(context);
         ERR_clear_error();
     }

@@ -12,15 +12,15 @@ static const char *const kinds[] = {"ec-p256", "ec-p384", "ec-p521"};
 static const size_t fields[] = {32, 48, 66};
 enum { KINDS = 3 };
 
-static struct keyring ring;
+static struct ring ring;
 static struct pair pairs[KINDS];
 
 static int open_all(void **state)
 {
     (void)state;
-    keyring_open(&ring);
+    ring_open(&ring);
     for (size_t i = 0; i < KINDS; i++)
-        pairs[i] = keyring_add(&ring, kinds[i]);
+        pairs[i] = ring_add(&ring, kinds[i]);
     return 0;
 }
 
@@ -29,7 +29,7 @@ static int close_all(void **state)
     (void)state;
     for (size_t i = 0; i < KINDS; i++)
         pair_clear(&pairs[i]);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -80,7 +80,7 @@ static void derive_is_the_same_on_both_sides(void **state)
     const struct kdf forms[] = {
         {NULL, 0, NULL}, {EVP_sha256(), 32, NULL}, {EVP_sha1(), 24, "shared information"}, {EVP_sha512(), 100, "u"}};
     for (size_t i = 0; i < KINDS; i++) {
-        struct pair other = keyring_add(&ring, kinds[i]);
+        struct pair other = ring_add(&ring, kinds[i]);
         EVP_PKEY *public = public_of(&pairs[i]), *other_public = public_of(&other);
         for (size_t j = 0; j < sizeof(forms) / sizeof(forms[0]); j++) {
             unsigned char ours[128], theirs[128];
@@ -101,7 +101,7 @@ static void derive_with_a_peer_made_of_our_parameters_works(void **state)
     (void)state;
     for (size_t i = 0; i < KINDS; i++) {
         unsigned char *point = NULL, ours[66], theirs[66];
-        struct pair other = keyring_add(&ring, kinds[i]);
+        struct pair other = ring_add(&ring, kinds[i]);
         const size_t point_length = EVP_PKEY_get1_encoded_public_key(other.plain, &point);
         EVP_PKEY *peer = EVP_PKEY_new();
         assert_libcrypto(EVP_PKEY_copy_parameters(peer, pairs[i].ours));
@@ -165,7 +165,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
     unsigned char small[31];
     size_t length = 0;
     EVP_PKEY *peer = public_of(&pairs[0]);
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     EVP_PKEY_CTX *context = begin(pairs[0].ours, &(struct kdf){0});
     assert_libcrypto(EVP_PKEY_derive_set_peer(context, peer));
     assert_libcrypto(EVP_PKEY_derive(context, NULL, &length));
@@ -173,7 +173,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
     length = sizeof(small);
     assert_true(EVP_PKEY_derive(context, small, &length) <= 0);
     EVP_PKEY_CTX_free(context);
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
     EVP_PKEY_free(peer);
     ERR_clear_error();
 }

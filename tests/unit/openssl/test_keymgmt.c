@@ -11,16 +11,16 @@
 static const char *const kinds[] = {"rsa-2048", "ec-p256", "ec-p384", "ec-p521", "ed25519"};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-static struct keyring ring;
+static struct ring ring;
 static struct pair pairs[KINDS];
 static const char *const type_names[] = {[KW_KEY_RSA] = "RSA", [KW_KEY_EC] = "EC", [KW_KEY_ED25519] = "ED25519"};
 
 static int open_all(void **state)
 {
     (void)state;
-    keyring_open(&ring);
+    ring_open(&ring);
     for (size_t i = 0; i < KINDS; i++)
-        pairs[i] = keyring_add(&ring, kinds[i]);
+        pairs[i] = ring_add(&ring, kinds[i]);
     return 0;
 }
 
@@ -29,7 +29,7 @@ static int close_all(void **state)
     (void)state;
     for (size_t i = 0; i < KINDS; i++)
         pair_clear(&pairs[i]);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -140,7 +140,7 @@ static void eq_with_another_key_is_not_one(void **state)
 {
     (void)state;
     for (size_t i = 0; i < KINDS; i++) {
-        struct pair other = keyring_add(&ring, kinds[i]);
+        struct pair other = ring_add(&ring, kinds[i]);
         EVP_PKEY *public = NULL;
         const unsigned char *at = other.spki;
         public = d2i_PUBKEY_ex(NULL, &at, other.spki_length, ring.crypto->library, NULL);
@@ -272,7 +272,7 @@ static void import_of_a_public_key_gives_one_that_verifies(void **state)
 static void dup_is_the_same_key_and_outlives_it(void **state)
 {
     (void)state;
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    struct pair pair = ring_add(&ring, "ec-p256");
     EVP_PKEY *copy = EVP_PKEY_dup(pair.ours);
     assert_non_null(copy);
     assert_int_equal(EVP_PKEY_eq(copy, pair.ours), 1);
@@ -298,7 +298,7 @@ static void set_params_never_changes_a_key(void **state)
 {
     (void)state;
     unsigned char *point = NULL;
-    struct pair other = keyring_add(&ring, "ec-p256");
+    struct pair other = ring_add(&ring, "ec-p256");
     const size_t length = EVP_PKEY_get1_encoded_public_key(other.ours, &point);
     assert_true(length > 0);
     assert_int_not_equal(EVP_PKEY_set1_encoded_public_key(pairs[1].ours, point, length), 1);
@@ -322,7 +322,7 @@ static void keygen_without_a_provider_is_the_defaults(void **state)
 static void questions_call_no_backend(void **state)
 {
     (void)state;
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     assert_true(before > 0);
     group_name_is_known_to_obj(state);
     sizes_are_those_of_the_plain_key(state);
@@ -330,7 +330,7 @@ static void questions_call_no_backend(void **state)
     check_private_key_tells_the_certificates_key(state);
     export_of_public_part_succeeds(state);
     check_of_the_public_part_succeeds(state);
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
 }
 
 int main(void)

@@ -9,7 +9,7 @@
 
 static const unsigned char text[] = "text";
 
-static int sign(struct keyring *ring, EVP_PKEY *key, unsigned char *signature, size_t *length)
+static int sign(struct ring *ring, EVP_PKEY *key, unsigned char *signature, size_t *length)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     int done = 0;
@@ -19,7 +19,7 @@ static int sign(struct keyring *ring, EVP_PKEY *key, unsigned char *signature, s
     return done;
 }
 
-static int verify(struct keyring *ring, EVP_PKEY *key, const unsigned char *signature, size_t length)
+static int verify(struct ring *ring, EVP_PKEY *key, const unsigned char *signature, size_t length)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     int valid = 0;
@@ -32,12 +32,12 @@ static int verify(struct keyring *ring, EVP_PKEY *key, const unsigned char *sign
 static void failing_store_tells_its_reason(void **state)
 {
     (void)state;
-    struct keyring ring;
+    struct ring ring;
     unsigned char buffer[256];
     size_t length = sizeof(buffer);
     kw_error error = {0};
-    keyring_open_faulty(&ring, MODULES, "away");
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    ring_open_faulty(&ring, MODULES, "away");
+    struct pair pair = ring_add(&ring, "ec-p256");
 
     assert_true(sign(&ring, pair.ours, buffer, &length) <= 0);
     assert_string_equal(ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PROV ? "provider" : "other", "provider");
@@ -62,18 +62,18 @@ static void failing_store_tells_its_reason(void **state)
     EVP_PKEY_free(peer);
     OPENSSL_free(spki);
     pair_clear(&pair);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 static void failing_decryption_tells_the_stores_reason(void **state)
 {
     (void)state;
     static const int paddings[] = {RSA_PKCS1_PADDING, RSA_PKCS1_OAEP_PADDING};
-    struct keyring ring;
+    struct ring ring;
     unsigned char ciphertext[256] = {0}, plaintext[256];
     kw_error error = {0};
-    keyring_open_faulty(&ring, MODULES, "away");
-    struct pair pair = keyring_add(&ring, "rsa-2048");
+    ring_open_faulty(&ring, MODULES, "away");
+    struct pair pair = ring_add(&ring, "rsa-2048");
     for (size_t i = 0; i < 2; i++) {
         size_t length = sizeof(plaintext);
         EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, pair.ours, NULL);
@@ -85,19 +85,19 @@ static void failing_decryption_tells_the_stores_reason(void **state)
         EVP_PKEY_CTX_free(context);
     }
     pair_clear(&pair);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 static void error_is_taken_once_and_forgotten_by_the_next_operation(void **state)
 {
     (void)state;
-    struct keyring away, works;
+    struct ring away, works;
     unsigned char signature[256];
     size_t length = sizeof(signature);
     kw_error error = {0};
-    keyring_open_faulty(&away, MODULES, "away");
-    keyring_open_faulty(&works, MODULES, "none");
-    struct pair bad = keyring_add(&away, "ec-p256"), good = keyring_add(&works, "ec-p256");
+    ring_open_faulty(&away, MODULES, "away");
+    ring_open_faulty(&works, MODULES, "none");
+    struct pair bad = ring_add(&away, "ec-p256"), good = ring_add(&works, "ec-p256");
     assert_true(sign(&away, bad.ours, signature, &length) <= 0);
     assert_true(pkey_take_error(&error));
     assert_int_equal(error.status, KW_UNAVAILABLE);
@@ -110,8 +110,8 @@ static void error_is_taken_once_and_forgotten_by_the_next_operation(void **state
     ERR_clear_error();
     pair_clear(&bad);
     pair_clear(&good);
-    keyring_close(&away);
-    keyring_close(&works);
+    ring_close(&away);
+    ring_close(&works);
 }
 
 static void error_without_a_store_is_libcryptos(void **state)
@@ -130,86 +130,86 @@ static void error_without_a_store_is_libcryptos(void **state)
 static void attach_twice_is_refused(void **state)
 {
     (void)state;
-    struct keyring ring;
+    struct ring ring;
     kw_error error = {0};
-    keyring_open(&ring);
+    ring_open(&ring);
     assert_int_equal(pkey_provider_attach(ring.crypto, &error), KW_EXISTS);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 static void pkey_outlives_its_handle(void **state)
 {
     (void)state;
-    struct keyring ring;
+    struct ring ring;
     unsigned char signature[256];
     size_t length = sizeof(signature);
-    keyring_open(&ring);
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    ring_open(&ring);
+    struct pair pair = ring_add(&ring, "ec-p256");
     kw_key_free(pair.key);
     pair.key = NULL;
     assert_libcrypto(sign(&ring, pair.ours, signature, &length));
     assert_libcrypto(verify(&ring, pair.plain, signature, length));
     pair_clear(&pair);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 static void handle_outlives_its_pkey(void **state)
 {
     (void)state;
-    struct keyring ring;
+    struct ring ring;
     unsigned char signature[256];
     kw_output output = {signature, sizeof(signature), 0};
     kw_error error = {0};
-    keyring_open(&ring);
-    struct pair pair = keyring_add(&ring, "ec-p256");
+    ring_open(&ring);
+    struct pair pair = ring_add(&ring, "ec-p256");
     EVP_PKEY_free(pair.ours);
     pair.ours = NULL;
     assert_works(kw_key_sign(pair.key, NULL, (kw_input){text, sizeof(text)}, &output, &error), &error);
     assert_libcrypto(verify(&ring, pair.plain, signature, output.length));
     pair_clear(&pair);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 /* A public EVP_PKEY that libcrypto keeps of ours, such as a certificate's, may live until the context goes. */
 static void certificate_outlives_key_and_store(void **state)
 {
     (void)state;
-    struct keyring ring;
-    keyring_open(&ring);
-    struct pair pair = keyring_add(&ring, "rsa-2048");
+    struct ring ring;
+    ring_open(&ring);
+    struct pair pair = ring_add(&ring, "rsa-2048");
     X509 *certificate = X509_new_ex(ring.crypto->library, NULL);
     assert_libcrypto(X509_set_pubkey(certificate, pair.ours));
     assert_libcrypto(X509_sign(certificate, pair.ours, EVP_sha256()));
     pair_clear(&pair);
     assert_libcrypto(X509_verify(certificate, X509_get0_pubkey(certificate)));
     X509_free(certificate);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 static void two_libraries_do_not_meet(void **state)
 {
     (void)state;
-    struct keyring first, second;
+    struct ring first, second;
     unsigned char signature[256];
     size_t length = sizeof(signature);
-    keyring_open(&first);
-    keyring_open(&second);
-    struct pair one = keyring_add(&first, "ec-p256"), other = keyring_add(&second, "ec-p256");
+    ring_open(&first);
+    ring_open(&second);
+    struct pair one = ring_add(&first, "ec-p256"), other = ring_add(&second, "ec-p256");
     assert_libcrypto(sign(&first, one.ours, signature, &length));
     pair_clear(&one);
-    keyring_close(&first);
+    ring_close(&first);
     length = sizeof(signature);
     assert_libcrypto(sign(&second, other.ours, signature, &length));
     assert_libcrypto(verify(&second, other.plain, signature, length));
     pair_clear(&other);
-    keyring_close(&second);
+    ring_close(&second);
 }
 
 enum { THREADS = 8, ROUNDS = 20 };
 
 struct worker {
     pthread_t thread;
-    struct keyring *ring;
+    struct ring *ring;
     const struct pair *ec, *rsa;
     int good; /* rounds that were right in all */
 };
@@ -241,10 +241,10 @@ static void *work(void *argument)
 static void eight_threads_share_one_key(void **state)
 {
     (void)state;
-    struct keyring ring;
+    struct ring ring;
     struct worker workers[THREADS];
-    keyring_open(&ring);
-    struct pair ec = keyring_add(&ring, "ec-p256"), rsa = keyring_add(&ring, "rsa-2048");
+    ring_open(&ring);
+    struct pair ec = ring_add(&ring, "ec-p256"), rsa = ring_add(&ring, "rsa-2048");
     for (int i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){.ring = &ring, .ec = &ec, .rsa = &rsa};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
@@ -255,7 +255,7 @@ static void eight_threads_share_one_key(void **state)
     }
     pair_clear(&ec);
     pair_clear(&rsa);
-    keyring_close(&ring);
+    ring_close(&ring);
 }
 
 int main(void)

@@ -11,17 +11,17 @@ static const unsigned char text[] = "a message that is signed";
 static const char *const hashes[] = {"SHA224", "SHA256", "SHA384", "SHA512", "SHA2-256"};
 enum { HASHES = sizeof(hashes) / sizeof(hashes[0]) };
 
-static struct keyring ring;
+static struct ring ring;
 static struct pair rsa, p256, p521, ed25519;
 
 static int open_all(void **state)
 {
     (void)state;
-    keyring_open(&ring);
-    rsa = keyring_add(&ring, "rsa-2048");
-    p256 = keyring_add(&ring, "ec-p256");
-    p521 = keyring_add(&ring, "ec-p521");
-    ed25519 = keyring_add(&ring, "ed25519");
+    ring_open(&ring);
+    rsa = ring_add(&ring, "rsa-2048");
+    p256 = ring_add(&ring, "ec-p256");
+    p521 = ring_add(&ring, "ec-p521");
+    ed25519 = ring_add(&ring, "ed25519");
     return 0;
 }
 
@@ -32,7 +32,7 @@ static int close_all(void **state)
     pair_clear(&p256);
     pair_clear(&p521);
     pair_clear(&ed25519);
-    keyring_close(&ring);
+    ring_close(&ring);
     return 0;
 }
 
@@ -142,9 +142,9 @@ static void pss_salt_that_does_not_fit_is_refused(void **state)
     kw_error error = {0};
     assert_libcrypto(EVP_DigestSignInit_ex(context, &parameters, "SHA256", ring.crypto->library, NULL, rsa.ours, NULL));
     set_form(parameters, &(struct form){"SHA256", RSA_PKCS1_PSS_PADDING, "223", NULL});
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     assert_true(EVP_DigestSign(context, signature, &length, text, sizeof(text)) <= 0);
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
     assert_true(pkey_take_error(&error));
     assert_int_equal(error.status, KW_INVALID_ARGUMENT);
     EVP_MD_CTX_free(context);
@@ -217,14 +217,14 @@ static void sign_of_a_digest_of_wrong_length_is_refused(void **state)
     unsigned char digest[31] = {0}, signature[256];
     size_t length = sizeof(signature);
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     kw_error error = {0};
     assert_libcrypto(EVP_PKEY_sign_init(context));
     assert_libcrypto(EVP_PKEY_CTX_set_signature_md(context, EVP_sha256()));
     assert_true(EVP_PKEY_sign(context, signature, &length, digest, sizeof(digest)) <= 0);
     assert_true(pkey_take_error(&error));
     assert_int_equal(error.status, KW_INVALID_ARGUMENT);
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
     EVP_PKEY_CTX_free(context);
     ERR_clear_error();
 }
@@ -233,7 +233,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
 {
     (void)state;
     const struct pair *pairs[] = {&rsa, &p256, &p521, &ed25519};
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     for (size_t i = 0; i < 4; i++) {
         size_t length = 0;
         EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -243,7 +243,7 @@ static void null_buffer_asks_for_the_length_without_a_call(void **state)
         assert_int_equal(length, EVP_PKEY_get_size(pairs[i]->plain));
         EVP_MD_CTX_free(context);
     }
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
 }
 
 static void length_question_leaves_the_message_as_it_is(void **state)
@@ -265,13 +265,13 @@ static void length_question_leaves_the_message_as_it_is(void **state)
 static void digest_sign_init_calls_no_backend(void **state)
 {
     (void)state;
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     for (int i = 0; i < 10; i++) {
         EVP_MD_CTX *context = EVP_MD_CTX_new();
         assert_libcrypto(EVP_DigestSignInit_ex(context, NULL, "SHA256", ring.crypto->library, NULL, p256.ours, NULL));
         EVP_MD_CTX_free(context);
     }
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
 }
 
 static void sign_is_one_call_of_the_backend(void **state)
@@ -280,10 +280,10 @@ static void sign_is_one_call_of_the_backend(void **state)
     unsigned char signature[600];
     const struct pair *pairs[] = {&rsa, &p256, &ed25519};
     for (size_t i = 0; i < 3; i++) {
-        const uint64_t before = keyring_calls(&ring);
+        const uint64_t before = ring_calls(&ring);
         const struct form form = {.hash = pairs[i]->kind->type == KW_KEY_ED25519 ? NULL : "SHA256"};
         digest_sign(pairs[i]->ours, &form, signature, sizeof(signature));
-        assert_int_equal(keyring_calls(&ring), before + 1);
+        assert_int_equal(ring_calls(&ring), before + 1);
     }
 }
 
@@ -292,11 +292,11 @@ static void short_buffer_is_refused_without_a_call(void **state)
     (void)state;
     unsigned char signature[255];
     size_t length = sizeof(signature);
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     assert_libcrypto(EVP_DigestSignInit_ex(context, NULL, "SHA256", ring.crypto->library, NULL, rsa.ours, NULL));
     assert_true(EVP_DigestSign(context, signature, &length, text, sizeof(text)) <= 0);
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
     EVP_MD_CTX_free(context);
     ERR_clear_error();
 }
@@ -312,7 +312,7 @@ static void algorithm_id_equals_the_plain_keys(void **state)
         {"SHA256", RSA_PKCS1_PSS_PADDING, "max", NULL},
     };
     const struct pair *pairs[] = {&rsa, &p256, &p521, &ed25519};
-    const uint64_t before = keyring_calls(&ring);
+    const uint64_t before = ring_calls(&ring);
     for (size_t i = 0; i < 4; i++) {
         for (size_t j = 0; j < (pairs[i] == &rsa ? 5u : 2u); j++) {
             unsigned char ids[2][128];
@@ -341,7 +341,7 @@ static void algorithm_id_equals_the_plain_keys(void **state)
             assert_memory_equal(ids[0], ids[1], lengths[0]);
         }
     }
-    assert_int_equal(keyring_calls(&ring), before);
+    assert_int_equal(ring_calls(&ring), before);
 }
 
 static void settings_are_told_back(void **state)

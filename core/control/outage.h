@@ -1,0 +1,30 @@
+/*
+ * Since when a store cannot be reached, as the processes that share a state tell each other: what one of them has found, all of them
+ * act upon. Times are of the clock of clock.h, which all processes of a machine share until it starts anew; what was noted before that
+ * does not count.
+ */
+#ifndef KEYWRIGHT_CONTROL_OUTAGE_H
+#define KEYWRIGHT_CONTROL_OUTAGE_H
+
+#include "control/control.h"
+
+#include <stdatomic.h>
+
+struct control_outage {
+    atomic_uint_least64_t since;  /* milliseconds; 0: there is none. One atomic load tells that all is well */
+    atomic_uint_least64_t failed; /* when it was tried last, in vain */
+    atomic_uint_least64_t boot;   /* of which start of the machine this is */
+};
+
+/* Valid until control_close. NULL: there is no place left. */
+struct control_outage *control_outage(struct control *control, const char *store_id);
+/* Notes a failure; true when an outage begins with it. */
+bool outage_fail(struct control_outage *outage);
+/* Notes that it is there; true when an outage ends with it. */
+bool outage_end(struct control_outage *outage);
+/* For how many milliseconds; false: there is none. */
+bool outage_lasts(struct control_outage *outage, uint64_t *milliseconds);
+/* How many milliseconds ago it was tried last, in vain; UINT64_MAX: never. */
+uint64_t outage_tried(struct control_outage *outage);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * Roots in memory serve on while their store is away, within the limit that is set; and whether it is away is found out here. The process has no thread
+ * of its own for that: kw_subkeys_refresh asks, a root that has reached its age, and, once the limit has passed, whoever would be refused.
+ */
+#include "subkey/keyring_private.h"
+
+#include "base/clock.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Between two attempts of those that are refused, and of those whose roots have aged. */
+#define PAUSE 2000u
+
+/* ---- Sentences ---- */
+
+/* "90 s", "15 minutes". */
+static void say_duration(uint64_t milliseconds, char text[48])
+{
+    static const struct {
+        uint64_t milliseconds;
+        const char *name;
+    } units[] = {{86400000, "days"}, {3600000, "hours"}, {60000, "minutes"}, {1000, "seconds"}, {1, "milliseconds"}};
+    size_t unit = 0;
+    while (unit + 1 < sizeof(units) / sizeof(units[0]) && milliseconds < 2 * units[unit].milliseconds)
+        unit++;
+    snprintf(text, 48, "%" PRIu64 " %s", milliseconds / units[unit].milliseconds, units[unit].name);
+}
+
+/* The wall clock now tells it, however it was moved since. */
+static void say_since(uint64_t milliseconds, char text[32])
+{
+    clock_text(clock_wall() - (int64_t)(milliseconds / 1000), text);
+}
+
+static kw_status refuse(struct master *master, uint64_t lasts, const kw_error *why, kw_error *error)
+{
+    const uint64_t limit = atomic_load(&master->keyring->outage_limit);
+    char since[32], how_long[48], allowed[48];
+    say_since(lasts, since);
+    say_duration(lasts, how_long);
+    say_duration(limit, allowed);
+    const kw_status status = error_set(
+        error, KW_UNAVAILABLE,
+        "the store of the master key has not been available since %s (for %s), and outage_limit lets what is in memory "
+        "serve for %s%s%s",
+        since, how_long, allowed, why->message[0] == '\0' ? "" : ": ", why->message);
+    if (why->where[0] != '\0')
+        error_where(error, "%s", why->where);
+    error_remedy(error, "see what `keywright status` says about the store; once it is back, work goes on by itself. "
+                        "`subkeys.outage_limit` says how long it may be away");
+    return status;
+}
+
+/* ---- What is known of the store ---- */
+
+static struct control_outage *outage_of(struct master *master)
+{
+    return atomic_load_explicit(&master->outage, memory_order_acquire);
+}
+
+static void tell_failure(struct master *master, const struct store *store, const kw_error *why)
+{
+    struct control_outage *const outage = outage_of(master);
+    if (outage == NULL || !outage_fail(outage))
+        return;
+    log_write(master->keyring->log, KW_LOG_WARNING,
+              "store %s is not available (%s): subkeys in memory serve on until outage_limit has passed",
+              store == NULL ? "of a master key" : store_name(store), why->message);
+}
+
+static void tell_success(struct master *master, const struct store *store)
+{
+    struct control_outage *const outage = outage_of(master);
+    if (outage != NULL && outage_end(outage))
+        log_write(master->keyring->log, KW_LOG_INFO, "store %s is available again", store_name(store));
+}
+
+/* Another store may have the key since it was looked at last. */
+static void look_at(struct master *master, const struct store *store)
+{
+    atomic_store_explicit(&master->outage, control_outage(master->keyring->control, store_id(store)),
+                          memory_order_release);
+}
+
+void master_loaded(struct master *master, const struct root_place *place)
+{
+    struct store *store = NULL;
+    if (root_store(place, &master->id, &store, NULL) != KW_OK)
+        return;
+    look_at(master, store);
+    tell_success(master, store);
+}
+
+/* Asks the store itself. No lock is held. */
+static kw_status probe(struct master *master, const struct root_place *place, kw_error *error)
+{
+    struct store *store = NULL;
+    kw_status status = root_store(place, &master->id, &store, error);
+    if (status == KW_OK) {
+        look_at(master, store);
+        status = store_health(store, error);
+    }
+    if (status == KW_OK)
+        tell_success(master, store);
+    else
+        tell_failure(master, store, error);
+    return status;
+}
+
+/* ---- Roots anew ---- */
+
+void master_age(struct master *master)
+{
+    const uint64_t maximum = atomic_load(&master->keyring->maximum_age);
+    uint64_t fresh = UINT64_MAX;
+    for (const struct root *root = master->roots; root != NULL && maximum > 0; root = root->next)
+        if (root->secret.data != NULL && root->loaded + maximum < fresh)
+            fresh = root->loaded + maximum;
+    atomic_store(&master->fresh, fresh);
+}
+
+/* A version that is in memory and higher than `above`; 0: there is none. */
+static uint32_t next_version(struct master *master, uint32_t above)
+{
+    uint32_t next = 0;
+    pthread_mutex_lock(&master->keyring->mutex);
+    for (const struct root *root = master->roots; root != NULL; root = root->next)
+        if (root->secret.data != NULL && root->version > above && (next == 0 || root->version < next))
+            next = root->version;
+    pthread_mutex_unlock(&master->keyring->mutex);
+    return next;
+}
+
+/* What the store has unwrapped, beside what is in memory. */
+static kw_status compare(struct master *master, uint32_t version, const struct secret *fresh, kw_error *error)
+{
+    kw_status status = KW_OK;
+    pthread_mutex_lock(&master->keyring->mutex);
+    for (struct root *root = master->roots; root != NULL; root = root->next) {
+        if (root->version != version || root->secret.data == NULL)
+            continue;
+        if (crypto_equal(root->secret.data, fresh->data, ROOT_LENGTH))
+            root->loaded = clock_milliseconds();
+        else
+            status = KW_CORRUPT;
+    }
+    pthread_mutex_unlock(&master->keyring->mutex);
+    if (status == KW_OK)
+        return KW_OK;
+    status = error_set(error, KW_CORRUPT,
+                       "version %u of the master key's root is another one than when it was read before", version);
+    error_remedy(error, "the catalogue or the store was changed or exchanged: what is in memory stays in use; see "
+                        "that seals can be opened before this process ends");
+    return status;
+}
+
+/* It is retired, or gone. */
+static void drop(struct master *master, uint32_t version)
+{
+    pthread_mutex_lock(&master->keyring->mutex);
+    for (struct root *root = master->roots; root != NULL; root = root->next)
+        if (root->version == version)
+            secret_clear(&root->secret);
+    pthread_mutex_unlock(&master->keyring->mutex);
+}
+
+static kw_status reload(struct master *master, const struct root_place *place, uint32_t version, kw_error *error)
+{
+    struct secret fresh = {0};
+    kw_error why = {0};
+    kw_status status = root_load(place, &master->id, version, &fresh, &why);
+    if (status == KW_OK)
+        status = compare(master, version, &fresh, &why);
+    else if (status == KW_NOT_FOUND) {
+        drop(master, version);
+        status = KW_OK;
+    } else if (status != KW_CORRUPT && status != KW_OUT_OF_MEMORY)
+        tell_failure(master, NULL, &why);
+    if (status != KW_OK)
+        *error = why;
+    secret_clear(&fresh);
+    return status;
+}
+
+/* Asks its store, and reads its roots from there. */
+static kw_status master_refresh(struct master *master, kw_error *error)
+{
+    struct held held;
+    kw_error why = {0};
+    kw_status status;
+    keyring_hold(master->keyring, &held);
+    status = probe(master, &held.place, &why);
+    for (uint32_t version = next_version(master, 0); status == KW_OK && version != 0;
+         version = next_version(master, version))
+        status = reload(master, &held.place, version, &why);
+    keyring_release(&held);
+    pthread_mutex_lock(&master->keyring->mutex);
+    master_age(master);
+    pthread_mutex_unlock(&master->keyring->mutex);
+    if (status != KW_OK && error != NULL)
+        *error = why;
+    return status;
+}
+
+static bool has_roots(struct master *master)
+{
+    return next_version(master, 0) != 0;
+}
+
+kw_status keyring_refresh(struct keyring *keyring, kw_error *error)
+{
+    kw_status status = KW_OK;
+    struct master *master;
+    pthread_mutex_lock(&keyring->mutex);
+    master = keyring->masters;
+    pthread_mutex_unlock(&keyring->mutex);
+    /* They stay where they are; new ones are put in front. All are tried, and the first failure is told. */
+    for (; master != NULL; master = master->next) {
+        kw_error why = {0};
+        const kw_status one = has_roots(master) ? master_refresh(master, &why) : KW_OK;
+        if (status == KW_OK && one != KW_OK) {
+            status = one;
+            if (error != NULL)
+                *error = why;
+        }
+    }
+    return status;
+}
+
+/* ---- Before use ---- */
+
+/* One thread reads aged roots anew; the others go on with them, and it too when that fails. */
+static void renew(struct master *master, uint64_t now)
+{
+    uint64_t fresh = atomic_load(&master->fresh);
+    kw_error why = {0};
+    if (fresh > now || !atomic_compare_exchange_strong(&master->fresh, &fresh, now + PAUSE))
+        return;
+    if (master_refresh(master, &why) == KW_OK)
+        return;
+    atomic_store(&master->fresh, clock_milliseconds() + PAUSE);
+    if (why.status == KW_CORRUPT)
+        log_write(master->keyring->log, KW_LOG_ERROR, "%s", why.message);
+}
+
+/* The limit has passed: one thread asks the store, now and then, and the others wait for what it finds. */
+static kw_status try_again(struct master *master, struct control_outage *outage, uint64_t lasts, kw_error *error)
+{
+    struct keyring *const keyring = master->keyring;
+    struct held held;
+    kw_error why = {0};
+    kw_status status = KW_OK;
+    pthread_mutex_lock(&keyring->mutex);
+    if (!master->probe.is_under_way && outage_tried(outage) < PAUSE) {
+        why = master->probe.failure;
+        status = KW_UNAVAILABLE;
+    } else if (flight_begin(keyring, &master->probe, &status, &why)) {
+        pthread_mutex_unlock(&keyring->mutex);
+        keyring_hold(keyring, &held);
+        status = probe(master, &held.place, &why);
+        keyring_release(&held);
+        pthread_mutex_lock(&keyring->mutex);
+        flight_end(keyring, &master->probe, status, &why);
+    }
+    pthread_mutex_unlock(&keyring->mutex);
+    return status == KW_OK ? KW_OK : refuse(master, lasts, &why, error);
+}
+
+kw_status master_check(struct master *master, kw_error *error)
+{
+    struct control_outage *const outage = outage_of(master);
+    uint64_t lasts = 0;
+    if (atomic_load_explicit(&master->fresh, memory_order_relaxed) != UINT64_MAX)
+        renew(master, clock_milliseconds());
+    if (outage == NULL || atomic_load_explicit(&outage->since, memory_order_relaxed) == 0 ||
+        !outage_lasts(outage, &lasts) || lasts <= atomic_load(&master->keyring->outage_limit))
+        return KW_OK;
+    return try_again(master, outage, lasts, error);
+}
