@@ -102,8 +102,8 @@ const struct verb verb_seal = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
-    .examples = {"keywright seal master-key/example.org --purpose password -i secret.txt -o secret.seal",
-                 "keywright seal master-key/example.org --purpose password --context sales --aad 4711 -i - -o -"},
+    .examples = {"keywright seal master-key/corp.example --purpose password -i secret.txt -o secret.seal",
+                 "keywright seal master-key/corp.example --purpose password --context sales --aad 4711 -i - -o -"},
     .run = seal_run,
 };
 
@@ -118,6 +118,6 @@ const struct verb verb_unseal = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
-    .examples = {"keywright unseal master-key/example.org --purpose password -i secret.seal -o secret.txt"},
+    .examples = {"keywright unseal master-key/corp.example --purpose password -i secret.seal -o secret.txt"},
     .run = unseal_run,
 };
