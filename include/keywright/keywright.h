@@ -84,7 +84,8 @@ typedef struct kw_open_options {
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
     bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
-    bool looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
+    bool
+        looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
 } kw_open_options;
 
 /*
@@ -134,25 +135,43 @@ typedef struct kw_change {
 typedef struct kw_changes {
     const kw_change *changes; /* by name */
     size_t count;
-    size_t contexts; /* that are open now in all processes, this one included, and take it */
+    size_t contexts;             /* that are open now in all processes, this one included, and are told of it */
+    const char *const *warnings; /* a sentence for each store that keys are in, and that the new configuration lacks */
+    size_t warning_count;
 } kw_changes;
 
 /*
- * Reads the configuration file anew, and checks it as kw_open does. Unless `dry_run`, this context has it from then on, and every other one of the
- * state, in whatever process, takes it at its next call on the context (not on a key); one that cannot tells its log, and goes on with the
- * old. Work under way is not cut: calls go on with what they began with, and so do keys that are open in a store that is
- * removed or set up otherwise, until they are freed. `changes` (NULL is allowed) are the differences from what was in force; freed by
- * kw_changes_free. Errors: KW_CONFIGURATION and the like (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they
- * cannot change while programs run), KW_CONFLICT (another thread does the same).
+ * Reads the configuration file anew, checks it as kw_open does, and opens the stores that are new in it or set up otherwise (which set themselves up
+ * then, as at their first use). Unless `dry_run`, this context has it from then on, and every other one of the state, in whatever process, takes
+ * it at its next call on the context, or at the next use of a key that was opened by its address. Each opens the stores for itself: one that
+ * cannot, or cannot read the file, tells its log, and goes on with the old one. Work under way is not cut: calls go on with what they
+ * began with, and so do keys that are open in a store that is removed or set up otherwise, until they are freed. `changes` (NULL is
+ * allowed) are the differences from what was in force; freed by kw_changes_free. Errors: KW_CONFIGURATION, and whatever opening a store answers
+ * (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they cannot change while programs run), KW_CONFLICT (another thread
+ * does the same).
  */
 KW_MUST_USE KW_API kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_error *error);
 KW_API void kw_changes_free(kw_changes *changes);
+
+/* What has become of the configuration that was told last. */
+typedef struct kw_reload_report {
+    size_t contexts;       /* that are open now in all processes, this one included */
+    size_t taken, refused; /* of them; the rest has not looked at it yet */
+    const char *waiting;   /* the processes of the rest, such as "process 4711 (nginx)", or NULL */
+    const char *refusing;  /* those that could not take it, and go on with the old one, or NULL */
+} kw_reload_report;
+
+/* Waits, at most so long, until every context has taken or refused it. That one has not is no error: it may be idle for hours. */
+KW_MUST_USE KW_API kw_status kw_reload_wait(kw_context *context, uint32_t milliseconds, kw_reload_report **report,
+                                            kw_error *error);
+KW_API void kw_reload_report_free(kw_reload_report *report);
 
 /* ---- Configuration ----------------------------------------------------------------------------------- */
 
 /*
  * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
- * the catalogue and every secret too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ * the catalogue, every secret and every certificate's key too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with
+ * `connect`, any: KW_NOT_FOUND when keys are not where the catalogue has them, each told by a warning.
  */
 KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
                                                     kw_event_callback event, void *user, kw_error *error);
@@ -219,7 +238,8 @@ typedef struct kw_state {
     size_t certificates, certificates_required; /* all, and those that are required */
     /* By all processes that use or used this state: how often a subkey was needed whose root was in memory, or was not; unwrappings by a store that did not happen. */
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
-    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
+    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it, also of
+                                     former and retired certificates, unless nothing could move those */
     size_t misplaced_count;
     const char *const *reminders; /* a sentence, with the command to run, for each thing that the user has yet to do */
     size_t reminder_count;
