@@ -165,20 +165,27 @@ static void lane_give_back(struct lane *lane)
     }
 }
 
+/* Of the public generator: nonces are for all to read. */
+static kw_status random_bytes(struct xaes *xaes, unsigned char *bytes, size_t length, kw_error *error)
+{
+    if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
+        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
+    return KW_OK;
+}
+
 static kw_status lane_nonce(struct xaes *xaes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
                             kw_error *error)
 {
     struct nonces *nonces = lane->nonces;
-    unsigned char *bytes = nonces != NULL ? nonces->bytes : nonce;
-    if (nonces == NULL || nonces->left == 0) {
-        const size_t length = nonces != NULL ? sizeof(nonces->bytes) : XAES_NONCE_LENGTH;
-        if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
-            return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-        if (nonces == NULL)
-            return KW_OK;
-        nonces->left = length;
+    if (nonces == NULL)
+        return random_bytes(xaes, nonce, XAES_NONCE_LENGTH, error);
+    if (nonces->left == 0) {
+        const kw_status status = random_bytes(xaes, nonces->bytes, sizeof(nonces->bytes), error);
+        if (status != KW_OK)
+            return status;
+        nonces->left = sizeof(nonces->bytes);
     }
-    memcpy(nonce, bytes + sizeof(nonces->bytes) - nonces->left, XAES_NONCE_LENGTH);
+    memcpy(nonce, nonces->bytes + sizeof(nonces->bytes) - nonces->left, XAES_NONCE_LENGTH);
     nonces->left -= XAES_NONCE_LENGTH;
     return KW_OK;
 }
