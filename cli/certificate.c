@@ -7,6 +7,7 @@
 
 #define FINDINGS_SHOWN   8
 #define DATABASES_LISTED 3
+#define ADDRESS_ROOM     512
 
 static json_t *findings_json(const kw_certificate_info *certificate)
 {
@@ -26,14 +27,15 @@ static json_t *findings_json(const kw_certificate_info *certificate)
 
 json_t *certificate_json(const kw_certificate_info *certificate)
 {
-    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:o}", "certificate",
+    return json_pack("{s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s,s:I,s:b,s:b,s:o,s:s?,s:I}", "certificate",
                      certificate->address, "kind", certificate->kind, "name", certificate->name, "databases",
                      json_texts(certificate->databases, certificate->database_count), "store", certificate->store,
                      "required", certificate->required ? 1 : 0, "retired", certificate->retired ? 1 : 0, "subject",
                      certificate->subject, "key", certificate->key, "not_before", certificate->not_before_text,
                      "not_after", certificate->not_after_text, "sha256", certificate->sha256, "number",
                      (json_int_t)certificate->number, "self_signed", certificate->self_signed ? 1 : 0, "export_due",
-                     certificate->export_due ? 1 : 0, "findings", findings_json(certificate));
+                     certificate->export_due ? 1 : 0, "findings", findings_json(certificate), "derived_from",
+                     certificate->derived_from, "root_version", (json_int_t)certificate->root_version);
 }
 
 json_t *certificate_json_whole(const kw_certificate_info *certificate)
@@ -83,6 +85,12 @@ static char *listed_databases(const kw_certificate_info *certificate)
         free(few);
     }
     return text;
+}
+
+static char *store_words(const kw_certificate_info *certificate)
+{
+    return certificate->derived_from != NULL ? text_format("derived from %s", certificate->derived_from)
+                                             : text_format("%s", certificate->store);
 }
 
 static enum tint tint_of(const kw_certificate_info *certificate)
@@ -153,6 +161,7 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
         char until[TEXT_TIME_SIZE];
         char *databases = listed_databases(certificate);
         char *note = finding_words(certificate);
+        char *store = store_words(certificate);
         text_date(until, certificate->not_after);
         const char *const all_cells[LIST_COUNT] = {
             [LIST_CERTIFICATE] = certificate->address,
@@ -162,7 +171,7 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
                                                      : "replaced",
             [LIST_NOTE] = note != NULL ? note : "",
             [LIST_KEY] = certificate->key,
-            [LIST_STORE] = certificate->store,
+            [LIST_STORE] = store != NULL ? store : "",
             [LIST_UNTIL] = until,
             [LIST_SUBJECT] = certificate->subject,
         };
@@ -172,10 +181,12 @@ kw_status certificate_print_list(const kw_certificate_list *list, bool all, kw_e
             if (shown[column])
                 cells[cell++] = all_cells[column];
         }
-        status = databases != NULL && note != NULL ? table_add(table, cells, cell, tint_of(certificate), error)
-                                                   : problem_memory(error);
+        status = databases != NULL && note != NULL && store != NULL
+                     ? table_add(table, cells, cell, tint_of(certificate), error)
+                     : problem_memory(error);
         free(databases);
         free(note);
+        free(store);
         if (status != KW_OK)
             goto out;
     }
@@ -264,7 +275,7 @@ static kw_status add_names(struct table *details, const kw_certificate_info *cer
 
 static kw_status add_key(struct table *details, const kw_certificate_info *certificate, kw_error *error)
 {
-    char store[256];
+    char store[ADDRESS_ROOM + 256];
     char sha256[FINGERPRINT_SIZE], sha1[FINGERPRINT_SIZE], spki[FINGERPRINT_SIZE], serial[FINGERPRINT_SIZE];
 
     char *key_usage = text_join(certificate->key_usage, certificate->key_usage_count, text_usage);
@@ -274,9 +285,13 @@ static kw_status add_key(struct table *details, const kw_certificate_info *certi
     text_fingerprint(sha1, sizeof(sha1), certificate->sha1);
     text_fingerprint(spki, sizeof(spki), certificate->spki_sha256);
     text_fingerprint(serial, sizeof(serial), certificate->serial);
-    snprintf(store, sizeof(store), "%s (id %s, plugin %s)", certificate->store, certificate->store_id,
-             certificate->plugin[0] != '\0' ? certificate->plugin
-                                            : "unknown: the configuration does not name this store");
+    if (certificate->derived_from != NULL)
+        snprintf(store, sizeof(store), "none: derived from %s, version %u of its root", certificate->derived_from,
+                 certificate->root_version);
+    else
+        snprintf(store, sizeof(store), "%s (id %s, plugin %s)", certificate->store, certificate->store_id,
+                 certificate->plugin[0] != '\0' ? certificate->plugin
+                                                : "unknown: the configuration does not name this store");
 
     const struct line lines[] = {
         {"Key usage", certificate->key_usage_count > 0 ? key_usage : "not restricted"},

@@ -46,6 +46,7 @@ kw_status session_open(struct session *session, kw_error *error)
     kw_open_options options = session_options(session);
 
     options.as_is = session->verb->opens_as_is;
+    options.looks = session->verb->looks;
     return kw_open(&options, &session->context, error);
 }
 

@@ -16,6 +16,7 @@ struct verb {
     const char *words; /* what its words are called, for messages */
     size_t words_minimum, words_maximum;
     bool opens_as_is; /* a missing server-encryption is not added: the verb takes certificates away or brings them */
+    bool looks;       /* what a crashed process left is left to other verbs */
     const char *examples[VERB_EXAMPLES_MAXIMUM]; /* commands that run as they are */
     kw_status (*run)(struct session *session, kw_error *error);
 };

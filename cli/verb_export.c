@@ -30,6 +30,7 @@ static kw_status export_run(struct session *session, kw_error *error)
         .separate = argument_given(arguments, OPTION_SEPARATE),
         .together = argument_given(arguments, OPTION_TOGETHER),
         .password_source = argument_text(arguments, OPTION_PASSWORD_FROM),
+        .with_derived_keys = argument_given(arguments, OPTION_WITH_DERIVED_KEYS),
     };
     bool standard = options.path != NULL && file_is_standard(options.path);
     kw_bytes content = {0};
@@ -67,13 +68,14 @@ static const struct verb_option export_options[] = {
     {OPTION_OUTPUT, "PATH", "the file; with --separate, the directory", false, false},
     {OPTION_SEPARATE, NULL, "one file for each certificate", false, false},
     {OPTION_TOGETHER, NULL, "one file for all, whatever is configured", false, false},
+    {OPTION_WITH_DERIVED_KEYS, NULL, "also copies of derived keys, which otherwise exist nowhere", false, false},
     {OPTION_PASSWORD_FROM, "SOURCE", "where the password comes from; else it is asked for", false, false},
 };
 
 const struct verb verb_export = {
     .name = "export",
     .synopsis = "[CERT... | --database DB | --everything] -o PATH [--separate | --together]\n"
-                "                        [--password-from SOURCE]",
+                "                        [--with-derived-keys] [--password-from SOURCE]",
     .summary = "exports certificates and keys as .pfx",
     .description = "Exports certificates and keys as .pfx (PKCS#12), which any tool opens, under a password. The\n"
                    "file holds what 'keywright import' needs on another server. ssl-connection is never exported.\n"

@@ -72,6 +72,7 @@ const struct verb verb_list = {
         "yet, is said below. Rows are cut to a terminal's width, and whole elsewhere; what is longer than a\n"
         "terminal goes through $KEYWRIGHT_PAGER, $PAGER or less.",
     VERB_OPTIONS(list_options),
+    .looks = true,
     .examples = {"keywright list", "keywright list --all --database sales", "keywright list --json"},
     .run = list_run,
 };

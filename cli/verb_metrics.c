@@ -3,7 +3,7 @@
 static json_t *metric_json(const kw_metric *metric)
 {
     json_t *labels = metric->store == NULL ? json_object()
-                                           : json_pack("{s:s,s:s,s:s}", "store", metric->store, "store_id",
+                                           : json_pack("{s:s,s:s,s:s*}", "store", metric->store, "store_id",
                                                        metric->store_id, "operation", metric->operation);
 
     return json_pack("{s:s,s:s,s:s,s:o,s:f}", "name", metric->name, "help", metric->help, "type",
@@ -49,5 +49,6 @@ const struct verb verb_metrics = {
                    "Opens no store. For a node exporter: keywright metrics >DIR/keywright.prom.tmp && mv ...",
     .examples = {"keywright metrics", "keywright metrics --json"},
     .opens_as_is = true,
+    .looks = true,
     .run = metrics_run,
 };

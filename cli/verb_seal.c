@@ -28,7 +28,7 @@ static kw_status convert(const struct session *session, operation *convert_by, k
     status = convert_by(subkey, input, associated, &output, error);
     if (status != KW_BUFFER_TOO_SMALL)
         goto out;
-    status = content_reserve(made, output.length, error);
+    status = content_reserve(made, output.length + 1, error) /* a buffer that is none asks for the length */;
     if (status != KW_OK)
         goto out;
     output = (kw_output){.data = made->data, .capacity = made->capacity};

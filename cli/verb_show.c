@@ -83,6 +83,7 @@ const struct verb verb_show = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
+    .looks = true,
     .examples = {"keywright show database/sales", "keywright show database/sales --pem > sales.pem"},
     .run = show_run,
 };

@@ -222,6 +222,7 @@ const struct verb verb_status = {
     .description = "Opens every store and tells what there is: stores, whether they are available, what they can\n"
                    "do and how often they were called, certificates, and what is not where the configuration\n"
                    "wants it. A store that is not available is a fact here, not a failure.",
+    .looks = true,
     .examples = {"keywright status", "keywright status --json"},
     .run = status_run,
 };

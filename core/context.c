@@ -7,6 +7,7 @@
 #include "certificate/name.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
+#include "store/loader.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -141,9 +142,17 @@ kw_status configuration_read(const kw_open_options *options, settings_warning wa
 static pthread_mutex_t contexts_mutex = PTHREAD_MUTEX_INITIALIZER;
 static kw_context *contexts;
 
+/*
+ * Plugins may have fork handlers of their own, whose locks are below these: a store is closed, and so its plugin called, under a lock. Handlers that
+ * are registered later run first, so these are registered again when plugins have been loaded, and only the first of them to run does something.
+ */
+static _Thread_local unsigned fork_depth;
+
 /* Locks are taken from the top floor down, as operations take them. */
 static void before_fork(void)
 {
+    if (fork_depth++ > 0)
+        return;
     pthread_mutex_lock(&contexts_mutex);
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         pthread_mutex_lock(&context->owner->mutex);
@@ -156,6 +165,8 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
+    if (--fork_depth > 0)
+        return;
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
@@ -168,6 +179,8 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
+    if (--fork_depth > 0)
+        return;
     secret_forked();
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         catalogue_fork_child(context->catalogue);
@@ -180,18 +193,27 @@ static void after_fork_in_child(void)
     pthread_mutex_unlock(&contexts_mutex);
 }
 
-/* Handlers registered earlier run later before a fork: the leaves register first. */
-static void watch_forks(void)
+/* Handlers registered earlier run later before a fork: the leaves register first, then plugins as they are loaded. */
+void context_watch_forks(void)
 {
-    run_lock_watch_forks();
-    control_watch_forks();
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool watched;
+    static size_t modules;
+    const size_t loaded = loader_count();
+    pthread_mutex_lock(&lock);
+    if (!watched || loaded > modules) {
+        run_lock_watch_forks();
+        control_watch_forks();
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        watched = true;
+        modules = loaded;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static void context_list_add(kw_context *context)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_forks);
+    context_watch_forks();
     pthread_mutex_lock(&contexts_mutex);
     context->next = contexts;
     contexts = context;
@@ -266,6 +288,40 @@ static kw_status make_state_directory(const struct settings *settings, kw_error 
     return status;
 }
 
+static kw_status root_version(void *user, const struct id *master, uint32_t *version, kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_active(context->keyring, master, version, error);
+}
+
+static kw_status root_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
+                             kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_subkey(context->keyring, name, out, length, error);
+}
+
+kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
+                              struct stores **stores, kw_error *error)
+{
+    static char name[] = DERIVED_STORE;
+    const struct builtin_store own = {.name = name, .module = &derived_module, .service = &context->derivation};
+    const struct stores_options wanted = {
+        .control = context->control,
+        .before = before,
+        .crypto = context->crypto,
+        .settings = settings,
+        .catalogue = context->catalogue,
+        .log = &context->log,
+        .prompt = context->prompt,
+        .user = context->prompt_user,
+        .builtins = &own,
+        .builtin_count = 1,
+        .secrets = &context->subkeys,
+    };
+    return stores_new(&wanted, stores, error);
+}
+
 static kw_status open_all_stores(kw_context *context, kw_error *error)
 {
     kw_status status = KW_OK;
@@ -324,16 +380,14 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     if (status == KW_OK)
         status = context_tell_stores(made, error);
     if (status == KW_OK) {
-        const struct stores_options wanted = {
-            .control = made->control,
-            .crypto = made->crypto,
-            .settings = made->settings,
-            .catalogue = made->catalogue,
-            .log = &made->log,
-            .prompt = made->prompt,
-            .user = made->prompt_user,
-        };
-        status = stores_new(&wanted, &made->stores, error);
+        made->derivation = (struct derived_service){
+            .crypto = made->crypto, .active = root_version, .subkey = root_subkey, .user = made};
+        made->derived = &made->derivation;
+        made->keeper =
+            (struct secret_keeper){.catalogue = made->catalogue, .roots = &made->derivation, .log = &made->log};
+        made->secrets = &made->keeper;
+        made->subkeys = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &made->keeper};
+        status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
     if (status == KW_OK)
         status = open_keyring(made, error);
@@ -345,7 +399,7 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
                  same_file(&file, made->settings->path) ? told : told - 1); /* else it is read anew at the next call */
     context_list_add(made);
     context_note_configuration(made);
-    status = journal_recover(made, error);
+    status = options != NULL && options->looks ? KW_OK : journal_recover(made, error);
     if (status == KW_OK && options != NULL && options->open_stores)
         status = open_all_stores(made, error);
     if (status == KW_OK)

@@ -16,6 +16,10 @@ KW_MUST_USE kw_status configuration_read(const kw_open_options *options, setting
 /* kw_open that adds no certificates, with a choice: `create` makes the state directory and the catalogue where they are missing. */
 KW_MUST_USE kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error);
 
+/* The stores of a configuration, and the library's own. `before` as in stores_options. Of the whole context. */
+KW_MUST_USE kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
+                                          struct stores **stores, kw_error *error);
+
 /*
  * A view of the context for one call, with the configuration in force: first takes one that the process was told of. Of a view, the same
  * again.
@@ -24,6 +28,8 @@ void context_take(kw_context *context, struct kw_context *view);
 void context_give(struct kw_context *view);
 /* The first part of it: takes a new configuration that the process was told of. One atomic load when there is none. */
 void context_follow(kw_context *context);
+/* Once plugins have been loaded, and before they are used. */
+void context_watch_forks(void);
 /* Publishes which stores there are, so that nobody moves a key to one that this process does not have. */
 KW_MUST_USE kw_status context_tell_stores(kw_context *context, kw_error *error);
 /* reload.c: notes the configuration as the one in force, unless other processes are at work, which may have another. What fails is told to the log. */

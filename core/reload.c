@@ -19,6 +19,8 @@ static void view_make(kw_context *context, struct kw_context *view)
         .control = context->control,
         .keyring = context->keyring,
         .owner = context->owner,
+        .derived = context->derived,
+        .secrets = context->secrets,
         .whole = is_whole ? context : context->whole,
     };
     if (is_whole)
@@ -103,19 +105,9 @@ static kw_status candidate_read(const kw_context *present, struct candidate *can
         status = cannot_change("state", made.settings, error);
     if (status == KW_OK && strcmp(made.settings->catalogue_key, present->settings->catalogue_key) != 0)
         status = cannot_change("catalogue_key", made.settings, error);
-    if (status == KW_OK) {
-        const struct stores_options wanted = {
-            .control = present->control,
-            .before = present->stores,
-            .crypto = present->crypto,
-            .settings = made.settings,
-            .catalogue = present->catalogue,
-            .log = &whole->log,
-            .prompt = present->prompt,
-            .user = present->prompt_user,
-        };
-        status = stores_new(&wanted, &made.stores, error);
-    }
+    if (status == KW_OK)
+        status = context_make_stores(whole, made.settings, present->stores, &made.stores, error);
+    context_watch_forks();
     if (status == KW_OK)
         *candidate = made;
     else

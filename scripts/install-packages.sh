@@ -23,6 +23,7 @@ test=(
     gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
     libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
     libclang-rt-dev                               # libFuzzer and its AddressSanitizer
+    gdb                                           # gcore, for what is in a core dump
     sqlite3 python3 python3-jsonschema python3-yaml git
     python3-prometheus-client # reads metrics
     python3-cryptography # what seals are opened with beside Keywright

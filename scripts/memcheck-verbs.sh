@@ -59,6 +59,10 @@ printf 'a%.0s' {1..32} >state/machine-id
 printf 'licence: {machine_id_file: machine-id}\n' >>state/keywright.yaml
 expect 0 licence request -o request.json
 expect 3 licence verify request.json
+expect 0 create master-key/example --database sales --key ec-p256
+expect 0 seal master-key/example --purpose p -i password -o seal
+expect 0 unseal master-key/example --purpose p -i seal -o opened
+expect 1 unseal master-key/example --purpose other -i seal -o opened
 expect 0 trust export --format p7b -o server.p7b
 expect 2 trust check localhost
 expect 6 trust check localhost:1

@@ -116,13 +116,32 @@ static kw_status differs(kw_error *error)
     return error_set(error, KW_CIPHERTEXT_INVALID, "what comes out is not what went in");
 }
 
+/*
+ * What the question for the length answered is all the room that callers give: a store that needs more fails them. `output` has the capacity of
+ * its buffer before.
+ */
+static kw_status take_room(kw_status answered, const kw_output *question, kw_output *output, kw_error *error)
+{
+    const size_t length = question->length;
+    if (answered == KW_BUFFER_TOO_SMALL && length > 0 && length <= output->capacity) {
+        output->capacity = length;
+        return KW_OK;
+    }
+    return answered == KW_BUFFER_TOO_SMALL || answered == KW_OK
+               ? error_set(error, KW_FAILED, "it is said to answer with %zu bytes", length)
+               : error_set(error, answered, "it is not said how long the answer is: %s", kw_status_text(answered));
+}
+
 static kw_status prove_signature(const struct proof *proof, const struct ability *row, kw_error *error)
 {
     unsigned char bytes[ANSWER_MAXIMUM];
     const kw_algorithm algorithm = algorithm_of(row);
     const kw_input challenge = {proof->challenge, sizeof(proof->challenge)};
-    kw_output signature = {.data = bytes, .capacity = sizeof(bytes)};
-    kw_status status = kw_key_sign(proof->key, &algorithm, challenge, &signature, error);
+    kw_output signature = {.data = bytes, .capacity = sizeof(bytes)}, question = {0};
+    kw_status status =
+        take_room(kw_key_sign(proof->key, &algorithm, challenge, &question, NULL), &question, &signature, error);
+    if (status == KW_OK)
+        status = kw_key_sign(proof->key, &algorithm, challenge, &signature, error);
     if (status == KW_OK)
         status = kw_key_verify(proof->public, &algorithm, challenge, (kw_input){bytes, signature.length}, error);
     return status;
@@ -186,6 +205,7 @@ static kw_status prove_agreement(const struct proof *proof, const struct ability
     unsigned char theirs[ANSWER_MAXIMUM], ours[ANSWER_MAXIMUM], *peer = NULL;
     char group[64] = "";
     kw_output there = {.data = theirs, .capacity = sizeof(theirs)}, here = {.data = ours, .capacity = sizeof(ours)};
+    kw_output question = {0};
     EVP_PKEY *ephemeral = NULL;
     int length = 0;
     kw_status status = KW_OK;
@@ -198,7 +218,10 @@ static kw_status prove_agreement(const struct proof *proof, const struct ability
         status = crypto_error(error, KW_FAILED, "no key can be made to agree on a secret with");
         goto out;
     }
-    status = kw_key_derive(proof->key, (kw_input){peer, (size_t)length}, &there, error);
+    status =
+        take_room(key_agree(proof->key, (kw_input){peer, (size_t)length}, &question, NULL), &question, &there, error);
+    if (status == KW_OK)
+        status = key_agree(proof->key, (kw_input){peer, (size_t)length}, &there, error);
     if (status == KW_OK)
         status = derive_here(proof, ephemeral, &here, error);
     if (status == KW_OK && !input_equal((kw_input){theirs, there.length}, (kw_input){ours, here.length}))
@@ -214,24 +237,22 @@ static kw_status prove_one(const struct proof *proof, const struct ability *row,
     kw_status status = row->operation == KW_CAN_SIGN      ? prove_signature(proof, row, error)
                        : row->operation == KW_CAN_DECRYPT ? prove_decryption(proof, row, error)
                                                           : prove_agreement(proof, row, error);
-    switch (status) {
-    case KW_SIGNATURE_INVALID:
-    case KW_CIPHERTEXT_INVALID:
-    case KW_UNSUPPORTED:
-    case KW_INVALID_ARGUMENT:
-    case KW_FAILED:
-    case KW_CORRUPT: {
-        char why[sizeof(error->message)] = "";
-        if (error != NULL)
-            snprintf(why, sizeof(why), "%s", error->message);
-        status = error_set(error, KW_REFUSED, "the key in store '%s' does not %s as the certificate's key must: %s",
-                           store_name(key_store(proof->key)), row->name, why);
-        break;
-    }
-    default:
-        break;
-    }
-    return status;
+    /* What may pass is no refusal. */
+    static const bool cannot[KW_FAILED + 1] = {
+        [KW_SIGNATURE_INVALID] = true, [KW_CIPHERTEXT_INVALID] = true,
+        [KW_UNSUPPORTED] = true,       [KW_INVALID_ARGUMENT] = true,
+        [KW_CORRUPT] = true,
+    };
+    const bool failed = status == KW_FAILED;
+    char why[sizeof(error->message)] = "";
+    if (!failed && !cannot[status])
+        return status;
+    if (error != NULL)
+        snprintf(why, sizeof(why), "%s", error->message);
+    return failed ? error_set(error, KW_FAILED, "whether the key in store '%s' can %s could not be proved: %s",
+                              store_name(key_store(proof->key)), row->name, why)
+                  : error_set(error, KW_REFUSED, "the key in store '%s' does not %s as the certificate's key must: %s",
+                              store_name(key_store(proof->key)), row->name, why);
 }
 
 kw_status abilities_prove(kw_context *context, kw_key *key, X509 *certificate, abilities set, kw_error *error)

@@ -1,6 +1,7 @@
 /* Keys in a store that other programs made: which there are, and taking one over. */
 #include "certificate/ability.h"
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
 #include "certificate/import.h"
 
 #include "base/arena.h"
@@ -336,6 +337,8 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
                            adoption->address.number);
     if (status == KW_OK)
         status = check_entry(adoption, error);
+    if (status == KW_OK)
+        status = derivation_refuse_store(options->store, error);
     if (status == KW_OK)
         status = stores_get(adoption->context->stores, options->store, &adoption->store, error);
     if (status == KW_OK)

@@ -1,6 +1,7 @@
 /* Creating certificates, and requests for them. */
 #include "certificate/calls.h"
-#include "certificate/manager.h"
+#include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/options.h"
@@ -15,6 +16,8 @@ struct creation {
     const struct kind *kind;
     struct certificate_settings settings;
     const char *key;
+    const char *asked_key; /* by command or settings; NULL */
+    struct derivation derivation;
     const char **databases;
     size_t database_count;
     const char *const *hosts;
@@ -105,9 +108,8 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
                          "an extended key usage is chosen for general certificates alone, not for %s",
                          creation->address.text);
     creation->settings = settings_certificate(context->settings, creation->address.text);
-    creation->key = wanted->key != NULL              ? wanted->key
-                    : creation->settings.key != NULL ? creation->settings.key
-                                                     : creation->kind->default_key;
+    creation->asked_key = wanted->key != NULL ? wanted->key : creation->settings.key;
+    creation->key = creation->asked_key != NULL ? creation->asked_key : creation->kind->default_key;
     status = kind_check_key(creation->kind, creation->key, error);
     if (status == KW_OK)
         status = collect_databases(wanted, creation, error);
@@ -200,6 +202,8 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
             status = error_set(error, KW_CONFLICT, "somebody else changed %s meanwhile", address);
         entry_row_clear(&entry);
     }
+    if (status == KW_OK)
+        status = derivation_check(context, arrival, error);
     if (status == KW_OK && making->adopted.length > 0)
         status = catalogue_key_in_use(context->catalogue, store_id(arrival->store), making->adopted, &in_use, error);
     if (status == KW_OK && making->adopted.length > 0)
@@ -208,7 +212,7 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
 }
 
 static kw_status place_new(kw_context *context, const struct creation *creation, const struct making *making,
-                           kw_input chain, struct key_arrival *arrival, kw_error *error)
+                           kw_input chain, struct root_set *roots, struct key_arrival *arrival, kw_error *error)
 {
     const struct placement placement = {
         .address = &creation->address,
@@ -218,6 +222,7 @@ static kw_status place_new(kw_context *context, const struct creation *creation,
         .key = creation->key,
         .chain = chain,
         .replaces = making->replaces != NULL,
+        .roots = roots,
     };
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
@@ -231,10 +236,21 @@ static kw_status place_new(kw_context *context, const struct creation *creation,
     return status;
 }
 
-/* An adopted key is there already. */
+/* A derived one is in no store; an adopted one is there already. */
 static kw_status bring_key(kw_context *context, const struct creation *creation, const struct making *making,
-                           struct store *store, struct key_arrival *arrival, kw_error *error)
+                           struct key_arrival *arrival, kw_error *error)
 {
+    struct store *store = NULL;
+    const char *name = NULL;
+    kw_status status;
+    if (creation->derivation.key != NULL)
+        return derivation_begin(context, &creation->derivation, arrival, error);
+    status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
+                                  creation->databases, creation->database_count, &name, error);
+    if (status == KW_OK)
+        status = stores_get(context->stores, name, &store, error);
+    if (status != KW_OK)
+        return status;
     if (making->adopted.length == 0)
         return key_arrival_begin(context, creation->address.text, store, creation->key, (kw_input){0}, arrival, error);
     *arrival = (struct key_arrival){.store = store, .locator_length = making->adopted.length};
@@ -242,30 +258,63 @@ static kw_status bring_key(kw_context *context, const struct creation *creation,
     return KW_OK;
 }
 
+/* A master key's roots come along to its new key: one that cannot have them is no good. */
+static kw_status bring_roots(kw_context *context, struct root_set *roots, const struct key_arrival *arrival,
+                             kw_input chain, kw_error *error)
+{
+    const struct root_place place = roots_place(context);
+    kw_key *key = NULL;
+    kw_status status = KW_OK;
+    if (roots == NULL || root_set_count(roots) == 0)
+        return KW_OK;
+    status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK)
+        status = root_set_rewrap(&place, roots, key, chain, error);
+    kw_key_free(key);
+    return status;
+}
+
+/* Handles and other processes find the new key by the generation. */
+static void tell_rotated(kw_context *context, const struct creation *creation, const struct root_set *roots)
+{
+    const struct root_place place = roots_place(context);
+    uint64_t generation = 0;
+    kw_error why = {0};
+    if (roots == NULL)
+        return;
+    root_set_note(&place, roots);
+    if (control_raise(context->control, &generation, &why) != KW_OK)
+        log_write(&context->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new key: %s",
+                  creation->address.text, why.message);
+}
+
 static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
                             kw_error *error)
 {
-    struct store *store = NULL;
-    const char *store_name = NULL;
     struct key_arrival arrival = {0};
+    struct root_set *roots = NULL;
     kw_bytes der = {0};
     kw_input chain = making->certificate;
-    kw_status status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
-                                            creation->databases, creation->database_count, &store_name, error);
+    /* Before a key is made: what cannot be opened cannot be wrapped to it. */
+    kw_status status = roots_take(context, creation->kind, creation->address.text, making->recovery_key,
+                                  making->recovery_password, &roots, error);
     if (status == KW_OK)
-        status = stores_get(context->stores, store_name, &store, error);
-    if (status == KW_OK)
-        status = bring_key(context, creation, making, store, &arrival, error);
+        status = bring_key(context, creation, making, &arrival, error);
     if (status == KW_OK && chain.length == 0) {
         status = make_certificate(context, creation, making->beside, &arrival, &der, error);
         chain = (kw_input){der.data, der.length};
     }
     if (status == KW_OK)
-        status = place_new(context, creation, making, chain, &arrival, error);
+        status = bring_roots(context, roots, &arrival, chain, error);
     if (status == KW_OK)
+        status = place_new(context, creation, making, chain, roots, &arrival, error);
+    if (status == KW_OK) {
         key_arrival_clear(&arrival);
-    else
+        tell_rotated(context, creation, roots);
+    } else {
         key_arrival_abandon(context, &arrival);
+    }
+    root_set_free(roots);
     kw_bytes_free(&der);
     return status;
 }
@@ -294,6 +343,8 @@ static kw_status look_ahead(kw_context *context, const struct making *making, st
 {
     const kw_certificate_template *wanted = making->wanted;
     kw_status status = creation_prepare(context, wanted, creation, error);
+    if (status == KW_OK)
+        status = derivation_refuse_store(wanted->store, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
         status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", wanted->store);
         error_where(error, "%s", context->settings->path);
@@ -302,6 +353,11 @@ static kw_status look_ahead(kw_context *context, const struct making *making, st
     if (status == KW_OK)
         status = making->replaces != NULL ? x509_check_wanted(&creation->x509, error)
                                           : check_before_key(context, creation, error);
+    if (status == KW_OK && making->adopted.length == 0)
+        status = derivation_choose(context, wanted, creation->kind, &creation->address, creation->asked_key,
+                                   creation->settings.store, &creation->derivation, error);
+    if (status == KW_OK && creation->derivation.key != NULL)
+        creation->key = creation->derivation.key;
     return status;
 }
 
@@ -342,7 +398,9 @@ kw_status manager_create(kw_context *context, const kw_certificate_template *giv
     }
     status = create_new(context, &creation, &making, error);
     if (status == KW_OK)
-        event_tell(event, user, false, creation.address.text, "created");
+        event_tell(event, user, false, creation.address.text,
+                   creation.derivation.key != NULL ? "created, with a key derived from %s" : "created",
+                   creation.derivation.address);
 out:
     creation_clear(&creation);
     return status;

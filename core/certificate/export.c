@@ -1,12 +1,13 @@
 /* Export: chosen certificates with their keys, as .pfx files. */
 #include "certificate/calls.h"
-#include "certificate/manager.h"
+#include "certificate/derivation.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/options.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
+#include "certificate/roots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,8 +155,19 @@ static kw_status copy_chain(kw_context *context, const struct certificate_row *r
     return status;
 }
 
-static kw_status fill_item(kw_context *context, const struct found *found, struct pfx_item *item, kw_error *error)
+/* A derived key exists in no store, and a copy of it only where somebody decides so. */
+static kw_status export_key(const struct found *found, bool with_derived_keys, kw_key *key, struct secret *pkcs8,
+                            kw_error *error)
 {
+    struct derived_locator derived;
+    return derivation_of(&found->certificate, &derived) && !with_derived_keys ? KW_REFUSED
+                                                                              : key_export(key, pkcs8, error);
+}
+
+static kw_status fill_item(kw_context *context, const struct found *found, bool with_derived_keys,
+                           struct pfx_item *item, kw_error *error)
+{
+    const struct root_place place = roots_place(context);
     kw_key *key = NULL;
     kw_status status = manager_open_key(context, found, &key, error);
     item->entry = found->entry.id;
@@ -170,9 +182,11 @@ static kw_status fill_item(kw_context *context, const struct found *found, struc
         status = copy_databases(&found->entry, item, error);
     if (status == KW_OK)
         status = copy_chain(context, &found->certificate, item, error);
+    if (status == KW_OK && kind_has_roots(found->kind) && !item->former)
+        status = root_records_write(&place, &found->entry.id, &item->roots, error);
     if (status != KW_OK)
         goto out;
-    status = key_export(key, &item->pkcs8, error);
+    status = export_key(found, with_derived_keys, key, &item->pkcs8, error);
     if (status == KW_REFUSED || status == KW_UNSUPPORTED) {
         status = error_tolerate(status, status, error);
         item->reference.store_id = text_copy(found->certificate.store_id);
@@ -250,7 +264,11 @@ static kw_status tell_written(const struct pfx_item *items, size_t count, const 
         if (address == NULL)
             return error_memory(error);
         event_tell(event, user, false, address, "exported to %s", path);
-        if (items[i].pkcs8.length == 0)
+        if (items[i].pkcs8.length == 0 && strcmp(items[i].reference.store_id, DERIVED_STORE) == 0)
+            event_tell(event, user, true, address,
+                       "its key is derived from a master key: the file only says how, and needs that master key to be "
+                       "of use; --with-derived-keys puts a copy into it");
+        else if (items[i].pkcs8.length == 0)
             event_tell(event, user, true, address,
                        "its store does not give the key out: the file only says where it is (store %s)",
                        items[i].reference.store_id);
@@ -332,6 +350,7 @@ kw_status manager_export(kw_context *context, const kw_export_options *given, kw
     struct selection selection = {0};
     struct pfx_item *items = NULL;
     struct secret password = {0};
+    struct derived_locator derived;
     kw_status status = options_take(&known, sizeof(known), given, error);
     if (status != KW_OK)
         return status;
@@ -353,7 +372,11 @@ kw_status manager_export(kw_context *context, const kw_export_options *given, kw
         goto out;
     }
     for (size_t i = 0; status == KW_OK && i < selection.count; i++)
-        status = fill_item(context, &selection.found[i], &items[i], error);
+        status = fill_item(context, &selection.found[i], options->with_derived_keys, &items[i], error);
+    for (size_t i = 0; status == KW_OK && i < selection.count; i++)
+        if (items[i].pkcs8.length > 0 && derivation_of(&selection.found[i].certificate, &derived))
+            event_tell(event, user, true, items[i].address,
+                       "the export holds a copy of its key, which otherwise exists nowhere");
     if (status == KW_OK && options->content != NULL)
         status = pfx_write(context->crypto, items, selection.count, secret_view(&password), options->content, error);
     else if (status == KW_OK)

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "certificate/derivation.h"
 #include "certificate/leaf.h"
 
 #include <string.h>
@@ -18,7 +19,16 @@ const char *certificate_misplacement(kw_context *context, const struct entry_row
     struct address address;
     const struct kind *kind = NULL;
     const char *chosen = NULL;
+    struct derived_locator derived;
     const struct store_settings *here = settings_store_by_id(context->settings, row->store_id);
+    if (derivation_of(row, &derived)) {
+        chosen = settings_certificate(context->settings, entry->address).store;
+        return chosen == NULL ? NULL
+                              : arena_format(arena,
+                                             "the key of %s is derived, and the configuration wants it in store %s: "
+                                             "`keywright rotate %s --new-key --store %s` makes a new one there",
+                                             entry->address, chosen, entry->address, chosen);
+    }
     if (here == NULL)
         return arena_format(arena, "the key of %s is in a store with id %s that is not configured", entry->address,
                             row->store_id);
@@ -148,7 +158,10 @@ void certificate_findings(kw_context *context, const struct entry_row *entry, co
                 &(kw_certificate_finding){
                     .word = "misplaced",
                     .sentence = misplaced,
-                    .remedy = arena_format(arena, "if it is to stay, set 'store: %s' for it under 'certificates:'",
+                    .remedy =
+                        info->derived_from != NULL
+                            ? "if it is to stay, take its 'store:' out of 'certificates:'"
+                            : arena_format(arena, "if it is to stay, set 'store: %s' for it under 'certificates:'",
                                            info->store),
                 });
     }

@@ -1,6 +1,8 @@
 /* Import: keys and certificates from files, all of a file or nothing. */
 #include "certificate/import.h"
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -207,6 +209,61 @@ static kw_status choose_named(struct importing *importing, kw_error *error)
 
 /* ---- Arriving ----------------------------------------------------------------------------------- */
 
+static bool is_in_file(const struct importing *importing, const struct id *master)
+{
+    for (size_t i = 0; i < importing->count; i++) {
+        const struct arrival *arrival = &importing->arrivals[i];
+        if (arrival->kind->serves_databases && !arrival->fresh && !arrival->left_out &&
+            id_equal(&arrival->item->entry, master))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a key that is derived can be so here, as far as the file and the catalogue tell. */
+static kw_status check_derived(struct importing *importing, struct arrival *arrival, kw_error *error)
+{
+    const struct pfx_item *item = arrival->item;
+    const kw_input text = {item->reference.locator, item->reference.locator_length};
+    struct catalogue_snapshot snapshot = {0};
+    struct derived_locator locator;
+    kw_status status = KW_OK;
+    if (!arrival->kind->derivable)
+        return error_set(error, KW_REFUSED, "the file has %s with a derived key, which this kind cannot have",
+                         arrival->address.text);
+    if (derived_locator_read(text, &locator, NULL) != KW_OK)
+        return error_set(error, KW_CORRUPT, "the file does not say how the key of %s is derived",
+                         arrival->address.text);
+    arrival->unproven = is_in_file(importing, &locator.master);
+    if (arrival->unproven)
+        return KW_OK;
+    status = catalogue_snapshot_read(importing->context->catalogue, NULL, NULL, &snapshot, error);
+    if (status == KW_OK && derivation_master(&snapshot, &locator.master) == NULL) {
+        status = error_set(error, KW_NOT_FOUND,
+                           "the key of %s is derived from a master key that is neither here nor in the file",
+                           arrival->address.text);
+        error_remedy(error, "import that master key first, or a file that has it too: `keywright export --database` "
+                            "takes all of a database");
+    }
+    catalogue_snapshot_clear(&snapshot);
+    return status;
+}
+
+/* What came with the master key of its file can be used from now on; until it is, its certificate and how it is derived are kept. */
+static void prove_derived(const struct importing *importing, const struct arrival *arrival)
+{
+    kw_key *key = NULL;
+    kw_error why = {0};
+    kw_status status = key_open(arrival->arrival.store,
+                                (kw_input){arrival->arrival.locator, arrival->arrival.locator_length}, &key, &why);
+    if (status == KW_OK)
+        status = key_prove(importing->context, key, arrival->item->certificate, &why);
+    if (status != KW_OK)
+        event_tell(importing->event, importing->user, true, arrival->address.text,
+                   "its key cannot be derived here now: %s", why.message);
+    kw_key_free(key);
+}
+
 /* A key that stayed in its store counts only when that store, here, proves that it has it. */
 static kw_status adopt_reference(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
@@ -222,9 +279,11 @@ static kw_status adopt_reference(struct importing *importing, struct arrival *ar
                            arrival->address.text, item->reference.store_id);
         error_remedy(error, "configure that store under 'stores:' with this id, and import again");
     }
-    if (status == KW_OK)
+    if (status == KW_OK && strcmp(item->reference.store_id, DERIVED_STORE) == 0)
+        status = check_derived(importing, arrival, error);
+    if (status == KW_OK && !arrival->unproven)
         status = key_open(arrival->arrival.store, locator, &key, error);
-    if (status == KW_OK)
+    if (status == KW_OK && !arrival->unproven)
         status = key_prove(context, key, item->certificate, error);
     if (status == KW_OK)
         status = id_make(context->crypto, &arrival->arrival.key_id, error);
@@ -290,6 +349,7 @@ static kw_status place(struct importing *importing, struct arrival *arrival, kw_
             .former = item->former && !arrival->fresh,
             .retired = item->retired && !arrival->fresh,
             .replaces = arrival->replaces,
+            .roots = arrival->roots,
         };
         if (importing->reply.number > 0)
             status = reply_check_key(importing, error);
@@ -304,6 +364,7 @@ static kw_status place(struct importing *importing, struct arrival *arrival, kw_
 static kw_status refresh(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
     struct catalogue *catalogue = importing->context->catalogue;
+    const struct root_place roots = roots_place(importing->context);
     const struct pfx_item *item = arrival->item;
     struct entry_row entry = {0};
     kw_status status = KW_OK;
@@ -331,6 +392,8 @@ static kw_status refresh(struct importing *importing, struct arrival *arrival, k
         entry.state = ENTRY_IN_USE;
     if (status == KW_OK && (arrival->added > 0 || arrival->revived || arrival->again))
         status = catalogue_entry_update(catalogue, &entry, error);
+    if (status == KW_OK && arrival->roots != NULL)
+        status = root_set_write(&roots, arrival->roots, error);
     entry_row_clear(&entry);
     return status;
 }
@@ -450,10 +513,17 @@ kw_status manager_import(kw_context *context, const kw_import_options *given, kw
     for (size_t i = 0; status == KW_OK && i < importing.count; i++)
         if (!importing.arrivals[i].here && !importing.arrivals[i].left_out)
             status = bring_key(&importing, &importing.arrivals[i], error);
+    for (size_t i = 0; status == KW_OK && i < importing.count; i++)
+        status = import_bring_roots(&importing, &importing.arrivals[i], error);
     if (status == KW_OK)
         status = place_all(&importing, error);
     if (status == KW_OK && importing.reply.number > 0 && !importing.arrivals[0].here)
         reply_put_certificate(&importing, &importing.arrivals[0]);
+    if (status == KW_OK)
+        import_tell_roots(&importing);
+    for (size_t i = 0; status == KW_OK && i < importing.count; i++)
+        if (importing.arrivals[i].unproven)
+            prove_derived(&importing, &importing.arrivals[i]);
     if (status == KW_OK)
         tell_all(&importing);
 out:
@@ -462,6 +532,7 @@ out:
             key_arrival_clear(&importing.arrivals[i].arrival);
         else
             key_arrival_abandon(context, &importing.arrivals[i].arrival);
+        root_set_free(importing.arrivals[i].roots);
     }
     free(importing.arrivals);
     for (size_t i = 0; importing.items != NULL && i < importing.count; i++)

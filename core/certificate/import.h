@@ -13,16 +13,18 @@ struct arrival {
     const char *key; /* rsa-3072, ... */
     bool
         fresh; /* comes in under another address than the file's, or the file has none: nothing of its old place holds */
-    bool here;             /* the catalogue has this certificate already */
-    bool current;          /* and it is its entry's current one */
-    size_t added;          /* databases that the entry did not name yet */
-    bool revived;          /* the entry was out of use */
-    bool again;            /* it is here as a former certificate, and becomes the current one again */
-    bool replaces;         /* the current certificate of an entry that is in use, which is kept as a former one */
-    unsigned replaced;     /* its number */
-    struct id certificate; /* the row's id, when it is here */
-    bool left_out;         /* this server keeps its own */
-    bool exists;           /* the entry */
+    bool here;              /* the catalogue has this certificate already */
+    bool current;           /* and it is its entry's current one */
+    size_t added;           /* databases that the entry did not name yet */
+    bool revived;           /* the entry was out of use */
+    bool again;             /* it is here as a former certificate, and becomes the current one again */
+    bool replaces;          /* the current certificate of an entry that is in use, which is kept as a former one */
+    unsigned replaced;      /* its number */
+    struct id certificate;  /* the row's id, when it is here */
+    bool left_out;          /* this server keeps its own */
+    bool exists;            /* the entry */
+    bool unproven;          /* its key is derived from a master key of the same file: proved when that is in place */
+    struct root_set *roots; /* that came with a master key; NULL: none */
     struct key_arrival arrival;
 };
 
@@ -49,6 +51,11 @@ KW_MUST_USE kw_status reply_bring_key(struct importing *importing, struct arriva
 KW_MUST_USE kw_status reply_check_key(struct importing *importing, kw_error *error);
 /* After it: gives the certificate to a store that keeps one with each key. Without it all works, so a failure is a warning. */
 void reply_put_certificate(struct importing *importing, struct arrival *arrival);
+
+/* Of an item with roots, once its key is there: verifies and unwraps them. Those that can be taken are in `arrival->roots`. */
+KW_MUST_USE kw_status import_bring_roots(struct importing *importing, struct arrival *arrival, kw_error *error);
+/* After the commit. */
+void import_tell_roots(const struct importing *importing);
 
 /* S13, in words: the refusal of a certificate of one's own for a kind that takes none. */
 kw_status import_refuse_error(kw_context *context, const struct kind *kind, const struct address *address,

@@ -169,6 +169,8 @@ static kw_status bring(kw_context *context, const char *address, struct store *s
     kw_output locator = {.data = made.locator, .capacity = sizeof(made.locator)};
     kw_status status = key_arrival_template(address, store, key, &wanted, error);
     if (status == KW_OK)
+        status = manager_check_circle(context, address, store, error);
+    if (status == KW_OK)
         status = id_make(context->crypto, &made.key_id, error);
     if (status == KW_OK)
         status = journal_own(context, error);
@@ -358,7 +360,7 @@ static void recover_row(kw_context *context, const struct journal_row *row)
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, &error);
     if (status == KW_OK)
-        log_write(&context->log, KW_LOG_INFO, "%s: %s", row->address, done[row->operation]);
+        log_write(&context->log, KW_LOG_WARNING, "%s: %s", row->address, done[row->operation]);
     else if (status != KW_NOT_FOUND) /* its owner cleared it just before it let go of its lock */
         log_write(&context->log, KW_LOG_WARNING, "%s: what an interrupted process left cannot be cleared up now: %s",
                   row->address, error.message);

@@ -26,6 +26,7 @@ struct kind {
     bool automatic;        /* apply creates it */
     bool at_open;          /* so does a kw_open that finds none (S12) */
     bool exported_apart;   /* the user is asked to export it separately (S12) */
+    bool derivable; /* its key may be derived from its database's master key, and is where that is in an HSM (S27) */
     bool has_san;
     const char *default_key;
     const char *const *keys; /* allowed, ends with NULL */

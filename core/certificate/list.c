@@ -1,5 +1,6 @@
 /* What there is: lists and details. */
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
 #include "certificate/findings.h"
 
 #include "base/arena.h"
@@ -126,8 +127,23 @@ static kw_status describe_chain(kw_context *context, const struct entry_row *ent
     return status;
 }
 
-static kw_status describe(kw_context *context, const struct entry_row *entry, const struct certificate_row *row,
-                          struct arena *arena, kw_certificate_info *info, kw_error *error)
+/* Its store is none of the configuration. */
+static void describe_derivation(const struct catalogue_snapshot *snapshot, const struct certificate_row *row,
+                                struct arena *arena, kw_certificate_info *info)
+{
+    struct derived_locator locator;
+    const char *address = NULL;
+    if (!derivation_of(row, &locator))
+        return;
+    address = derivation_master(snapshot, &locator.master);
+    info->plugin = DERIVED_STORE;
+    info->derived_from = address != NULL ? arena_text(arena, address) : id_in(arena, &locator.master);
+    info->root_version = locator.version;
+}
+
+static kw_status describe(kw_context *context, const struct catalogue_snapshot *snapshot, const struct entry_row *entry,
+                          const struct certificate_row *row, struct arena *arena, kw_certificate_info *info,
+                          kw_error *error)
 {
     struct address address = {0};
     const struct kind *kind = NULL;
@@ -163,6 +179,7 @@ static kw_status describe(kw_context *context, const struct entry_row *entry, co
         .locator = locator_text(arena, (kw_input){row->locator, row->locator_length}),
         .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
+    describe_derivation(snapshot, row, arena, info);
     return describe_chain(context, entry, row, arena, info, error);
 }
 
@@ -243,14 +260,14 @@ static void note_missing(struct listing *listing, const struct listed_entry *ent
     }
 }
 
-static kw_status gather_certificate(struct gathering *gathering, const struct entry_row *entry,
-                                    const struct certificate_row *row)
+static kw_status gather_certificate(struct gathering *gathering, const struct catalogue_snapshot *snapshot,
+                                    const struct entry_row *entry, const struct certificate_row *row)
 {
     struct listing *listing = gathering->listing;
     kw_error problem = {0};
     if (!wanted(gathering, entry, row))
         return KW_OK;
-    kw_status status = describe(gathering->context, entry, row, &listing->arena,
+    kw_status status = describe(gathering->context, snapshot, entry, row, &listing->arena,
                                 &listing->certificates[listing->list.count], &problem);
     if (status == KW_OK) {
         listing->list.count++;
@@ -279,7 +296,7 @@ static kw_status gather(struct gathering *gathering, const struct catalogue_snap
         if (entry == NULL)
             continue;
         entry->met = entry->met || id_equal(&entry->row->certificate, &row->id);
-        if (gather_certificate(gathering, entry->row, row) != KW_OK)
+        if (gather_certificate(gathering, snapshot, entry->row, row) != KW_OK)
             status = error_memory(error);
     }
     if (status == KW_OK)

@@ -1,7 +1,9 @@
-#include "certificate/manager.h"
+#include "certificate/derivation.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "certificate/roots.h"
+#include "subkey/root_retire.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,7 +136,7 @@ static kw_status open_moved(kw_context *context, const struct certificate_row *r
     return status;
 }
 
-kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error)
+kw_status manager_open_key_plain(kw_context *context, const struct found *found, kw_key **key, kw_error *error)
 {
     kw_key *opened = NULL;
     kw_status status = open_at(context, &found->certificate, found->generation, &opened, error);
@@ -146,13 +148,19 @@ kw_status manager_open_key(kw_context *context, const struct found *found, kw_ke
     }
     if (status == KW_OK)
         status = check_is_key_of(context, found, opened, error);
-    if (status == KW_OK && strcmp(found->kind->name, "master-key") == 0)
-        key_guard_roots(opened);
     if (status == KW_OK) {
         *key = opened;
         opened = NULL;
     }
     kw_key_free(opened);
+    return status;
+}
+
+kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error)
+{
+    const kw_status status = manager_open_key_plain(context, found, key, error);
+    if (status == KW_OK && kind_has_roots(found->kind))
+        key_guard_roots(*key);
     return status;
 }
 
@@ -178,6 +186,8 @@ kw_status manager_choose_store(kw_context *context, const struct kind *kind, con
     }
     if (found == NULL)
         found = context->settings->default_store;
+    if (derivation_refuse_store(found, error) != KW_OK)
+        return KW_REFUSED;
     if (settings_store(context->settings, found) == NULL) {
         kw_status status = error_set(error, KW_NOT_FOUND, "there is no store '%s'", found);
         error_where(error, "%s", context->settings->path);
@@ -186,6 +196,15 @@ kw_status manager_choose_store(kw_context *context, const struct kind *kind, con
     }
     *chosen = found;
     return KW_OK;
+}
+
+kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store, kw_error *error)
+{
+    const struct circle circle = {.settings = context->settings,
+                                  .catalogue = context->catalogue,
+                                  .moved_address = address,
+                                  .moved_store_id = store_id(store)};
+    return circle_check(&circle, store_id(store), error);
 }
 
 void manager_common_name(kw_context *context, const struct kind *kind, const struct address *address,
@@ -328,6 +347,26 @@ out:
     return status;
 }
 
+/* A certificate of another key takes the current one's place: roots that nobody could open any more would be lost. */
+static kw_status settle_roots(kw_context *context, const struct placement *placement, const struct entry_row *entry,
+                              kw_error *error)
+{
+    const struct root_place place = roots_place(context);
+    bool any = false;
+    kw_status status = KW_OK;
+    if (!kind_has_roots(placement->kind))
+        return KW_OK;
+    if (placement->roots != NULL)
+        return root_set_write(&place, placement->roots, error);
+    status = root_any_unretired(&place, &entry->id, &any, error);
+    if (status == KW_OK && any) {
+        status = error_set(error, KW_REFUSED, "%s has root secrets, which another key could not open",
+                           placement->address->text);
+        error_remedy(error, "`keywright rotate %s --new-key` gives them a new key", placement->address->text);
+    }
+    return status;
+}
+
 kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                         kw_error *error)
 {
@@ -336,8 +375,10 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     size_t added = 0;
     bool exists = false;
     unsigned number = placement->number;
-    kw_status status = KW_OK;
-    if (placement->kind->in_database && !placement->retired && !placement->former)
+    kw_status status = placement->former
+                           ? KW_OK
+                           : manager_check_circle(context, placement->address->text, arrival->store, error);
+    if (status == KW_OK && placement->kind->in_database && !placement->retired && !placement->former)
         status = manager_require_database(context, placement->address->text,
                                           kind_database(placement->kind, placement->address), error);
     if (status == KW_OK)
@@ -351,6 +392,11 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
         goto out;
     if (number == 0) {
         status = next_number(context, &entry, &number, error);
+        if (status != KW_OK)
+            goto out;
+    }
+    if (!placement->former) {
+        status = settle_roots(context, placement, &entry, error);
         if (status != KW_OK)
             goto out;
     }

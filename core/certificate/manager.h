@@ -10,9 +10,13 @@
 #include "certificate/x509.h"
 #include "control/control.h"
 #include "store/key.h"
+#include "subkey/derived.h"
 #include "subkey/keyring.h"
+#include "subkey/secret.h"
 
 #include <pthread.h>
+
+struct root_set;
 
 /* Who this process is in the journal. */
 struct journal_owner {
@@ -37,10 +41,15 @@ struct kw_context {
     struct control *control; /* what the processes of this state tell each other */
     struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
+    const struct derived_service *derived; /* what derived keys are made of: of the context */
+    struct secret_keeper *secrets;         /* secrets of stores that are subkeys: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
     struct kw_context *next;  /* in the process's list of open contexts, for forks */
     pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
-    atomic_bool reloading;    /* in some thread */
+    struct derived_service derivation;
+    struct secret_keeper keeper;
+    struct secret_service subkeys;
+    atomic_bool reloading;               /* in some thread */
     atomic_uint_least64_t configuration; /* the number of the one in force, as in control.h */
 };
 
@@ -61,10 +70,18 @@ KW_MUST_USE kw_status manager_find_master(kw_context *context, const char *addre
 /* Its key, opened; it is found again after a transfer. */
 KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *found, kw_key **key, kw_error *error);
 
+/* The same without the guards that keep a master key's handle from being an oracle: for the library's own use of roots. */
+KW_MUST_USE kw_status manager_open_key_plain(kw_context *context, const struct found *found, kw_key **key,
+                                             kw_error *error);
+
 /* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
 KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kind *kind, const struct address *address,
                                            const char *store, const char *const *databases, size_t database_count,
                                            const char **chosen, kw_error *error);
+
+/* KW_REFUSED: the store could not be opened any more if a master key's key were in it, since that opens it. KW_OK for other addresses. */
+KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store,
+                                           kw_error *error);
 
 /* The subject's common name that a kind's certificate has here. */
 #define COMMON_NAME_SIZE 768
@@ -147,10 +164,11 @@ struct placement {
     size_t database_count;
     const char *key;
     kw_input chain;
-    unsigned number; /* 0: the next */
-    bool former;     /* kept beside the current one, not in its place */
-    bool retired;    /* the entry is out of use */
-    bool replaces;   /* takes the place of the current certificate of an entry in use */
+    unsigned number;        /* 0: the next */
+    bool former;            /* kept beside the current one, not in its place */
+    bool retired;           /* the entry is out of use */
+    bool replaces;          /* takes the place of the current certificate of an entry in use */
+    struct root_set *roots; /* of a master key that gets another key: wrapped to it; NULL: it has none */
 };
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);
@@ -166,6 +184,8 @@ struct making {
     kw_input adopted;     /* locator of a key in the wanted store; empty: a new key */
     kw_input certificate; /* DER, that the key has already; empty: a new one */
     bool beside;          /* the store has another program's certificate beside the key, which stays */
+    const char *recovery_key,
+        *recovery_password; /* a master key's roots are had back by this file's key; NULL: by the present one */
 };
 KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making *making, kw_error *error);
 

@@ -1,11 +1,22 @@
 /* One key from one store to another: looked at, copied, proved, switched, and removed where it was. */
+#include "certificate/derivation.h"
 #include "certificate/transfer.h"
+
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+static bool target_makes_such(const struct transfer *transfer, const struct moving *moving)
+{
+    kw_key_template wanted = {0};
+    return key_arrival_template(moving->found.address.text, transfer->target, moving->found.certificate.key, &wanted,
+                                NULL) == KW_OK &&
+           store_check_generate(transfer->target, &wanted, NULL) == KW_OK;
+}
 
 /* What to do where a key cannot move. A CA's certificate is for its key alone: only the CA makes one for another. */
 static void advise_rotation(const struct transfer *transfer, const struct moving *moving, kw_error *error)
@@ -16,7 +27,12 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
                      X509_self_signed(certificate, 0) == 1;
     X509_free(certificate);
-    if (own)
+    if (!target_makes_such(transfer, moving))
+        error_remedy(error,
+                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
+                     "--store %s` make one of another type there and keep this one for old data",
+                     target, address, address, target);
+    else if (own)
         error_remedy(
             error, "`keywright rotate %s --new-key --store %s` makes a new key there, and keeps this one for old data",
             address, target);
@@ -56,6 +72,17 @@ static kw_status check_source(const struct moving *moving, kw_key *key, kw_error
                                                   store_name(key_store(key)), moving->name);
 }
 
+static kw_status refuse_derived(const struct transfer *transfer, const struct moving *moving, kw_error *error)
+{
+    const kw_status status = error_set(
+        error, KW_REFUSED, "the key of %s is derived from a master key: there is nothing to move", moving->name);
+    error_remedy(error,
+                 "it goes where its master key goes; `keywright rotate %s --new-key --store %s` makes a new key in "
+                 "that store",
+                 moving->found.address.text, store_name(transfer->target));
+    return status;
+}
+
 /* Somebody else was faster: the handle has followed the key. KW_OK where that is the target. */
 static kw_status notice_move(const struct transfer *transfer, struct moving *moving, const kw_key *key, kw_error *error)
 {
@@ -68,9 +95,19 @@ static kw_status notice_move(const struct transfer *transfer, struct moving *mov
     return status;
 }
 
+/* Roots are wrapped to the current certificate's key alone. */
+static bool has_roots(const struct moving *moving)
+{
+    return kind_has_roots(moving->found.kind) &&
+           id_equal(&moving->found.entry.certificate, &moving->found.certificate.id);
+}
+
 kw_status moving_check(const struct transfer *transfer, struct moving *moving, kw_error *error)
 {
+    struct derived_locator derived;
     kw_key *key = NULL;
+    if (derivation_of(&moving->found.certificate, &derived))
+        return refuse_derived(transfer, moving, error);
     kw_status status = manager_open_key(transfer->context, &moving->found, &key, error);
     if (status == KW_OK)
         status = notice_move(transfer, moving, key, error);
@@ -86,6 +123,8 @@ kw_status moving_check(const struct transfer *transfer, struct moving *moving, k
         status = check_source(moving, key, error);
     if (status == KW_OK)
         status = check_target(transfer, moving, capabilities, error);
+    if (status == KW_OK && has_roots(moving))
+        status = roots_check_store(transfer->context, &moving->found, transfer->target, capabilities->type, error);
     if (status == KW_UNSUPPORTED)
         advise_rotation(transfer, moving, error);
     moving->proven =
@@ -110,7 +149,7 @@ static kw_status copy(const struct transfer *transfer, struct moving *moving, st
         status = key_export(key, &pkcs8, error);
         /* What the target says of giving it out is not what was asked. */
         if (strcmp(store_id(key_store(key)), row->store_id) != 0) {
-            status = error_tolerate(status, status, error);
+            (void)!error_tolerate(status, status, error);
             status = notice_move(transfer, moving, key, error);
         }
     }
@@ -150,6 +189,25 @@ static kw_status prove(const struct transfer *transfer, const struct moving *mov
 out:
     kw_bytes_free(&der);
     X509_free(certificate);
+    kw_key_free(key);
+    return status;
+}
+
+/* Every root that is not retired, unwrapped by the copy, is what the key itself makes of it. */
+static kw_status prove_roots(const struct transfer *transfer, struct moving *moving, const struct key_arrival *arrival,
+                             kw_error *error)
+{
+    const struct root_place place = roots_place(transfer->context);
+    const kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
+    kw_key *key = NULL;
+    kw_status status = KW_OK;
+    if (!has_roots(moving))
+        return KW_OK;
+    status = root_set_load(&place, &moving->found.entry.id, &moving->roots, error);
+    if (status == KW_OK)
+        status = key_open(transfer->target, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK)
+        status = root_set_prove(&place, moving->roots, key, chain, error);
     kw_key_free(key);
     return status;
 }
@@ -196,10 +254,13 @@ static kw_status switch_over(const struct transfer *transfer, struct moving *mov
                              struct key_arrival *arrival, kw_error *error)
 {
     kw_context *context = transfer->context;
+    const struct root_place place = roots_place(context);
     kw_status status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)
         return status;
     status = rename_all(context, moving, arrival, error);
+    if (status == KW_OK && moving->roots != NULL)
+        status = root_set_write(&place, moving->roots, error);
     if (status == KW_OK)
         status = key_departure_leave(context, moving->found.address.text, &moving->found.certificate, source,
                                      &moving->departure, error);
@@ -210,6 +271,8 @@ static kw_status switch_over(const struct transfer *transfer, struct moving *mov
     catalogue_rollback(context->catalogue);
     if (status != KW_OK)
         key_arrival_clear(&moving->departure);
+    else if (moving->roots != NULL)
+        root_set_note(&place, moving->roots);
     return status;
 }
 
@@ -226,6 +289,8 @@ kw_status moving_run(const struct transfer *transfer, struct moving *moving, kw_
         return KW_OK;
     if (status == KW_OK)
         status = prove(transfer, moving, &arrival, error);
+    if (status == KW_OK)
+        status = prove_roots(transfer, moving, &arrival, error);
     if (status == KW_OK)
         status = switch_over(transfer, moving, source, &arrival, error);
     if (status != KW_OK) {

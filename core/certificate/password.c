@@ -25,7 +25,7 @@ kw_status password_read(kw_context *context, const char *source, const char *wha
         error_remedy(error, "put it into a file of mode 0600 and give file:PATH; or env:NAME, or prompt");
         return status;
     }
-    status = source_check(source, false, error);
+    status = source_check(source, 0, error);
     if (status == KW_CONFIGURATION) {
         /* Nothing is wrong with the configuration: the caller's argument is no source. */
         status = KW_INVALID_ARGUMENT;

@@ -1,6 +1,7 @@
 #include "certificate/pfx_attributes.h"
 #include "base/buffer.h"
 #include "catalogue/address.h"
+#include <limits.h>
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -39,6 +40,15 @@ ASN1_SEQUENCE(REFERENCE_ATTRIBUTE) = {
     ASN1_SIMPLE(REFERENCE_ATTRIBUTE, locator, ASN1_OCTET_STRING),
     ASN1_IMP_OPT(REFERENCE_ATTRIBUTE, token, ASN1_UTF8STRING, 0),
 } static_ASN1_SEQUENCE_END(REFERENCE_ATTRIBUTE)
+
+typedef struct ROOTS_ATTRIBUTE {
+    ASN1_INTEGER *version;
+    ASN1_OCTET_STRING *records;
+} ROOTS_ATTRIBUTE;
+ASN1_SEQUENCE(ROOTS_ATTRIBUTE) = {
+    ASN1_SIMPLE(ROOTS_ATTRIBUTE, version, ASN1_INTEGER),
+    ASN1_SIMPLE(ROOTS_ATTRIBUTE, records, ASN1_OCTET_STRING),
+} static_ASN1_SEQUENCE_END(ROOTS_ATTRIBUTE)
 
 /* ---- Writing ---------------------------------------------------------------------------------------------- */
 
@@ -111,11 +121,26 @@ out:
     return status;
 }
 
+static kw_status add_roots(PKCS12_SAFEBAG *bag, const struct pfx_item *item, kw_error *error)
+{
+    ROOTS_ATTRIBUTE *attribute = (ROOTS_ATTRIBUTE *)ASN1_item_new(ASN1_ITEM_rptr(ROOTS_ATTRIBUTE));
+    kw_status status = KW_OK;
+    if (attribute == NULL || item->roots.length > INT_MAX || !ASN1_INTEGER_set(attribute->version, VERSION) ||
+        !ASN1_OCTET_STRING_set(attribute->records, item->roots.data, (int)item->roots.length))
+        status = error_memory(error);
+    else
+        status = add_attribute(bag, PFX_OID_ROOTS, attribute, ASN1_ITEM_rptr(ROOTS_ATTRIBUTE), error);
+    ASN1_item_free((ASN1_VALUE *)attribute, ASN1_ITEM_rptr(ROOTS_ATTRIBUTE));
+    return status;
+}
+
 kw_status pfx_attributes_add(PKCS12_SAFEBAG *bag, const struct pfx_item *item, bool reference, kw_error *error)
 {
     kw_status status = item->address != NULL ? add_entry(bag, item, error) : KW_OK;
     if (status == KW_OK && reference)
         status = add_reference(bag, item, error);
+    if (status == KW_OK && item->roots.length > 0 && PKCS12_SAFEBAG_get_nid(bag) == NID_certBag)
+        status = add_roots(bag, item, error);
     return status;
 }
 
@@ -246,9 +271,20 @@ static kw_status take_reference(const REFERENCE_ATTRIBUTE *attribute, struct pfx
     return status;
 }
 
+/* What they are is the floor below's to read. */
+static kw_status take_roots(const ROOTS_ATTRIBUTE *attribute, struct pfx_item *item, kw_error *error)
+{
+    struct buffer copy = {0};
+    const int length = ASN1_STRING_length(attribute->records);
+    if (length <= 0)
+        return malformed("the root secrets are empty", error);
+    buffer_append(&copy, ASN1_STRING_get0_data(attribute->records), (size_t)length);
+    return buffer_take(&copy, &item->roots) == KW_OK ? KW_OK : error_memory(error);
+}
+
 kw_status pfx_attributes_read(const PKCS12_SAFEBAG *bag, struct pfx_item *item, kw_error *error)
 {
-    void *entry = NULL, *reference = NULL;
+    void *entry = NULL, *reference = NULL, *roots = NULL;
     kw_status status = read_attribute(bag, PFX_OID_ENTRY, ASN1_ITEM_rptr(ENTRY_ATTRIBUTE), &entry, error);
     if (status == KW_OK && entry != NULL)
         status = take_entry(entry, item, error);
@@ -256,6 +292,11 @@ kw_status pfx_attributes_read(const PKCS12_SAFEBAG *bag, struct pfx_item *item, 
         status = read_attribute(bag, PFX_OID_REFERENCE, ASN1_ITEM_rptr(REFERENCE_ATTRIBUTE), &reference, error);
     if (status == KW_OK && reference != NULL)
         status = take_reference(reference, item, error);
+    if (status == KW_OK)
+        status = read_attribute(bag, PFX_OID_ROOTS, ASN1_ITEM_rptr(ROOTS_ATTRIBUTE), &roots, error);
+    if (status == KW_OK && roots != NULL)
+        status = take_roots(roots, item, error);
+    ASN1_item_free(roots, ASN1_ITEM_rptr(ROOTS_ATTRIBUTE));
     ASN1_item_free(entry, ASN1_ITEM_rptr(ENTRY_ATTRIBUTE));
     ASN1_item_free(reference, ASN1_ITEM_rptr(REFERENCE_ATTRIBUTE));
     return status;

@@ -12,8 +12,9 @@
 #define PFX_OID_ROOT      "1.2.840.113556.1.8000.2554.47546.27695.38508.17775.40940.16747558.10968356"
 #define PFX_OID_ENTRY     PFX_OID_ROOT ".1"
 #define PFX_OID_REFERENCE PFX_OID_ROOT ".2"
+#define PFX_OID_ROOTS     PFX_OID_ROOT ".3"
 
-/* Address, entry, number, state and databases of an item that has an address; and its reference, when asked for. */
+/* Address, entry, number, state and databases of an item that has an address; and its reference, when asked for. On a certificate's bag also its roots. */
 KW_MUST_USE kw_status pfx_attributes_add(PKCS12_SAFEBAG *bag, const struct pfx_item *item, bool reference,
                                          kw_error *error);
 /* Into an item that has none of them yet; leaves it as it is when the bag has none. KW_CORRUPT, KW_UNSUPPORTED (a newer version). */

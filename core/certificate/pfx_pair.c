@@ -138,6 +138,10 @@ static void complete(struct pfx_bag *certificate, struct pfx_item *item)
         theirs->databases = NULL;
         theirs->database_count = 0;
     }
+    if (item->roots.length == 0) {
+        item->roots = theirs->roots;
+        theirs->roots = (kw_bytes){0};
+    }
     if (item->friendly_name == NULL) {
         item->friendly_name = theirs->friendly_name;
         theirs->friendly_name = NULL;

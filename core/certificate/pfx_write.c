@@ -30,6 +30,7 @@ void pfx_item_clear(struct pfx_item *item)
     secret_clear(&item->pkcs8);
     free(item->reference.store_id);
     free(item->reference.token);
+    kw_bytes_free(&item->roots);
     free(item->friendly_name);
     X509_free(item->certificate);
     sk_X509_pop_free(item->chain, X509_free);

@@ -26,6 +26,7 @@ struct pfx_item {
         unsigned char locator[KW_LOCATOR_MAXIMUM];
         size_t locator_length;
     } reference;
+    kw_bytes roots; /* of a master key, with its current certificate: subkey/root_set.h; empty: none */
     char *friendly_name;
     X509 *certificate;     /* NULL: a key alone */
     STACK_OF(X509) *chain; /* its issuers in the file, or NULL */

@@ -1,6 +1,7 @@
 /* Taking certificates out of use, and removing them. */
 #include "certificate/calls.h"
 #include "certificate/manager.h"
+#include "certificate/roots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,15 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
+/* Nothing new is sealed under a master key that is out of use, by whatever process. */
+static void tell_processes(kw_context *context)
+{
+    uint64_t generation;
+    kw_error why = {0};
+    if (control_raise(context->control, &generation, &why) != KW_OK)
+        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
+}
+
 kw_status manager_retire(kw_context *context, const char *address, kw_event_callback event, void *user, kw_error *error)
 {
     struct found found = {0};
@@ -89,6 +99,8 @@ kw_status manager_retire(kw_context *context, const char *address, kw_event_call
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
+    if (status == KW_OK)
+        tell_processes(context);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         event_tell(event, user, false, chosen[i], "retired");
 out:
@@ -145,6 +157,8 @@ static kw_status check_may_delete(kw_context *context, const struct found *found
     struct catalogue_snapshot snapshot = {0};
     const bool current = id_equal(&found->entry.certificate, &found->certificate.id);
     kw_status status = check_is_meant(context, found, error);
+    if (status == KW_OK)
+        status = roots_check_unneeded(context, found, error);
     if (status != KW_OK || !current || found->entry.state != ENTRY_IN_USE)
         return status;
     if (!force) {
@@ -172,6 +186,8 @@ static kw_status forget(kw_context *context, struct entry_row *entry, const stru
     if (status == KW_NOT_FOUND) {
         status = error_tolerate(status, KW_NOT_FOUND, error);
         if (status == KW_OK)
+            status = roots_drop(context, entry, error);
+        if (status == KW_OK)
             status = catalogue_entry_delete(context->catalogue, &entry->id, error);
     } else if (status == KW_OK) {
         entry->certificate = rest.id;
@@ -189,10 +205,12 @@ static void pass_over(void *user, const kw_error *damage)
 }
 
 /* Only the current certificate when the entry verifies; else the entry with all that is said to be its. */
-static kw_status drop_rows(kw_context *context, const struct address *address, kw_error *error)
+static kw_status drop_rows(kw_context *context, const struct kind *kind, const struct address *address, kw_error *error)
 {
     struct entry_row entry = {0};
     kw_status status = catalogue_entry_get(context->catalogue, address->text, &entry, error);
+    if (status == KW_OK && kind_has_roots(kind))
+        status = roots_check_retired(context, &entry, error);
     if (status == KW_OK) {
         const struct id certificate = entry.certificate;
         status = forget(context, &entry, &certificate, error);
@@ -227,9 +245,14 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     if (status == KW_OK)
         status = check_nothing_depends(&snapshot, kind, &address, error);
     if (status == KW_OK)
-        status = drop_rows(context, &address, error);
-    if (status == KW_OK)
+        status = drop_rows(context, kind, &address, error);
+    if (status == KW_OK) {
         status = catalogue_commit(context->catalogue, error);
+        if (status == KW_CONFLICT && kind_has_roots(kind)) {
+            status = error_set(error, KW_REFUSED, "%s has root secrets, which would be lost with it", text);
+            error_remedy(error, "restore the catalogue from a backup");
+        }
+    }
     catalogue_rollback(context->catalogue);
     if (status == KW_OK)
         log_write(

@@ -1,5 +1,7 @@
-/* Rotation: a new key pair and certificate for an entry, beside which the old ones stay. */
+/* Rotation: a new key pair and certificate for an entry, beside which the old ones stay; or a master key's new root. */
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/options.h"
 
@@ -48,10 +50,11 @@ static const char **hosts_of(const kw_certificate_info *info, size_t *count)
 
 /* As the present certificate, but where the configuration says otherwise. */
 static kw_status make_successor(kw_context *context, const struct found *found, const kw_certificate_info *info,
-                                const char *store, kw_error *error)
+                                const kw_rotate_options *options, kw_error *error)
 {
     const struct certificate_settings settings = settings_certificate(context->settings, found->address.text);
     const bool general = found->kind->usage == USAGE_GENERAL;
+    const bool derived = options->store == NULL && info->derived_from != NULL;
     size_t host_count = 0;
     const char **hosts = hosts_of(info, &host_count);
     const kw_certificate_template wanted = {
@@ -60,17 +63,75 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
         .databases = found->kind->serves_databases ? info->databases : NULL,
         .database_count = found->kind->serves_databases ? info->database_count : 0,
         .key = settings.key != NULL ? settings.key : info->key,
-        .store = store,
+        .store = options->store,
+        .derived = derived, /* again, from the present version of the same root */
+        .master_key = derived ? info->derived_from : NULL,
         .hosts = found->kind->has_san && settings.host_count == 0 ? hosts : NULL,
         .host_count = found->kind->has_san && settings.host_count == 0 ? host_count : 0,
         .subject = general ? info->subject : NULL,
         .extended_key_usages = general ? info->extended_key_usage : NULL,
         .extended_key_usage_count = general ? info->extended_key_usage_count : 0,
     };
-    const struct making making = {.wanted = &wanted, .replaces = &found->certificate.id};
+    const struct making making = {.wanted = &wanted,
+                                  .replaces = &found->certificate.id,
+                                  .recovery_key = options->recovery_key_path,
+                                  .recovery_password = options->recovery_password_source};
     kw_status status = hosts != NULL ? certificate_make(context, &making, error) : error_memory(error);
     free(hosts);
     return status;
+}
+
+static kw_status rotate_key(kw_context *context, const kw_rotate_options *options, const struct found *found,
+                            kw_event_callback event, void *user, kw_error *error)
+{
+    kw_certificate_list *list = NULL;
+    const kw_certificate_filter filter = {.size = sizeof(filter), .address = options->address};
+    kw_status status = manager_certificates(context, &filter, &list, error);
+    if (status == KW_OK && list->count == 0)
+        status = error_set(error, KW_CORRUPT, "the certificate of %s cannot be read", options->address);
+    if (status == KW_OK)
+        status = check_may_rotate(found, &list->certificates[0], error);
+    if (status == KW_OK)
+        status = make_successor(context, found, &list->certificates[0], options, error);
+    if (status == KW_OK)
+        event_tell(event, user, false, found->address.text,
+                   "has a new key and certificate; those before stay as %s@%u, for old data", found->address.text,
+                   found->certificate.number);
+    kw_certificate_list_free(list);
+    return status;
+}
+
+static kw_status rotate_root(kw_context *context, const kw_rotate_options *options, const struct found *found,
+                             kw_event_callback event, void *user, kw_error *error)
+{
+    kw_status status = KW_OK;
+    if (!kind_has_roots(found->kind)) {
+        status =
+            error_set(error, KW_REFUSED, "%s is no master key, and has no root secret to rotate", found->address.text);
+        error_remedy(error, "`keywright rotate %s --new-key` makes a new key pair and certificate", options->address);
+        return status;
+    }
+    if (found->address.number != 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "roots are of a master key as a whole: leave out @%u",
+                         found->address.number);
+    if (options->retire != 0)
+        return roots_retire(context, found, options->retire, event, user, error);
+    if (found->entry.state != ENTRY_IN_USE)
+        return error_set(error, KW_REFUSED, "%s is retired: nothing new is sealed under it", found->address.text);
+    return roots_rotate(context, found, event, user, error);
+}
+
+static kw_status check_options(const kw_rotate_options *options, kw_error *error)
+{
+    if (options->address == NULL)
+        return error_set(error, KW_INVALID_ARGUMENT, "no certificate is named");
+    if (options->new_key && options->retire != 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "a new key and the retirement of a root are two commands");
+    if (!options->new_key && (options->store != NULL || options->recovery_key_path != NULL))
+        return error_set(error, KW_INVALID_ARGUMENT, "a store and a recovery key go with a new key alone");
+    if (options->recovery_key_path == NULL && options->recovery_password_source != NULL)
+        return error_set(error, KW_INVALID_ARGUMENT, "a password goes with a recovery key alone");
+    return KW_OK;
 }
 
 kw_status manager_rotate(kw_context *context, const kw_rotate_options *given, kw_event_callback event, void *user,
@@ -78,34 +139,17 @@ kw_status manager_rotate(kw_context *context, const kw_rotate_options *given, kw
 {
     kw_rotate_options options;
     struct found found = {0};
-    kw_certificate_list *list = NULL;
-    kw_certificate_filter filter = {.size = sizeof(filter)};
     kw_status status = options_take(&options, sizeof(options), given, error);
-    if (status != KW_OK)
-        return status;
-    if (options.address == NULL)
-        return error_set(error, KW_INVALID_ARGUMENT, "no certificate is named");
-    if (!options.new_key) {
-        status = error_set(error, KW_UNSUPPORTED, "this version has no root secrets that could be rotated");
-        error_remedy(error, "`keywright rotate %s --new-key` makes a new key pair and certificate", options.address);
-        return status;
-    }
-    status = manager_find(context, options.address, &found, error);
-    if (status != KW_OK)
-        return status;
-    filter.address = options.address;
-    status = manager_certificates(context, &filter, &list, error);
-    if (status == KW_OK && list->count == 0)
-        status = error_set(error, KW_CORRUPT, "the certificate of %s cannot be read", options.address);
     if (status == KW_OK)
-        status = check_may_rotate(&found, &list->certificates[0], error);
+        status = check_options(&options, error);
     if (status == KW_OK)
-        status = make_successor(context, &found, &list->certificates[0], options.store, error);
+        status = manager_find(context, options.address, &found, error);
+    if (status == KW_OK && options.recovery_key_path != NULL && !kind_has_roots(found.kind))
+        status =
+            error_set(error, KW_REFUSED, "%s is no master key, and has no roots to be had back", found.address.text);
     if (status == KW_OK)
-        event_tell(event, user, false, found.address.text,
-                   "has a new key and certificate; those before stay as %s@%u, for old data", found.address.text,
-                   found.certificate.number);
-    kw_certificate_list_free(list);
+        status = options.new_key ? rotate_key(context, &options, &found, event, user, error)
+                                 : rotate_root(context, &options, &found, event, user, error);
     found_clear(&found);
     return status;
 }

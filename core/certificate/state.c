@@ -1,6 +1,7 @@
 /* Facts about stores and catalogue. */
 #include "certificate/calls.h"
 #include "certificate/findings.h"
+#include "certificate/roots.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -69,6 +70,9 @@ static void describe_store(kw_context *context, const struct store_settings *set
     info->operations = arena_copy(arena, counts, info->operation_count * sizeof(*counts));
 }
 
+static char derived_name[] = DERIVED_STORE;
+static const struct store_settings derived_store = {.name = derived_name, .id = derived_name, .plugin = derived_name};
+
 static int compare_certificate_ids(const void *left, const void *right)
 {
     const struct certificate_row *const *a = left, *const *b = right;
@@ -115,17 +119,24 @@ static kw_status find_misplaced(kw_context *context, const struct catalogue_snap
 static kw_status find_reminders(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
                                 kw_error *error)
 {
-    const char **sentences = arena_allocate(&report->arena, (kind_count + 1) * sizeof(*sentences));
+    const char **sentences = arena_allocate(&report->arena, (2 * snapshot->entry_count + 1) * sizeof(*sentences));
     if (sentences == NULL)
         return error_memory(error);
-    for (size_t i = 0; i < snapshot->entry_count && report->state.reminder_count < kind_count; i++) {
+    for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
         struct address address;
         const struct kind *kind = NULL;
-        if (address_parse(entry->address, &address, NULL) == KW_OK && kind_of(&address, &kind, NULL) == KW_OK &&
-            reminder_is_due(context, kind, entry, &entry->certificate))
+        if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
+            continue;
+        if (reminder_is_due(context, kind, entry, &entry->certificate))
             sentences[report->state.reminder_count++] =
                 arena_format(&report->arena, "%s: " REMINDER_SENTENCE, entry->address, entry->address);
+        if (entry->state == ENTRY_IN_USE && roots_lack_recovery(context, kind, entry))
+            sentences[report->state.reminder_count++] =
+                arena_format(&report->arena,
+                             "%s: the recovery certificate cannot open all of its root secrets: "
+                             "`keywright rotate %s` makes a new one, and wraps all to it",
+                             entry->address, entry->address);
     }
     report->state.reminders = sentences;
     return KW_OK;
@@ -165,6 +176,9 @@ kw_status manager_state(kw_context *context, kw_state **state, kw_error *error)
         describe_store(context, &settings->stores[i], &snapshot, &report->arena, &stores[i]);
     report->state.stores = stores;
     report->state.store_count = settings->store_count;
+    /* The library's own is told of where it is used. */
+    if (stores != NULL && count_in_store(&snapshot, DERIVED_STORE) > 0)
+        describe_store(context, &derived_store, &snapshot, &report->arena, &stores[report->state.store_count++]);
     status = find_misplaced(context, &snapshot, report, error);
     if (status == KW_OK)
         status = find_reminders(context, &snapshot, report, error);

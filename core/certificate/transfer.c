@@ -1,6 +1,8 @@
 /* Transfer: chosen keys to another store. */
 #include "certificate/transfer.h"
 #include "certificate/calls.h"
+#include "certificate/derivation.h"
+#include "certificate/roots.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -165,7 +167,9 @@ static kw_status open_target(struct transfer *transfer, const char *name, kw_err
     kw_status status = KW_OK;
     if (name == NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "say which store the keys go to");
-    status = stores_get(transfer->context->stores, name, &transfer->target, error);
+    status = derivation_refuse_store(name, error);
+    if (status == KW_OK)
+        status = stores_get(transfer->context->stores, name, &transfer->target, error);
     if (status == KW_OK)
         status = store_health(transfer->target, error);
     if (status == KW_OK)
@@ -231,6 +235,7 @@ static void transfer_clear(struct transfer *transfer)
     for (size_t i = 0; i < transfer->count; i++) {
         struct moving *moving = &transfer->keys[i];
         key_arrival_clear(&moving->departure);
+        root_set_free(moving->roots);
         found_clear(&moving->found);
         free(moving->name);
         free(moving->from);

@@ -11,6 +11,7 @@ struct moving {
     char *from;                   /* the store it was in */
     bool here;                    /* it is in the target already */
     abilities proven;             /* what its copy must do */
+    struct root_set *roots;       /* of a master key: proved in the target; NULL: it has none */
     struct key_arrival departure; /* journalled: its old copy is still there */
     uint64_t generation;          /* that it has to settle */
 };

@@ -120,7 +120,9 @@ static json_t *entries_schema(const struct setting *setting)
     json_t *schema =
         json_pack("{s:s, s:o, s:o}", "type", "object", "propertyNames", string_schema(entries->name_pattern),
                   "additionalProperties", table_schema(setting->table));
-    if ((entries->minimum > 0 && set(schema, "minProperties", json_integer((json_int_t)entries->minimum)) != 0) ||
+    if ((entries->reserved != NULL &&
+         set(json_object_get(schema, "propertyNames"), "not", json_pack("{s:s}", "const", entries->reserved)) != 0) ||
+        (entries->minimum > 0 && set(schema, "minProperties", json_integer((json_int_t)entries->minimum)) != 0) ||
         (entries->maximum > 0 && set(schema, "maxProperties", json_integer((json_int_t)entries->maximum)) != 0)) {
         json_decref(schema);
         return NULL;

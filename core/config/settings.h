@@ -22,6 +22,8 @@ struct option_setting {
     struct place name_place, text_place;
 };
 
+#define SETTINGS_RESERVED_STORE "derived" /* the library's own store, of keys that are stored nowhere */
+
 struct store_settings {
     char *name;
     char *id;     /* 8 to 32 lower-case hex digits, unique in the file */
@@ -68,9 +70,11 @@ struct trust_settings {
 
 /* Of `subkeys:`: what is kept in memory, and for how long. */
 struct subkey_settings {
-    int64_t max_entries;  /* 0: not set */
-    int64_t outage_limit; /* ms; 0: not set */
-    int64_t max_age;      /* ms; 0: not set, which means for ever */
+    int64_t max_entries;        /* 0: not set */
+    int64_t outage_limit;       /* ms; 0: not set */
+    int64_t max_age;            /* ms; 0: not set, which means for ever */
+    char *recovery_certificate; /* absolute, or NULL: each root is wrapped to it too */
+    struct place recovery_certificate_place;
 };
 
 /* One scalar of the file, for telling what has changed. */

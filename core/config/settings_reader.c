@@ -47,6 +47,12 @@ static kw_status read_entries(struct settings_reader *reader, const struct setti
             error_remedy(reader->error, "a name is %s", entries->name_rule);
             return KW_CONFIGURATION;
         }
+        if (entries->reserved != NULL && strcmp(key->text, entries->reserved) == 0) {
+            reader_error(reader, key, "the name '%s' in '%s' is reserved for %s", key->text, setting->name,
+                         entries->reserved_for);
+            error_remedy(reader->error, "give it another name; its keys are known by its id");
+            return KW_CONFIGURATION;
+        }
         const char *name = arena_text(&reader->settings->memory, key->text);
         if (name == NULL)
             return error_memory(reader->error);

@@ -39,6 +39,8 @@ static const struct setting_entries store_entries = {
     .name_offset = offsetof(struct store_settings, name),
     .place_offset = offsetof(struct store_settings, place),
     .name_is_valid = store_name_is_valid,
+    .reserved = SETTINGS_RESERVED_STORE,
+    .reserved_for = "the store of the library's own, whose keys are derived from master keys",
     .name_pattern = STORE_NAME_PATTERN,
     .name_rule = "up to 63 letters, digits, '_', '.' and '-', the first a letter or a digit",
     .minimum = 1,
@@ -237,6 +239,13 @@ static const struct setting subkeys_rows[] = {
         .place_offset = NO_OFFSET,
         .maximum = 31536000000,
         .help = "After which time a root in memory is read from its store anew, such as 24h; by default never",
+    },
+    {
+        .name = "recovery_certificate",
+        .type = SETTING_PATH,
+        .offset = offsetof(struct subkey_settings, recovery_certificate),
+        .place_offset = offsetof(struct subkey_settings, recovery_certificate_place),
+        .help = "A certificate whose private key is kept elsewhere: with it roots are had back when the HSM is lost",
     },
 };
 static const struct setting_table subkeys_table = {subkeys_rows, COUNT(subkeys_rows)};

@@ -35,8 +35,10 @@ struct setting_table;
 struct setting_entries {
     size_t size, name_offset, place_offset;
     bool (*name_is_valid)(const char *name); /* NULL: any name */
-    const char *name_pattern;                /* the same for the JSON schema */
-    const char *name_rule;                   /* the same for people */
+    const char *reserved;                    /* the one name that is taken, and by what; NULL: none */
+    const char *reserved_for;
+    const char *name_pattern; /* the same for the JSON schema */
+    const char *name_rule;    /* the same for people */
     size_t minimum, maximum;
 };
 

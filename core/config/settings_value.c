@@ -191,7 +191,7 @@ static kw_status read_source(struct settings_reader *reader, const struct settin
     kw_status status = check_string(reader, setting->name, node);
     if (status != KW_OK)
         return status;
-    if (source_check(node->text, reader->allow_inline, &reason) != KW_OK) {
+    if (source_check(node->text, reader->allow_inline ? SOURCE_INLINE : 0, &reason) != KW_OK) {
         reader_error(reader, node, "'%s': %s", setting->name, reason.message);
         error_remedy(reader->error, "%s", reason.remedy);
         return KW_CONFIGURATION;

@@ -32,6 +32,13 @@ static bool check_variable(const char *argument)
     return strspn(argument, first) > 0 && argument[strspn(argument, further)] == '\0';
 }
 
+/* A master key; that it is one, and that it exists, is for those to say who know addresses. */
+static bool check_master_key(const char *argument)
+{
+    static const char kind[] = "master-key/";
+    return strncmp(argument, kind, sizeof(kind) - 1) == 0 && argument[sizeof(kind) - 1] != '\0';
+}
+
 /* A file's name below the credentials' directory, and nothing outside of it. */
 static bool check_credential(const char *argument)
 {
@@ -171,7 +178,15 @@ static kw_status read_inline(const char *argument, const struct source_reader *r
     return secret_copy(secret, input_text(argument), error);
 }
 
-enum { SCHEME_FILE = 0, SCHEME_INLINE = 5 };
+static kw_status read_subkey(const char *argument, const struct source_reader *reader, const char *what, bool confirm,
+                             struct secret *secret, kw_error *error)
+{
+    (void)what;
+    (void)confirm;
+    return reader->subkey(reader->subkey_user, argument, secret, error);
+}
+
+enum { SCHEME_FILE = 0, SCHEME_INLINE = 5, SCHEME_SUBKEY = 6 };
 
 static const struct scheme schemes[] = {
     [SCHEME_FILE] = {"file:", "a path", true, check_any, read_file,
@@ -184,6 +199,8 @@ static const struct scheme schemes[] = {
      "hand the descriptor over open for reading, or say where else the secret is"},
     {"prompt", NULL, false, NULL, read_prompt, "run it at a terminal, or give file:PATH or env:NAME"},
     [SCHEME_INLINE] = {"inline:", "a text", false, check_any, read_inline, "write the secret into a file: file:PATH"},
+    [SCHEME_SUBKEY] = {"subkey:", "a master key: subkey:master-key/DOMAIN", false, check_master_key, read_subkey,
+                       "see to it that the store of the master key opens"},
 };
 static const size_t scheme_count = sizeof(schemes) / sizeof(schemes[0]);
 
@@ -220,7 +237,7 @@ static void unknown(const char *source, kw_error *error)
     error_remedy(error, "a secret is written file:PATH, env:NAME, credential:NAME, fd:N or prompt");
 }
 
-static kw_status check(const char *source, bool allow_inline, const struct scheme **scheme, const char **argument,
+static kw_status check(const char *source, unsigned allowed, const struct scheme **scheme, const char **argument,
                        kw_error *error)
 {
     const struct scheme *found = find(source, argument);
@@ -230,7 +247,12 @@ static kw_status check(const char *source, bool allow_inline, const struct schem
     }
     if (found->follows != NULL && !found->check(*argument))
         return error_set(error, KW_CONFIGURATION, "behind '%s' comes %s", found->name, found->follows);
-    if (found == &schemes[SCHEME_INLINE] && !allow_inline) {
+    if (found == &schemes[SCHEME_SUBKEY] && (allowed & SOURCE_SUBKEY) == 0) {
+        error_set(error, KW_CONFIGURATION, "a subkey of a master key (subkey:) can be the secret of a store alone");
+        error_remedy(error, "write file:PATH, env:NAME, credential:NAME, fd:N or prompt here");
+        return KW_CONFIGURATION;
+    }
+    if (found == &schemes[SCHEME_INLINE] && (allowed & SOURCE_INLINE) == 0) {
         error_set(error, KW_CONFIGURATION, "secrets in the configuration itself (inline:) are not allowed");
         error_remedy(error,
                      "put the secret into a file of mode 0600 and write file:PATH, or set allow_inline_secrets: true");
@@ -240,11 +262,17 @@ static kw_status check(const char *source, bool allow_inline, const struct schem
     return KW_OK;
 }
 
-kw_status source_check(const char *source, bool allow_inline, kw_error *error)
+const char *source_subkey(const char *source)
+{
+    const char *argument;
+    return find(source, &argument) == &schemes[SCHEME_SUBKEY] ? argument : NULL;
+}
+
+kw_status source_check(const char *source, unsigned allowed, kw_error *error)
 {
     const struct scheme *scheme;
     const char *argument;
-    return check(source, allow_inline, &scheme, &argument, error);
+    return check(source, allowed, &scheme, &argument, error);
 }
 
 const char *source_path(const char *source)
@@ -306,7 +334,8 @@ kw_status source_read(const char *source, const struct source_reader *reader, co
     const struct scheme *scheme = NULL;
     const char *argument;
     struct secret value = {0};
-    kw_status status = check(source, reader->allow_inline, &scheme, &argument, error);
+    const unsigned allowed = (reader->allow_inline ? SOURCE_INLINE : 0) | (reader->subkey != NULL ? SOURCE_SUBKEY : 0);
+    kw_status status = check(source, allowed, &scheme, &argument, error);
     if (status != KW_OK)
         goto out;
     status = scheme->read(argument, reader, what, confirm, &value, error);

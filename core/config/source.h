@@ -1,6 +1,6 @@
 /*
- * Where a secret comes from: file:PATH, env:NAME, credential:NAME (systemd), fd:N, prompt, and inline:TEXT where the configuration allows
- * it. The value of a file or descriptor loses one trailing newline. No message ever holds a value.
+ * Where a secret comes from: file:PATH, env:NAME, credential:NAME (systemd), fd:N, prompt, for a store's secret also subkey:MASTER-KEY, and
+ * inline:TEXT where the configuration allows it. The value of a file or descriptor loses one trailing newline. No message ever holds a value.
  */
 #ifndef KEYWRIGHT_CONFIG_SOURCE_H
 #define KEYWRIGHT_CONFIG_SOURCE_H
@@ -15,13 +15,21 @@ struct source_reader {
     bool allow_empty;                                  /* for what somebody else chose */
     void (*warning)(void *user, const char *sentence); /* may be NULL */
     void *warning_user;
+    /* The value of subkey:ADDRESS; NULL: there are none here. */
+    kw_status (*subkey)(void *user, const char *address, struct secret *secret, kw_error *error);
+    void *subkey_user;
 };
+
+/* What is allowed besides what always is. */
+enum { SOURCE_INLINE = 1 << 0, SOURCE_SUBKEY = 1 << 1 };
 
 /*
  * Whether it is well formed: KW_OK or KW_CONFIGURATION with the reason (an inline secret that is not allowed: KW_CONFIGURATION).
  * A text that looks like a secret itself is not repeated in the message.
  */
-KW_MUST_USE kw_status source_check(const char *source, bool allow_inline, kw_error *error);
+KW_MUST_USE kw_status source_check(const char *source, unsigned allowed, kw_error *error);
+/* ADDRESS of subkey:ADDRESS, else NULL. */
+const char *source_subkey(const char *source);
 /* file:PATH with PATH made absolute by `directory`; others copied. NULL when memory ran out. */
 char *source_resolve(const char *source, const char *directory);
 /*

@@ -57,6 +57,24 @@ kw_status service_result(kw_status status, const kw_error *error)
     return status;
 }
 
+void host_call_explain(const kw_error *error)
+{
+    call_error = *error;
+}
+
+void host_nest_begin(struct host_nesting *nesting)
+{
+    *nesting = (struct host_nesting){.count = call_count, .refusal_was_told = host_secrets_told()};
+}
+
+void host_nest_end(const struct host_nesting *nesting)
+{
+    call_sentence[0] = '\0';
+    call_error.status = KW_OK;
+    call_count = nesting->count;
+    host_secrets_tell(nesting->refusal_was_told);
+}
+
 static void service_log(kw_host_context *host, kw_log_level level, const char *sentence)
 {
     log_write(host->log, level, "store %s: %s", host->store->name, sentence == NULL ? "" : sentence);
@@ -194,20 +212,26 @@ static const kw_host services = {
 };
 
 kw_status host_new(const struct stores_options *options, const struct store_settings *settings,
-                   const struct module *module, kw_host_context **host, kw_error *error)
+                   const struct module *module, const struct builtin_store *builtin, kw_host_context **host,
+                   kw_error *error)
 {
     kw_status status;
     kw_host_context *made = calloc(1, sizeof(*made));
 
     if (made == NULL)
         return error_memory(error);
-    made->table = services;
-    made->table.context = made;
+    made->table.host = services;
+    made->table.host.context = made;
+    if (builtin != NULL) {
+        made->table.host.size = sizeof(made->table);
+        made->table.service = builtin->service;
+    }
     made->crypto = options->crypto;
     made->catalogue = options->catalogue;
     made->log = options->log;
     made->settings = options->settings;
     made->store = settings;
+    made->subkeys = options->secrets;
     made->locks = (module->plugin.traits & KW_TRAIT_LOCKS) != 0;
     /* Files that others may read were warned about with the settings. */
     made->reader = (struct source_reader){
@@ -248,7 +272,7 @@ void host_free(kw_host_context *host)
 
 const kw_host *host_table(const kw_host_context *host)
 {
-    return &host->table;
+    return &host->table.host;
 }
 
 void host_fork_prepare(kw_host_context *host)

@@ -17,13 +17,14 @@ struct memory_of_secret {
 };
 
 struct kw_host_context {
-    kw_host table;
+    struct builtin_host table;
     struct crypto *crypto;
     struct catalogue *catalogue;
     const struct log *log;
     const struct settings *settings;
     const struct store_settings *store;
     struct source_reader reader;
+    const struct secret_service *subkeys; /* NULL: none */
     struct secret key;
     pthread_mutex_t lock; /* guards the secrets below; a leaf, never held across a callback */
     bool has_lock;

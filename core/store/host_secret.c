@@ -17,12 +17,59 @@ static struct memory_of_secret *secret_find(kw_host_context *host, const char *o
     return NULL;
 }
 
+/* The secret of which option is a subkey. */
+struct subkey_request {
+    const kw_host_context *host;
+    const char *option;
+};
+
+static struct secret_place place_of_subkey(const kw_host_context *host, const char *option, const char *address)
+{
+    return (struct secret_place){.settings = host->settings,
+                                 .store_id = host->store->id,
+                                 .store_name = host->store->name,
+                                 .option = option,
+                                 .address = address};
+}
+
+/* It may take a call to another store, within this store's operation. */
+static kw_status derive_secret(void *user, const char *address, struct secret *value, kw_error *error)
+{
+    const struct subkey_request *const request = user;
+    const struct secret_place place = place_of_subkey(request->host, request->option, address);
+    struct host_nesting nesting;
+    kw_status status;
+
+    host_nest_begin(&nesting);
+    status = request->host->subkeys->get(request->host->subkeys->user, &place, value, error);
+    host_nest_end(&nesting);
+    return status;
+}
+
+bool host_secrets_opened(kw_host_context *host, bool accepted)
+{
+    bool again = false;
+
+    for (size_t i = 0; host->subkeys != NULL && i < host->secret_count; i++) {
+        const char *const option = host->secrets[i].option->name;
+        const struct option_setting *const setting = options_setting(host->store, option);
+        const char *const address = setting != NULL ? source_subkey(setting->text) : NULL;
+        if (address == NULL)
+            continue;
+        const struct secret_place place = place_of_subkey(host, option, address);
+        again = host->subkeys->settled(host->subkeys->user, &place, accepted) || again;
+    }
+    return again;
+}
+
 /* Reads the option's source as it is now; nothing is kept between two requests. */
 static kw_status secret_read(kw_host_context *host, const char *option, struct secret *value, kw_error *error)
 {
     kw_status status;
     const struct option_setting *const setting = options_setting(host->store, option);
     char *source = NULL, *what = NULL;
+    struct subkey_request request = {host, option};
+    struct source_reader reader = host->reader;
 
     if (setting == NULL) {
         status =
@@ -36,7 +83,11 @@ static kw_status secret_read(kw_host_context *host, const char *option, struct s
         status = error_memory(error);
         goto out;
     }
-    status = source_read(source, &host->reader, what, false, value, error);
+    if (host->subkeys != NULL) {
+        reader.subkey = derive_secret;
+        reader.subkey_user = &request;
+    }
+    status = source_read(source, &reader, what, false, value, error);
     if (status != KW_OK)
         error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
 out:
@@ -95,6 +146,16 @@ static bool attempt_is_open(const kw_host_context *host, const struct memory_of_
 void host_secrets_begin(void)
 {
     refusal_was_told = false;
+}
+
+bool host_secrets_told(void)
+{
+    return refusal_was_told;
+}
+
+void host_secrets_tell(bool told)
+{
+    refusal_was_told = told;
 }
 
 /* A plugin that has not said which secret was refused means all. */

@@ -25,7 +25,8 @@ struct store {
     struct family *family;
     struct store *next; /* of the family */
     struct settings *configuration;
-    const struct store_settings *settings; /* in it */
+    const struct store_settings *settings; /* in it, or the next */
+    struct store_settings builtin;         /* of a store of the library itself */
     const struct module *module;
     struct crypto *crypto;
     struct catalogue *catalogue;

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <ltdl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct loaded {
 static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t loader_fork_once = PTHREAD_ONCE_INIT;
 static struct loaded *loader_modules;
+static atomic_size_t loader_modules_count;
 static bool loader_ready;
 
 static void loader_fork_prepare(void)
@@ -312,6 +314,7 @@ static kw_status module_open_path(const char *path, const struct module **module
     made->module.path = real;
     made->next = loader_modules;
     loader_modules = made;
+    atomic_fetch_add(&loader_modules_count, 1);
     *module = &made->module;
     real = NULL;
     made = NULL;
@@ -427,4 +430,9 @@ out:
     pthread_mutex_unlock(&loader_lock);
     free(made);
     return status;
+}
+
+size_t loader_count(void)
+{
+    return atomic_load(&loader_modules_count);
 }

@@ -25,6 +25,9 @@ char *loader_default_directory(void);
 KW_MUST_USE kw_status loader_open(const char *name, const char *const *directories, size_t count,
                                   const struct module **module, kw_error *error);
 
+/* How many have been loaded. */
+size_t loader_count(void);
+
 /* Names (and paths) of the modules in the directories, sorted, each name once. Free each of both, then the arrays. */
 KW_MUST_USE kw_status loader_list(const char *const *directories, size_t count, char ***names, char ***paths,
                                   size_t *found, kw_error *error);

@@ -126,7 +126,8 @@ static void value_remedy(const kw_option *option, kw_error *error)
 static kw_status secret_check(const struct settings *settings, const struct option_setting *setting, kw_error *error)
 {
     kw_error inner = {0};
-    const kw_status status = source_check(setting->text, settings->allow_inline_secrets, &inner);
+    const unsigned allowed = SOURCE_SUBKEY | (settings->allow_inline_secrets ? SOURCE_INLINE : 0);
+    const kw_status status = source_check(setting->text, allowed, &inner);
 
     if (status == KW_OK)
         return KW_OK;

@@ -45,8 +45,8 @@ static bool can(const struct store *store, uint32_t operation)
 
 /* ---- The instance ----------------------------------------------------------------------------------- */
 
-static kw_status store_open_instance(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
-                                     kw_error *error)
+static kw_status store_open_once(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
+                                 kw_error *error)
 {
     const struct call call = call_begin(store, STORE_OPEN);
     const kw_status status =
@@ -65,6 +65,26 @@ static kw_status store_open_instance(struct store *store, kw_plugin_instance **i
         return call_broken(&call, error, "has no buffer that could be too small");
     if (status == KW_OK && *instance == NULL)
         return call_broken(&call, error, "answered success and gave no instance");
+    return status;
+}
+
+/* A second time where a secret that is a subkey was refused, and another may be the right one. */
+static kw_status store_open_instance(struct store *store, kw_plugin_instance **instance, kw_capabilities *capabilities,
+                                     kw_error *error)
+{
+    kw_error inner = {0};
+    kw_status status = store_open_once(store, instance, capabilities, &inner);
+
+    if (status == KW_SECRET_REFUSED && host_secrets_opened(store->host, false)) {
+        inner = (kw_error){0};
+        status = store_open_once(store, instance, capabilities, &inner);
+        if (status == KW_SECRET_REFUSED)
+            (void)host_secrets_opened(store->host, false);
+    }
+    if (status == KW_OK)
+        (void)host_secrets_opened(store->host, true);
+    else if (error != NULL)
+        *error = inner;
     return status;
 }
 
@@ -179,15 +199,20 @@ static kw_status template_check(const struct store *store, const kw_key_template
     return KW_OK;
 }
 
+kw_status store_check_generate(const struct store *store, const kw_key_template *wanted, kw_error *error)
+{
+    if (store->module->operations.key_generate == NULL || !can(store, KW_CAN_GENERATE))
+        return unsupported(store, error, "make keys");
+    return template_check(store, wanted, error);
+}
+
 kw_status store_key_generate(struct store *store, const kw_key_template *wanted, kw_output *locator, kw_error *error)
 {
     struct call call;
     kw_output given = output_copy_of(locator);
     kw_status status;
 
-    if (store->module->operations.key_generate == NULL || !can(store, KW_CAN_GENERATE))
-        return unsupported(store, error, "make keys");
-    status = template_check(store, wanted, error);
+    status = store_check_generate(store, wanted, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_GENERATE);

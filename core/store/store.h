@@ -9,7 +9,7 @@
 #include "config/settings.h"
 #include "config/source.h"
 #include "control/control.h"
-#include "store/loader.h"
+#include "store/builtin.h"
 
 struct store;
 
@@ -26,6 +26,9 @@ struct stores_options {
     const struct log *log;
     kw_prompt_callback prompt;
     void *user;
+    const struct builtin_store *builtins; /* further stores, behind those of the configuration */
+    size_t builtin_count;
+    const struct secret_service *secrets; /* outlives the stores; NULL: no store's secret is a subkey */
 };
 
 /*
@@ -45,6 +48,9 @@ void stores_replace(struct stores *stores, struct stores *successor);
 /* By name or by id; opened. Errors: KW_NOT_FOUND (not configured; names what is), and what opening answers. */
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);
 KW_MUST_USE kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error);
+
+/* What the plugin of a store says of itself (KW_TRAIT_...), whether it opens or not; 0 where there is no such store. */
+uint32_t stores_traits(const struct stores *stores, const char *id);
 
 /* For all stores of the context: also those that these replaced. */
 void stores_fork_prepare(struct stores *stores);
@@ -100,6 +106,8 @@ KW_MUST_USE kw_status store_key_import(struct store *store, const kw_key_templat
                                        kw_output *locator, kw_error *error);
 /* Whether such a key could be imported, without a call: KW_UNSUPPORTED, saying what the store takes. */
 KW_MUST_USE kw_status store_check_import(const struct store *store, const kw_key_template *wanted, kw_error *error);
+/* The same of making one. */
+KW_MUST_USE kw_status store_check_generate(const struct store *store, const kw_key_template *wanted, kw_error *error);
 KW_MUST_USE kw_status store_key_delete(struct store *store, kw_input locator, kw_error *error);
 KW_MUST_USE kw_status store_key_list(struct store *store, uint64_t *cursor, kw_output *locator, kw_error *error);
 KW_MUST_USE kw_status store_key_find(struct store *store, const struct id *id, kw_output *locator, kw_error *error);

@@ -8,8 +8,8 @@
 struct stores {
     atomic_uint references;
     struct family *family;
-    struct store **rows; /* in the order of the configuration */
-    size_t count;
+    struct store **rows;                /* in the order of the configuration, then those of the library itself */
+    size_t count, listed;               /* all, and those of the configuration */
     _Atomic(struct stores *) successor; /* that replaced these; a reference of it */
 };
 
@@ -134,8 +134,9 @@ static void store_release(struct store *store)
     free(store);
 }
 
+/* `builtin`: what the store's plugin is and works on, unless it is one of the configuration. */
 static kw_status store_new(const struct stores_options *options, const struct store_settings *settings,
-                           struct store **store, kw_error *error)
+                           const struct builtin_store *builtin, struct store **store, kw_error *error)
 {
     kw_status status;
     struct store *made = calloc(1, sizeof(*made));
@@ -157,10 +158,17 @@ static kw_status store_new(const struct stores_options *options, const struct st
         status = error_memory(error);
         goto out;
     }
-    status = store_check(options->settings, settings, &made->module, &made->options, error);
+    if (builtin != NULL) {
+        made->builtin = (struct store_settings){.name = builtin->name, .id = builtin->name, .plugin = builtin->name};
+        made->settings = &made->builtin;
+        made->module = builtin->module;
+        status = KW_OK;
+    } else {
+        status = store_check(options->settings, settings, &made->module, &made->options, error);
+    }
     if (status != KW_OK)
         goto out;
-    status = host_new(options, settings, made->module, &made->host, error);
+    status = host_new(options, made->settings, made->module, builtin, &made->host, error);
     if (status != KW_OK)
         goto out;
     *store = made;
@@ -204,6 +212,21 @@ static struct store *store_keep(struct stores *before, struct store *store)
     return store;
 }
 
+static kw_status stores_add(const struct stores_options *options, const struct store_settings *settings,
+                            const struct builtin_store *builtin, struct stores *stores, kw_error *error)
+{
+    struct store *store = NULL;
+    const kw_status status = store_new(options, settings, builtin, &store, error);
+
+    if (status != KW_OK)
+        return status;
+    store = store_keep(options->before, store);
+    if (store->family == NULL)
+        family_add(stores->family, store);
+    stores->rows[stores->count++] = store;
+    return KW_OK;
+}
+
 kw_status stores_new(const struct stores_options *options, struct stores **stores, kw_error *error)
 {
     kw_status status = KW_OK;
@@ -214,21 +237,18 @@ kw_status stores_new(const struct stores_options *options, struct stores **store
     atomic_init(&made->references, 1);
     atomic_init(&made->successor, NULL);
     made->family = options->before != NULL ? family_reference(options->before->family) : family_new();
-    made->rows = calloc(options->settings->store_count + 1, sizeof(struct store *));
+    made->rows = calloc(options->settings->store_count + options->builtin_count + 1, sizeof(struct store *));
     if (made->rows == NULL || made->family == NULL) {
         status = error_memory(error);
         goto out;
     }
-    for (size_t i = 0; i < options->settings->store_count; i++) {
-        struct store *store = NULL;
-        status = store_new(options, &options->settings->stores[i], &store, error);
-        if (status != KW_OK)
-            goto out;
-        store = store_keep(options->before, store);
-        if (store->family == NULL)
-            family_add(made->family, store);
-        made->rows[made->count++] = store;
-    }
+    for (size_t i = 0; status == KW_OK && i < options->settings->store_count; i++)
+        status = stores_add(options, &options->settings->stores[i], NULL, made, error);
+    made->listed = made->count;
+    for (size_t i = 0; status == KW_OK && i < options->builtin_count; i++)
+        status = stores_add(options, NULL, &options->builtins[i], made, error);
+    if (status != KW_OK)
+        goto out;
     *stores = made;
     made = NULL;
 out:
@@ -340,7 +360,7 @@ static kw_status no_such_store(const struct stores *stores, const char *what, co
     kw_status status;
     struct buffer known = {0};
 
-    for (size_t i = 0; i < stores->count; i++)
+    for (size_t i = 0; i < stores->listed; i++)
         buffer_format(&known, "%s%s", i == 0 ? "" : ", ", store_name(stores->rows[i]));
     buffer_append_u8(&known, 0);
     if (known.failed) {
@@ -348,7 +368,7 @@ static kw_status no_such_store(const struct stores *stores, const char *what, co
         goto out;
     }
     status = error_set(error, KW_NOT_FOUND, "the configuration has no store %s '%s'", what, name);
-    if (stores->count > 0)
+    if (stores->listed > 0)
         error_remedy(error, "the stores are: %s", (const char *)known.data);
 out:
     buffer_free(&known);
@@ -368,14 +388,26 @@ kw_status stores_get(struct stores *stores, const char *name, struct store **sto
     return status;
 }
 
+static struct store *row_find_id(const struct stores *stores, const char *id)
+{
+    for (size_t i = 0; i < stores->count; i++)
+        if (strcmp(store_id(stores->rows[i]), id) == 0)
+            return stores->rows[i];
+    return NULL;
+}
+
+uint32_t stores_traits(const struct stores *stores, const char *id)
+{
+    const struct store *const found = row_find_id(stores, id);
+
+    return found != NULL ? found->module->plugin.traits : 0;
+}
+
 kw_status stores_get_by_id(struct stores *stores, const char *id, struct store **store, kw_error *error)
 {
-    struct store *found = NULL;
+    struct store *const found = row_find_id(stores, id);
     kw_status status;
 
-    for (size_t i = 0; i < stores->count && found == NULL; i++)
-        if (strcmp(store_id(stores->rows[i]), id) == 0)
-            found = stores->rows[i];
     if (found == NULL)
         return no_such_store(stores, "with the id", id, error);
     status = store_ensure_open(found, error);

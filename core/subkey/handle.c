@@ -9,37 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The subkey under one version of the root. */
-struct handle_key {
-    _Atomic(struct handle_key *) next;
-    uint32_t version;
-    struct xaes_secret *secret; /* in locked memory */
-    struct xaes_key key;        /* of it */
-    atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
-};
-
-struct kw_subkey {
-    struct master *master;
-    uint64_t hash;
-    char *address, *purpose;
-    unsigned char *context;
-    size_t address_length, purpose_length, context_length;
-
-    _Atomic(struct handle_key *) keys;    /* the newest first; only grows while somebody has the handle */
-    _Atomic(struct handle_key *) current; /* for new seals */
-
-    /*
-     * In the lower half how many have it, of which the table is one; in the upper half how often it was handed out. It grows under
-     * the keyring's mutex alone.
-     */
-    atomic_uint_least64_t holders;
-
-    /* the keyring's mutex guards these */
-    bool is_listed;
-    struct kw_subkey *next;          /* of the bucket */
-    struct kw_subkey *newer, *older; /* by use */
-};
-
 #define HOLDER  UINT64_C(1)
 #define HANDED  (UINT64_C(1) << 32)
 #define HOLDERS (HANDED - 1)
@@ -213,7 +182,7 @@ static kw_status key_new(kw_subkey *handle, uint32_t version, struct handle_key 
     return status;
 }
 
-static struct handle_key *key_find(struct handle_key *key, uint32_t version)
+struct handle_key *handle_key_find(struct handle_key *key, uint32_t version)
 {
     while (key != NULL && key->version != version)
         key = atomic_load_explicit(&key->next, memory_order_acquire);
@@ -225,7 +194,7 @@ static struct handle_key *key_keep(kw_subkey *handle, struct handle_key *made)
 {
     struct keyring *const keyring = handle->master->keyring;
     pthread_mutex_lock(&keyring->mutex);
-    struct handle_key *const newest = atomic_load(&handle->keys), *found = key_find(newest, made->version);
+    struct handle_key *const newest = atomic_load(&handle->keys), *found = handle_key_find(newest, made->version);
     if (found == NULL && (newest == NULL || newest->version < made->version)) {
         made->next = newest;
         atomic_store_explicit(&handle->keys, made, memory_order_release);
@@ -242,9 +211,9 @@ static struct handle_key *key_keep(kw_subkey *handle, struct handle_key *made)
 }
 
 /* The key of a version. Somebody has the handle, so nothing of it goes away. */
-static kw_status key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error)
+kw_status handle_key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error)
 {
-    struct handle_key *found = key_find(atomic_load_explicit(&handle->keys, memory_order_acquire), version);
+    struct handle_key *found = handle_key_find(atomic_load_explicit(&handle->keys, memory_order_acquire), version);
     kw_status status = KW_OK;
     if (found == NULL) {
         status = key_new(handle, version, &found, error);
@@ -393,7 +362,7 @@ kw_status keyring_open(struct keyring *keyring, const struct handle_name *name, 
     if (status != KW_OK)
         return status;
     handle = table_keep(keyring, handle, &sought);
-    status = key_of(handle, version, &key, error);
+    status = handle_key_of(handle, version, &key, error);
     if (status == KW_OK)
         *subkey = handle;
     else
@@ -460,147 +429,4 @@ void handles_bound(struct keyring *keyring, size_t maximum)
 {
     keyring->maximum = maximum;
     free_all(table_shrink(keyring, maximum));
-}
-
-/* ---- Sealing ---- */
-
-/* What belongs to one seal: from begin to end, no version that it uses is retired. */
-struct use {
-    struct control_use control;
-    uint64_t generation;
-};
-
-static kw_status use_begin(kw_subkey *subkey, struct use *use, kw_error *error)
-{
-    struct master *const master = subkey->master;
-    use->generation = control_enter(master->keyring->control, &use->control);
-    kw_status status = KW_OK;
-    if (atomic_load_explicit(&master->seen, memory_order_acquire) < use->generation)
-        status = master_follow(master, use->generation, error);
-    if (status == KW_OK)
-        status = master_check(master, error);
-    if (status == KW_OK)
-        keyring_count(master->keyring, use->control.stripe, COUNT_HIT);
-    else
-        control_leave(master->keyring->control, &use->control);
-    return status;
-}
-
-static void use_end(kw_subkey *subkey, const struct use *use)
-{
-    control_leave(subkey->master->keyring->control, &use->control);
-}
-
-/* The version for new seals. A newer one may come at any time: whoever needs one and the same twice reads it once. */
-static uint32_t active_version(const kw_subkey *subkey)
-{
-    return atomic_load_explicit(&subkey->master->active, memory_order_acquire);
-}
-
-/* The key of the version that is the active one, or was in that instant. */
-static kw_status use_active(kw_subkey *subkey, uint32_t active, struct handle_key **key, kw_error *error)
-{
-    struct handle_key *current = atomic_load_explicit(&subkey->current, memory_order_acquire);
-    kw_status status = KW_OK;
-    if (current == NULL || current->version != active) {
-        status = key_of(subkey, active, &current, error);
-        if (status == KW_OK)
-            atomic_store_explicit(&subkey->current, current, memory_order_release);
-    }
-    if (status == KW_OK)
-        *key = current;
-    return status;
-}
-
-static kw_input purpose_of(const kw_subkey *subkey)
-{
-    return (kw_input){(const unsigned char *)subkey->purpose, subkey->purpose_length};
-}
-
-kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw_output *sealed, kw_error *error)
-{
-    const size_t length = KW_SEAL_OVERHEAD + subkey->purpose_length + plaintext.length;
-    struct seal_header header;
-    struct handle_key *key = NULL;
-    struct use use;
-    if (plaintext.length > XAES_PLAINTEXT_MAXIMUM || associated.length > XAES_PLAINTEXT_MAXIMUM)
-        return error_set(error, KW_INVALID_ARGUMENT, "more than %u bytes are not sealed in one piece",
-                         XAES_PLAINTEXT_MAXIMUM);
-    sealed->length = length;
-    if (sealed->data == NULL || sealed->capacity < length)
-        return KW_BUFFER_TOO_SMALL;
-    kw_status status = use_begin(subkey, &use, error);
-    if (status != KW_OK)
-        return status;
-    status = use_active(subkey, active_version(subkey), &key, error);
-    if (status == KW_OK)
-        status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
-    if (status == KW_OK)
-        status = seal_close(&key->key, &header, plaintext, associated, sealed->data, error);
-    use_end(subkey, &use);
-    return status;
-}
-
-/* Whether the seal is one of this handle's at all. */
-static kw_status check_header(const kw_subkey *subkey, const struct seal_header *header, kw_error *error)
-{
-    if (!id_equal(&header->master, &subkey->master->id))
-        return error_set(error, KW_CIPHERTEXT_INVALID, "this seal is of another master key than %s", subkey->address);
-    if (!input_equal(header->purpose, purpose_of(subkey)))
-        return error_set(error, KW_CIPHERTEXT_INVALID, "this seal is of another purpose than '%s'", subkey->purpose);
-    return KW_OK;
-}
-
-/* The key of an older version, while it is not retired. */
-static kw_status use_version(kw_subkey *subkey, uint64_t generation, uint32_t version, struct handle_key **key,
-                             kw_error *error)
-{
-    struct handle_key *found = NULL;
-    kw_status status = KW_OK;
-    if (version == active_version(subkey))
-        return use_active(subkey, version, key, error);
-    found = key_find(atomic_load_explicit(&subkey->keys, memory_order_acquire), version);
-    if (found == NULL || atomic_load_explicit(&found->seen, memory_order_acquire) < generation)
-        status = master_version(subkey->master, version, error);
-    if (status == KW_OK)
-        status = key_of(subkey, version, &found, error);
-    if (status != KW_OK)
-        return status;
-    atomic_store_explicit(&found->seen, generation, memory_order_release);
-    *key = found;
-    return KW_OK;
-}
-
-kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_output *plaintext, kw_error *error)
-{
-    struct seal_header header;
-    struct handle_key *key = NULL;
-    struct use use;
-    kw_status status = seal_read_header(sealed, &header, error);
-    if (status == KW_OK)
-        status = check_header(subkey, &header, error);
-    if (status != KW_OK)
-        return status;
-    plaintext->length = seal_plaintext_length(&header, sealed.length);
-    if (plaintext->data == NULL || plaintext->capacity < plaintext->length)
-        return KW_BUFFER_TOO_SMALL;
-    status = use_begin(subkey, &use, error);
-    if (status != KW_OK)
-        return status;
-    status = use_version(subkey, use.generation, header.version, &key, error);
-    if (status == KW_OK)
-        status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
-    use_end(subkey, &use);
-    return status;
-}
-
-kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error)
-{
-    struct use use;
-    const kw_status status = use_begin(subkey, &use, error);
-    if (status != KW_OK)
-        return status;
-    *version = active_version(subkey);
-    use_end(subkey, &use);
-    return KW_OK;
 }

@@ -225,13 +225,15 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id)
 }
 
 /* Versions and generations only grow, whichever thread is the last to tell of them. */
-static void master_set(struct master *master, uint64_t generation, uint32_t active)
+static void master_set(struct master *master, uint64_t generation, uint32_t active, bool is_closed)
 {
     pthread_mutex_lock(&master->keyring->mutex);
     if (active > atomic_load(&master->active))
         atomic_store(&master->active, active);
-    if (generation > atomic_load(&master->seen))
+    if (generation >= atomic_load(&master->seen)) {
+        atomic_store(&master->is_closed, is_closed);
         atomic_store(&master->seen, generation);
+    }
     pthread_mutex_unlock(&master->keyring->mutex);
 }
 
@@ -255,18 +257,31 @@ static kw_status hand_on(kw_status status, const kw_error *why, kw_error *error)
     return status;
 }
 
-/* Its own function, as an error is large and the way here is often taken for nothing. */
-static kw_status read_active(struct master *master, uint64_t generation, kw_error *error)
+/* Whether nothing new is sealed under it. */
+static kw_status read_entry(struct master *master, bool *is_closed, kw_error *error)
+{
+    struct entry_row entry = {0};
+    const kw_status status = catalogue_entry_get_by_id(master->keyring->catalogue, &master->id, &entry, error);
+    if (status == KW_OK)
+        *is_closed = entry.state != ENTRY_IN_USE;
+    entry_row_clear(&entry);
+    return status;
+}
+
+kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
 {
     struct held held;
     kw_error why = {0};
     uint32_t active = 0;
+    bool is_closed = false;
     kw_status status;
     keyring_hold(master->keyring, &held);
     status = root_active(&held.place, &master->id, &active, &why);
     keyring_release(&held);
+    if (status == KW_OK)
+        status = read_entry(master, &is_closed, &why);
     if (status == KW_OK) {
-        master_set(master, generation, active);
+        master_set(master, generation, active, is_closed);
         if (control_inherited(master->keyring->control))
             control_prove(master->keyring->control);
         return KW_OK;
@@ -279,7 +294,7 @@ kw_status master_follow(struct master *master, uint64_t generation, kw_error *er
     if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
         atomic_load(&master->tolerated) > clock_milliseconds())
         return KW_OK;
-    return read_active(master, generation, error);
+    return master_look(master, generation, error);
 }
 
 kw_status master_version(struct master *master, uint32_t version, kw_error *error)
@@ -391,6 +406,7 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
     kw_error failure = {0};
     struct held held;
     kw_status status = KW_OK;
+    bool is_closed = false;
     struct root *root;
     pthread_mutex_lock(&keyring->mutex);
     root = root_find(master, 0);
@@ -401,11 +417,15 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
     root->users++;
     if (flight_begin(keyring, &root->flight, &status, error)) {
         pthread_mutex_unlock(&keyring->mutex);
+        status = read_entry(master, &is_closed, &failure);
+        if (status == KW_OK && is_closed)
+            status = error_set(&failure, KW_REFUSED, "the master key is out of use: no root is made for it");
         keyring_hold(keyring, &held);
-        status = root_make(&held.place, &master->id, 0, version, &failure);
+        if (status == KW_OK)
+            status = root_make(&held.place, &master->id, 0, version, &failure);
         keyring_release(&held);
         if (status == KW_OK)
-            master_set(master, 0, *version);
+            master_set(master, 0, *version, false);
         pthread_mutex_lock(&keyring->mutex);
         flight_end(keyring, &root->flight, status, &failure);
         if (status != KW_OK && error != NULL)

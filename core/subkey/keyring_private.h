@@ -1,4 +1,4 @@
-/* What keyring.c, which has the roots, refresh.c, which asks whether their stores are there, and handle.c, which has the handles, share. */
+/* What keyring.c, which has the roots, refresh.c, which asks whether their stores are there, and handle.c, which has the handles, and sealing.c, which uses them, share. */
 #ifndef KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 #define KEYWRIGHT_SUBKEY_KEYRING_PRIVATE_H
 
@@ -37,6 +37,7 @@ struct master {
     struct root *roots;                      /* the mutex guards it */
     struct flight probe;                     /* likewise */
     atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */
+    atomic_bool is_closed;                   /* it is out of use: old seals open, and no new ones are made */
     atomic_uint active;                      /* version for new work; 0: none known */
     atomic_uint_least64_t tolerated;         /* until then a child that cannot read the catalogue goes on */
     atomic_uint_least64_t fresh;             /* until then no root is older than max_age; UINT64_MAX: no matter */
@@ -79,6 +80,8 @@ void keyring_release(struct held *held);
 struct master *keyring_master(struct keyring *keyring, const struct id *id);
 /* Sees to it that `active` holds for the generation: reads the catalogue where it was raised. */
 KW_MUST_USE kw_status master_follow(struct master *master, uint64_t generation, kw_error *error);
+/* The same where it was not raised. */
+KW_MUST_USE kw_status master_look(struct master *master, uint64_t generation, kw_error *error);
 /* Whether a version may still open data, by the catalogue. */
 KW_MUST_USE kw_status master_version(struct master *master, uint32_t version, kw_error *error);
 /* keyring_subkey for handles. */
@@ -103,6 +106,41 @@ void master_loaded(struct master *master, const struct root_place *place);
 void master_age(struct master *master);
 
 /* ---- handle.c ---- */
+
+/* The subkey under one version of the root. */
+struct handle_key {
+    _Atomic(struct handle_key *) next;
+    uint32_t version;
+    struct xaes_secret *secret; /* in locked memory */
+    struct xaes_key key;        /* of it */
+    atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
+};
+
+struct kw_subkey {
+    struct master *master;
+    uint64_t hash;
+    char *address, *purpose;
+    unsigned char *context;
+    size_t address_length, purpose_length, context_length;
+
+    _Atomic(struct handle_key *) keys;    /* the newest first; only grows while somebody has the handle */
+    _Atomic(struct handle_key *) current; /* for new seals */
+
+    /*
+     * In the lower half how many have it, of which the table is one; in the upper half how often it was handed out. It grows under
+     * the keyring's mutex alone.
+     */
+    atomic_uint_least64_t holders;
+
+    /* the keyring's mutex guards these */
+    bool is_listed;
+    struct kw_subkey *next;          /* of the bucket */
+    struct kw_subkey *newer, *older; /* by use */
+};
+
+/* The key of a version that is there, or NULL; and one that is made where there is none. Somebody has the handle, so nothing of it goes away. */
+struct handle_key *handle_key_find(struct handle_key *key, uint32_t version);
+KW_MUST_USE kw_status handle_key_of(kw_subkey *handle, uint32_t version, struct handle_key **key, kw_error *error);
 
 KW_MUST_USE kw_status handles_new(struct keyring *keyring, kw_error *error);
 void handles_free(struct keyring *keyring);

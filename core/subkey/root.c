@@ -66,7 +66,7 @@ static kw_status make_row(const struct root_place *place, const struct root_key 
         status = crypto_random(place->crypto, root.data, root.length, error);
     }
     if (status == KW_OK)
-        status = root_row_make(place, key, secret_view(&root), row, error);
+        status = root_row_make(place, &key->wrap, secret_view(&root), false, row, error);
     secret_clear(&root);
     return status;
 }
@@ -121,6 +121,10 @@ static kw_status make_once(const struct root_place *place, const struct id *mast
     uint64_t generation = 0;
     kw_error why = {0};
     kw_status status = root_key_open(place, master, &key, error);
+    if (status == KW_OK && key.entry.state != ENTRY_IN_USE)
+        status = error_set(error, KW_REFUSED, "%s is retired: nothing new is sealed under it", key.entry.address);
+    if (status == KW_OK)
+        status = root_key_check(&key.wrap, key.entry.address, error);
     if (status == KW_OK)
         status = make_row(place, &key, version, &row, error);
     if (status == KW_OK)
@@ -207,9 +211,9 @@ static kw_status load_once(const struct root_place *place, const struct id *mast
         status = find_version(&key->entry, &rows, version, &row, error);
     if (status != KW_OK)
         goto out;
-    status = root_row_check(key, row, error);
+    status = root_row_check(&key->wrap, row, error);
     if (status == KW_OK)
-        status = root_row_unwrap(place, key, row, root, error);
+        status = root_row_unwrap(place, &key->wrap, row, root, error);
     if (status != KW_OK)
         root_blame(&key->entry, version, error);
 out:

@@ -129,15 +129,15 @@ kw_status root_key_open(const struct root_place *place, const struct id *master,
     return status;
 }
 
-kw_status root_key_check(const struct root_key *key, kw_error *error)
+kw_status root_key_check(const struct wrap_key *key, const char *address, kw_error *error)
 {
-    const kw_key_capabilities *capabilities = kw_key_get_capabilities(key->wrap.key);
+    const kw_key_capabilities *capabilities = kw_key_get_capabilities(key->key);
     kw_status status = KW_OK;
     if (wrap_choose(capabilities) != NULL && root_scheme_choose(capabilities) != NULL)
         return KW_OK;
-    status = error_set(
-        error, KW_UNSUPPORTED, "the key of %s cannot have root secrets: its store does not %s", key->entry.address,
-        wrap_choose(capabilities) == NULL ? "decrypt with it (RSA) or agree on secrets (EC)" : "sign with it");
-    error_where(error, "store %s", store_name(key->store));
+    status = error_set(error, KW_UNSUPPORTED, "the key of %s cannot have root secrets: its store does not %s", address,
+                       wrap_choose(capabilities) == NULL ? "decrypt with it (RSA) or agree on secrets (EC)"
+                                                         : "sign with it");
+    error_where(error, "store %s", store_name(key_store(key->key)));
     return status;
 }

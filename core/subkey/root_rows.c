@@ -87,31 +87,75 @@ void root_blame(const struct entry_row *entry, uint32_t version, kw_error *error
 
 /* ---- Making ---------------------------------------------------------------------------------------------- */
 
-static kw_status wrap_for_master(const struct root_place *place, const struct root_key *key, kw_input content,
-                                 struct root_wraps *wraps, struct buffer *ciphertext, kw_error *error)
+/* What a row is wrapped to, under way. */
+struct wrapping {
+    struct root_wraps wraps;
+    struct buffer ciphertexts[ROOT_WRAPS_COUNT];
+};
+
+static void wrapping_clear(struct wrapping *wrapping)
 {
-    const struct wrap_algorithm *algorithm = wrap_choose(kw_key_get_capabilities(key->wrap.key));
-    const kw_status status = wrap_make(place->crypto, algorithm, &key->wrap, content, ciphertext, error);
-    struct root_wrap *wrap = &wraps->wraps[wraps->count];
+    for (size_t i = 0; i < ROOT_WRAPS_COUNT; i++)
+        buffer_free(&wrapping->ciphertexts[i]);
+}
+
+static kw_status wrapping_add(const struct root_place *place, struct wrapping *wrapping, enum root_recipient recipient,
+                              const struct wrap_algorithm *algorithm, const struct wrap_key *to, kw_input content,
+                              kw_error *error)
+{
+    const size_t index = wrapping->wraps.count;
+    struct root_wrap *wrap = &wrapping->wraps.wraps[index];
+    kw_status status;
+    if (index == ROOT_WRAPS_COUNT)
+        return error_set(error, KW_FAILED, "a root is wrapped in at most %u ways", ROOT_WRAPS_COUNT);
+    status = wrap_make(place->crypto, algorithm, to, content, &wrapping->ciphertexts[index], error);
     if (status != KW_OK)
         return status;
-    *wrap = (struct root_wrap){
-        .recipient = ROOT_TO_MASTER, .algorithm = input_text(algorithm->name), .ciphertext = buffer_view(ciphertext)};
-    memcpy(wrap->spki, key->wrap.spki, sizeof(wrap->spki));
-    wraps->count++;
+    *wrap = (struct root_wrap){.recipient = recipient,
+                               .algorithm = input_text(algorithm->name),
+                               .ciphertext = buffer_view(&wrapping->ciphertexts[index])};
+    memcpy(wrap->spki, to->spki, sizeof(wrap->spki));
+    wrapping->wraps.count++;
     return KW_OK;
 }
 
-/* One call to the store. */
-static kw_status row_sign(const struct root_key *key, struct root_row *row, kw_error *error)
+/* Borrows from the row. */
+static void wrapping_keep(struct wrapping *wrapping, const struct root_row *row, const struct wrap_key *key)
 {
-    const char *scheme = root_scheme_choose(kw_key_get_capabilities(key->wrap.key));
+    const struct wrap_algorithm *made = wrap_choose(kw_key_get_capabilities(key->key));
+    struct root_wraps present;
+    if (!root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &present))
+        return;
+    for (size_t i = 0; i < present.count && wrapping->wraps.count + 1 < ROOT_WRAPS_COUNT; i++) {
+        const struct root_wrap *wrap = &present.wraps[i];
+        if (wrap->recipient == ROOT_TO_MASTER && memcmp(wrap->spki, key->spki, sizeof(wrap->spki)) == 0 &&
+            !input_equal(wrap->algorithm, input_text(made->name)))
+            wrapping->wraps.wraps[wrapping->wraps.count++] = *wrap;
+    }
+}
+
+static kw_status wrap_for_recovery(const struct root_place *place, struct wrapping *wrapping, kw_input content,
+                                   kw_error *error)
+{
+    struct wrap_key recovery = {0};
+    kw_status status = recovery_open(place, &recovery, error);
+    if (status == KW_OK && recovery.key != NULL)
+        status = wrapping_add(place, wrapping, ROOT_TO_RECOVERY,
+                              wrap_of_type(kw_key_get_capabilities(recovery.key)->type), &recovery, content, error);
+    kw_key_free(recovery.key);
+    return status;
+}
+
+/* One call to the store. */
+static kw_status row_sign(const struct wrap_key *key, struct root_row *row, kw_error *error)
+{
+    const char *scheme = root_scheme_choose(kw_key_get_capabilities(key->key));
     unsigned char bytes[ROOT_SIGNATURE_MAXIMUM];
     kw_output output = {.data = bytes, .capacity = sizeof(bytes)};
     kw_algorithm algorithm;
     struct buffer message = {0}, signature = {0};
     kw_status status = KW_OK;
-    memcpy(row->spki, key->wrap.spki, sizeof(row->spki));
+    memcpy(row->spki, key->spki, sizeof(row->spki));
     free(row->scheme);
     row->scheme = text_copy(scheme);
     if (row->scheme == NULL || !root_scheme_find(scheme, &algorithm)) {
@@ -123,7 +167,7 @@ static kw_status row_sign(const struct root_key *key, struct root_row *row, kw_e
         status = error_memory(error);
         goto out;
     }
-    status = kw_key_sign(key->wrap.key, &algorithm, buffer_view(&message), &output, error);
+    status = kw_key_sign(key->key, &algorithm, buffer_view(&message), &output, error);
     if (status != KW_OK)
         goto out;
     buffer_append(&signature, bytes, output.length);
@@ -135,29 +179,36 @@ out:
     return status;
 }
 
-kw_status root_row_make(const struct root_place *place, const struct root_key *key, kw_input root, struct root_row *row,
-                        kw_error *error)
+kw_status root_row_make(const struct root_place *place, const struct wrap_key *key, kw_input root, bool keep,
+                        struct root_row *row, kw_error *error)
 {
+    const struct wrap_algorithm *algorithm = wrap_choose(kw_key_get_capabilities(key->key));
     struct secret content = {0};
-    struct root_wraps wraps = {0};
-    struct buffer for_master = {0}, encoded = {0};
-    kw_status status = root_key_check(key, error);
+    struct wrapping wrapping = {0};
+    struct buffer encoded = {0};
+    kw_bytes wraps = {0};
+    kw_status status = root_key_check(key, "the master key", error);
     if (status == KW_OK)
         status = root_content_write(&row->master, row->version, root, &content, error);
     if (status == KW_OK)
-        status = wrap_for_master(place, key, secret_view(&content), &wraps, &for_master, error);
+        status = wrapping_add(place, &wrapping, ROOT_TO_MASTER, algorithm, key, secret_view(&content), error);
+    if (status == KW_OK && keep)
+        wrapping_keep(&wrapping, row, key);
+    if (status == KW_OK)
+        status = wrap_for_recovery(place, &wrapping, secret_view(&content), error);
     if (status != KW_OK)
         goto out;
-    root_wraps_write(&wraps, &encoded);
-    kw_bytes_free(&row->wraps);
-    if (encoded.failed || buffer_take(&encoded, &row->wraps) != KW_OK) {
+    root_wraps_write(&wrapping.wraps, &encoded);
+    if (encoded.failed || buffer_take(&encoded, &wraps) != KW_OK) {
         status = error_memory(error);
         goto out;
     }
+    kw_bytes_free(&row->wraps);
+    row->wraps = wraps;
     status = row_sign(key, row, error);
 out:
     buffer_free(&encoded);
-    buffer_free(&for_master);
+    wrapping_clear(&wrapping);
     secret_clear(&content);
     return status;
 }
@@ -172,66 +223,123 @@ static kw_status is_forged(kw_error *error)
     return status;
 }
 
-kw_status root_row_check(const struct root_key *key, const struct root_row *row, kw_error *error)
+kw_status root_row_check(const struct wrap_key *key, const struct root_row *row, kw_error *error)
 {
     kw_algorithm algorithm;
     struct buffer message = {0};
     kw_status status = KW_OK;
-    if (!crypto_equal(row->spki, key->wrap.spki, sizeof(row->spki)))
+    if (!crypto_equal(row->spki, key->spki, sizeof(row->spki)))
         return is_forged(error);
     if (!root_scheme_find(row->scheme, &algorithm))
         return error_set(error, KW_UNSUPPORTED, "this version does not know the signature scheme '%s'", row->scheme);
     root_signed_bytes(row, &message);
     status = message.failed ? error_memory(error)
-                            : kw_key_verify(key->wrap.key, &algorithm, buffer_view(&message),
+                            : kw_key_verify(key->key, &algorithm, buffer_view(&message),
                                             (kw_input){row->signature.data, row->signature.length}, error);
     buffer_free(&message);
     return status == KW_SIGNATURE_INVALID || status == KW_UNSUPPORTED ? is_forged(error) : status;
 }
 
-static kw_status find_wrap(const struct root_key *key, const struct root_wraps *wraps, kw_input *ciphertext,
-                           const struct wrap_algorithm **algorithm, kw_error *error)
+static bool is_for(const struct root_wrap *wrap, enum root_recipient recipient, const unsigned char spki[SHA256_LENGTH])
 {
-    const kw_key_capabilities *capabilities = kw_key_get_capabilities(key->wrap.key);
-    bool met = false;
-    kw_status status = KW_OK;
+    return wrap->recipient == recipient && memcmp(wrap->spki, spki, sizeof(wrap->spki)) == 0;
+}
+
+/* The first of those to the key that it can undo; NULL. `met`: whether there are any to it. */
+static const struct root_wrap *find_wrap(const struct wrap_key *key, const struct root_wraps *wraps, bool *met)
+{
+    const kw_key_capabilities *capabilities = kw_key_get_capabilities(key->key);
+    *met = false;
     for (size_t i = 0; i < wraps->count; i++) {
-        const struct root_wrap *wrap = &wraps->wraps[i];
-        const struct wrap_algorithm *found = wrap_find(wrap->algorithm);
-        if (wrap->recipient != ROOT_TO_MASTER || memcmp(wrap->spki, key->wrap.spki, sizeof(wrap->spki)) != 0)
+        const struct wrap_algorithm *algorithm = wrap_find(wraps->wraps[i].algorithm);
+        if (!is_for(&wraps->wraps[i], ROOT_TO_MASTER, key->spki))
             continue;
-        met = true;
-        if (found != NULL && wrap_can_undo(found, capabilities)) {
-            *ciphertext = wrap->ciphertext;
-            *algorithm = found;
-            return KW_OK;
-        }
+        *met = true;
+        if (algorithm != NULL && wrap_can_undo(algorithm, capabilities))
+            return &wraps->wraps[i];
     }
+    return NULL;
+}
+
+static kw_status cannot_undo(const struct wrap_key *key, bool met, kw_error *error)
+{
+    kw_status status;
     if (!met)
         return error_set(error, KW_CORRUPT, "it is not wrapped to the master key");
     status = error_set(error, KW_UNSUPPORTED, "store '%s' cannot undo the way in which it is wrapped",
-                       store_name(key->store));
+                       store_name(key_store(key->key)));
     error_remedy(error, "move the key back to the store that it came from with `keywright transfer`");
     return status;
 }
 
-kw_status root_row_unwrap(const struct root_place *place, const struct root_key *key, const struct root_row *row,
+static kw_status malformed(kw_error *error)
+{
+    return error_set(error, KW_CORRUPT, "its wraps are malformed");
+}
+
+bool root_row_can_unwrap(const struct wrap_key *key, const struct root_row *row)
+{
+    struct root_wraps wraps;
+    bool met = false;
+    return root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &wraps) &&
+           find_wrap(key, &wraps, &met) != NULL;
+}
+
+kw_status root_row_unwrap(const struct root_place *place, const struct wrap_key *key, const struct root_row *row,
                           struct secret *root, kw_error *error)
 {
     struct root_wraps wraps;
     struct secret content = {0};
-    kw_input ciphertext = {0};
-    const struct wrap_algorithm *algorithm = NULL;
+    const struct root_wrap *wrap = NULL;
+    bool met = false;
     kw_status status = KW_OK;
     if (!root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &wraps))
-        return error_set(error, KW_CORRUPT, "its wraps are malformed");
-    status = find_wrap(key, &wraps, &ciphertext, &algorithm, error);
-    if (status == KW_OK)
-        status = wrap_undo(place->crypto, algorithm, &key->wrap, ciphertext, &content, error);
+        return malformed(error);
+    wrap = find_wrap(key, &wraps, &met);
+    if (wrap == NULL)
+        return cannot_undo(key, met, error);
+    status = wrap_undo(place->crypto, wrap_find(wrap->algorithm), key, wrap->ciphertext, &content, error);
     if (status == KW_CIPHERTEXT_INVALID)
         status = error_set(error, KW_CORRUPT, "what is wrapped cannot be opened by the master key");
     if (status == KW_OK)
         status = root_content_read(&row->master, row->version, secret_view(&content), root, error);
     secret_clear(&content);
     return status;
+}
+
+kw_status root_row_recover(const struct root_place *place, const struct recovery_key *recovery,
+                           const struct root_row *row, struct secret *root, kw_error *error)
+{
+    struct root_wraps wraps;
+    struct secret content = {0};
+    const struct root_wrap *wrap = NULL;
+    const struct wrap_algorithm *algorithm = NULL;
+    kw_status status = KW_OK;
+    if (!root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &wraps))
+        return malformed(error);
+    for (size_t i = 0; wrap == NULL && i < wraps.count; i++) {
+        algorithm = wrap_find(wraps.wraps[i].algorithm);
+        if (algorithm != NULL && is_for(&wraps.wraps[i], ROOT_TO_RECOVERY, recovery->spki))
+            wrap = &wraps.wraps[i];
+    }
+    if (wrap == NULL)
+        return error_set(error, KW_REFUSED, "it is not wrapped to the certificate of this recovery key");
+    status = wrap_undo_private(place->crypto, algorithm, recovery->private, recovery->spki, wrap->ciphertext, &content,
+                               error);
+    if (status == KW_CIPHERTEXT_INVALID)
+        status = error_set(error, KW_CORRUPT, "what is wrapped cannot be opened by the recovery key");
+    if (status == KW_OK)
+        status = root_content_read(&row->master, row->version, secret_view(&content), root, error);
+    secret_clear(&content);
+    return status;
+}
+
+bool root_row_is_recoverable(const struct root_row *row, const unsigned char spki[SHA256_LENGTH])
+{
+    struct root_wraps wraps;
+    bool met = false;
+    if (root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &wraps))
+        for (size_t i = 0; i < wraps.count; i++)
+            met = met || is_for(&wraps.wraps[i], ROOT_TO_RECOVERY, spki);
+    return met;
 }

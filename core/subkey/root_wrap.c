@@ -1,5 +1,6 @@
 #include "subkey/root_wrap.h"
 
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <string.h>
 
@@ -43,6 +44,14 @@ const struct wrap_algorithm *wrap_choose(const kw_key_capabilities *key)
 {
     for (size_t i = 0; i < ALGORITHM_COUNT; i++)
         if (wrap_can_undo(&algorithms[i], key))
+            return &algorithms[i];
+    return NULL;
+}
+
+const struct wrap_algorithm *wrap_of_type(kw_key_type type)
+{
+    for (size_t i = 0; i < ALGORITHM_COUNT; i++)
+        if (algorithms[i].type == type)
             return &algorithms[i];
     return NULL;
 }
@@ -217,41 +226,120 @@ out:
     return status;
 }
 
-static kw_status ec_undo(struct crypto *crypto, kw_key *key, const unsigned char spki_digest[SHA256_LENGTH],
-                         kw_input ciphertext, struct secret *content, kw_error *error)
+static kw_status ec_open(struct crypto *crypto, const struct secret *shared,
+                         const unsigned char recipient[SHA256_LENGTH], kw_input ephemeral, kw_input sealed,
+                         struct secret *content, kw_error *error)
 {
-    unsigned char symmetric[SHA256_LENGTH] = {0};
-    kw_input ephemeral = {0};
-    struct secret shared = {0}, made = {0};
-    kw_output output;
-    kw_status status;
-    if (!input_field(&ciphertext, &ephemeral) || ciphertext.length != ROOT_CONTENT_LENGTH + TAG_LENGTH)
-        return error_set(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
-    status = secret_new(&shared, SHARED_MAXIMUM, error);
-    if (status != KW_OK)
-        return status;
-    output = (kw_output){.data = shared.data, .capacity = shared.capacity};
-    status = key_agree(key, ephemeral, &output, error);
-    if (status == KW_INVALID_ARGUMENT)
-        status = error_set(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
-    if (status != KW_OK)
-        goto out;
-    shared.length = output.length;
-    status = ec_key(crypto, secret_view(&shared), spki_digest, ephemeral, symmetric, error);
+    unsigned char key[SHA256_LENGTH] = {0};
+    struct secret made = {0};
+    kw_status status = ec_key(crypto, secret_view(shared), recipient, ephemeral, key, error);
     if (status == KW_OK)
         status = secret_new(&made, ROOT_CONTENT_LENGTH, error);
     if (status == KW_OK)
-        status = gcm_decrypt(crypto, symmetric, ciphertext, made.data, error);
+        status = gcm_decrypt(crypto, key, sealed, made.data, error);
     if (status == KW_OK) {
         made.length = ROOT_CONTENT_LENGTH;
         *content = made;
         made = (struct secret){0};
     }
-out:
-    secret_wipe(symmetric, sizeof(symmetric));
-    secret_clear(&shared);
+    secret_wipe(key, sizeof(key));
     secret_clear(&made);
     return status;
+}
+
+/* What is left of `ciphertext` is what AES-GCM made. */
+static bool ec_split(kw_input *ciphertext, kw_input *ephemeral)
+{
+    return input_field(ciphertext, ephemeral) && ciphertext->length == ROOT_CONTENT_LENGTH + TAG_LENGTH;
+}
+
+static kw_status undo_fails(kw_error *error)
+{
+    return error_set(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
+}
+
+static kw_status ec_undo(struct crypto *crypto, const struct wrap_key *by, kw_input ciphertext, struct secret *content,
+                         kw_error *error)
+{
+    kw_input ephemeral = {0};
+    struct secret shared = {0};
+    kw_output output;
+    kw_status status;
+    if (!ec_split(&ciphertext, &ephemeral))
+        return undo_fails(error);
+    status = secret_new(&shared, SHARED_MAXIMUM, error);
+    if (status != KW_OK)
+        return status;
+    output = (kw_output){.data = shared.data, .capacity = shared.capacity};
+    status = key_agree(by->key, ephemeral, &output, error);
+    if (status == KW_INVALID_ARGUMENT)
+        status = undo_fails(error);
+    if (status == KW_OK) {
+        shared.length = output.length;
+        status = ec_open(crypto, &shared, by->spki, ephemeral, ciphertext, content, error);
+    }
+    secret_clear(&shared);
+    return status;
+}
+
+/* ---- By a private key that is in no store ----------------------------------------------------------------- */
+
+static kw_status ec_undo_private(struct crypto *crypto, EVP_PKEY *private, const unsigned char recipient[SHA256_LENGTH],
+                                 kw_input ciphertext, struct secret *content, kw_error *error)
+{
+    kw_input ephemeral = {0};
+    struct secret shared = {0};
+    EVP_PKEY *peer = NULL;
+    const unsigned char *at;
+    kw_status status = KW_OK;
+    if (!ec_split(&ciphertext, &ephemeral))
+        return undo_fails(error);
+    at = ephemeral.data;
+    peer = d2i_PUBKEY_ex(NULL, &at, (long)ephemeral.length, crypto->library, PROVIDER);
+    if (peer == NULL)
+        status = crypto_error(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
+    if (status == KW_OK)
+        status = ec_agree(crypto, private, peer, &shared, error);
+    if (status == KW_OK)
+        status = ec_open(crypto, &shared, recipient, ephemeral, ciphertext, content, error);
+    secret_clear(&shared);
+    EVP_PKEY_free(peer);
+    return status;
+}
+
+static kw_status rsa_undo_private(struct crypto *crypto, const struct wrap_algorithm *algorithm, EVP_PKEY *private,
+                                  kw_input ciphertext, struct secret *content, kw_error *error)
+{
+    const EVP_MD *hash = crypto->digests[algorithm->hash];
+    struct secret made = {0};
+    size_t length = 0;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(crypto->library, private, PROVIDER);
+    kw_status status = secret_new(&made, (size_t)EVP_PKEY_get_size(private), error);
+    if (status != KW_OK)
+        goto out;
+    length = made.capacity;
+    if (context == NULL || EVP_PKEY_decrypt_init(context) <= 0 ||
+        EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) <= 0 ||
+        EVP_PKEY_CTX_set_rsa_oaep_md(context, hash) <= 0 || EVP_PKEY_CTX_set_rsa_mgf1_md(context, hash) <= 0 ||
+        EVP_PKEY_decrypt(context, made.data, &length, ciphertext.data, ciphertext.length) <= 0) {
+        status = crypto_error(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
+        goto out;
+    }
+    made.length = length;
+    *content = made;
+    made = (struct secret){0};
+out:
+    secret_clear(&made);
+    EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+kw_status wrap_undo_private(struct crypto *crypto, const struct wrap_algorithm *algorithm, EVP_PKEY *private,
+                            const unsigned char spki[SHA256_LENGTH], kw_input ciphertext, struct secret *content,
+                            kw_error *error)
+{
+    return algorithm->type == KW_KEY_EC ? ec_undo_private(crypto, private, spki, ciphertext, content, error)
+                                        : rsa_undo_private(crypto, algorithm, private, ciphertext, content, error);
 }
 
 /* ---- Either -------------------------------------------------------------------------------------------- */
@@ -268,7 +356,7 @@ kw_status wrap_make(struct crypto *crypto, const struct wrap_algorithm *algorith
 kw_status wrap_undo(struct crypto *crypto, const struct wrap_algorithm *algorithm, const struct wrap_key *by,
                     kw_input ciphertext, struct secret *content, kw_error *error)
 {
-    return algorithm->type == KW_KEY_EC ? ec_undo(crypto, by->key, by->spki, ciphertext, content, error)
+    return algorithm->type == KW_KEY_EC ? ec_undo(crypto, by, ciphertext, content, error)
                                         : rsa_undo(algorithm, by->key, ciphertext, content, error);
 }
 

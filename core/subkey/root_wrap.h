@@ -19,6 +19,9 @@ bool wrap_can_undo(const struct wrap_algorithm *algorithm, const kw_key_capabili
 /* The first of them that the key can undo; NULL: none. */
 const struct wrap_algorithm *wrap_choose(const kw_key_capabilities *key);
 
+/* For a key of which only the type is known; NULL: nothing can be wrapped to one. */
+const struct wrap_algorithm *wrap_of_type(kw_key_type type);
+
 /* A recipient: borrowed. */
 struct wrap_key {
     kw_key *key;
@@ -33,6 +36,11 @@ KW_MUST_USE kw_status wrap_make(struct crypto *crypto, const struct wrap_algorit
 KW_MUST_USE kw_status wrap_undo(struct crypto *crypto, const struct wrap_algorithm *algorithm,
                                 const struct wrap_key *by, kw_input ciphertext, struct secret *content,
                                 kw_error *error);
+
+/* By a private key that is in no store. `spki` is that of wrap_key. */
+KW_MUST_USE kw_status wrap_undo_private(struct crypto *crypto, const struct wrap_algorithm *algorithm,
+                                        EVP_PKEY *private, const unsigned char spki[SHA256_LENGTH], kw_input ciphertext,
+                                        struct secret *content, kw_error *error);
 
 /* The scheme by which such a key signs roots; NULL: it cannot. */
 const char *root_scheme_choose(const kw_key_capabilities *key);

@@ -84,6 +84,7 @@ typedef struct kw_open_options {
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
     bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
+    bool looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
 } kw_open_options;
 
 /*
@@ -271,10 +272,14 @@ typedef struct kw_certificate_template {
     const char *const
         *extended_key_usages; /* general: serverAuth, clientAuth, ... or dotted OIDs; none: no extension */
     size_t extended_key_usage_count;
+    bool derived; /* discovery-service, password-reset: the key is derived from a master key, and stored nowhere */
+    const char *master_key; /* from which; NULL: the only one that serves the database. Goes with `derived` */
 } kw_certificate_template;
 
 /*
- * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet.
+ * Makes a key in a store and a certificate for it. For a master key that exists, adds the databases that it does not serve yet. The key of a
+ * discovery-service or password-reset is derived (`derived`, which costs its master key's store one call at most, then none) also unasked where its
+ * database's master key is in an HSM and neither `store`, `key` nor the configuration wants what cannot be derived.
  * Errors: KW_INVALID_ARGUMENT (address, key or host malformed; a database is missing), KW_EXISTS, KW_NOT_FOUND (its
  * database has no entry, no such store), KW_REFUSED (the kind does not allow it), KW_UNSUPPORTED (the store
  * cannot), and whatever the store answers.
@@ -333,6 +338,9 @@ typedef struct kw_certificate_info {
     const kw_certificate_finding
         *findings; /* the worst first; by catalogue, configuration and clock: no store is asked */
     size_t finding_count;
+    const char *
+        derived_from; /* address of the master key that the key is derived from, its id where it is not there; NULL: it is in a store */
+    unsigned root_version; /* of that master key; 0 where nothing is derived */
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
@@ -407,14 +415,24 @@ KW_MUST_USE KW_API kw_status kw_transfer(kw_context *context, const kw_transfer_
 typedef struct kw_rotate_options {
     size_t size;
     const char *address;
-    bool new_key;      /* a new key pair and certificate; there is nothing else to rotate yet */
-    const char *store; /* for the new key; NULL: where the configuration says */
+    bool new_key;                  /* a new key pair and certificate; else a master key's new root secret (subkeys.h) */
+    const char *store;             /* for the new key; NULL: where the configuration says */
+    unsigned retire;               /* not 0: in place of all that, this version of a master key's root is retired */
+    const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
+    const char *recovery_password_source; /* NULL: prompt when one is needed */
 } kw_rotate_options;
 
 /*
- * Makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to it. Errors:
- * KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's, or the entry is retired), KW_UNSUPPORTED (without new_key; or the store cannot),
- * KW_CONFLICT (somebody else changed the entry), and whatever the store answers.
+ * With new_key: makes a new key and a certificate for it, as the entry's present one, which stays as a former one for what was encrypted to
+ * it. A master key's root secrets are wrapped to its new key; where the old one is lost, they are had back by the recovery key, if they were wrapped to its certificate
+ * (`subkeys.recovery_certificate`).
+ *
+ * Without: a master key gets a new root for what is sealed from now on; those before open what was sealed under them. Once that was sealed anew (kw_reseal, of
+ * everything) and nothing is derived from it, a version may be retired.
+ *
+ * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
+ * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
+ * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), and whatever the store answers.
  */
 KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
                                        void *user, kw_error *error);
@@ -467,6 +485,8 @@ typedef struct kw_export_options {
     bool together;               /* one file for all, whatever is configured */
     const char *password_source; /* NULL: prompt, asked twice */
     kw_bytes *content; /* not NULL: the one file's content goes here and no file is written; `separate` is refused */
+    bool
+        with_derived_keys; /* also the keys that are derived, which the file then has a copy of; else it says how to derive them */
 } kw_export_options;
 
 /*

@@ -21,8 +21,9 @@ typedef struct kw_subkey kw_subkey;
 /*
  * `purpose` (1 to 255 bytes, in each seal for all to read) and `context` (at most 1024 bytes, in no seal) tell subkeys apart: such as "password" and the database's
  * name. The master key's first root is made where there is none yet. What is sealed by the handle is under the newest version of the root, also when that is newer than the handle.
- * Errors: KW_NOT_FOUND, KW_REFUSED (not a master key), KW_INVALID_ARGUMENT, KW_UNSUPPORTED (the key cannot unwrap and sign), KW_UNAVAILABLE
- * (the root is not in memory, or the outage limit has passed), KW_CORRUPT (somebody changed the root).
+ * All who ask for the same one share it; what is in memory already needs no call and no catalogue. Errors: KW_NOT_FOUND, KW_REFUSED (not a master key), KW_INVALID_ARGUMENT,
+ * KW_UNSUPPORTED (the key cannot unwrap and sign), KW_UNAVAILABLE (the root is not in memory and its store is away, or the outage limit has passed), KW_CORRUPT (somebody changed
+ * the root), and whatever its store answers.
  */
 KW_MUST_USE KW_API kw_status kw_subkey_get(kw_context *context, const char *address, const char *purpose,
                                            kw_input subkey_context, kw_subkey **subkey, kw_error *error);
@@ -30,7 +31,8 @@ KW_API void kw_subkey_free(kw_subkey *subkey);
 
 /*
  * XAES-256-GCM; `associated` (such as the record's id) is authenticated and not in the seal. `sealed` and `plaintext` follow the rule of plugin.h for outputs; they must not overlap
- * the inputs. A seal is KW_SEAL_OVERHEAD + strlen(purpose) bytes longer than what is in it. Errors: KW_UNAVAILABLE, KW_CORRUPT as for kw_subkey_get.
+ * the inputs. A seal is KW_SEAL_OVERHEAD + strlen(purpose) bytes longer than what is in it. Errors: KW_INVALID_ARGUMENT (more than 1 GiB), KW_NOT_FOUND (the
+ * master key was deleted), kw_seal: KW_REFUSED (it is out of use), KW_UNAVAILABLE and KW_CORRUPT as for kw_subkey_get. Where the rule answers KW_BUFFER_TOO_SMALL, `error` stays as it was.
  */
 #define KW_SEAL_OVERHEAD 65u
 KW_MUST_USE KW_API kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw_output *sealed,
@@ -47,17 +49,21 @@ typedef struct kw_derivation {
     const char *address; /* master-key/DOMAIN */
     const char *purpose;
     kw_input context;
-    unsigned version; /* of the root; 0: the active one, and `version_used` tells which that is */
+    unsigned version; /* of the root; 0: the active one */
 } kw_derivation;
 
-/* Fills `bytes` up to its capacity (1 to 64): for the server's own use, and never equal to what the library uses itself. Keep the version with what you make of them. Errors as kw_subkey_get. */
+/*
+ * Fills `bytes` up to its capacity (1 to 64): for the server's own use, and never equal to what the library uses itself. `version_used` (NULL is allowed) tells the version; keep it with what you make of them. Fewer
+ * bytes are the first ones of more. Errors as kw_subkey_get; KW_NOT_FOUND: the version is retired, or there is none.
+ */
 KW_MUST_USE KW_API kw_status kw_subkey_derive(kw_context *context, const kw_derivation *derivation,
                                               unsigned *version_used, kw_output *bytes, kw_error *error);
 
 /*
  * For a directory synchronisation or a timer: asks the stores of the master keys whose roots are in memory whether they are there, and reads and unwraps those roots anew.
- * A store that does not answer begins an outage (`outage_limit` of the configuration counts from there); one that answers ends it. KW_UNAVAILABLE: an
- * outage began or goes on; what is in memory serves on until the limit.
+ * A store that does not answer begins an outage (`outage_limit` of the configuration counts from there); one that answers ends it. Roots of versions that are retired leave the memory. All are tried; the first failure is
+ * answered. KW_UNAVAILABLE, KW_TIMEOUT, ...: what the store answered: an outage began or goes on, and what is in memory serves on until the limit. KW_CORRUPT: a root is not what it was; what is in memory
+ * stays in use.
  */
 KW_MUST_USE KW_API kw_status kw_subkeys_refresh(kw_context *context, kw_error *error);
 
@@ -89,7 +95,7 @@ typedef struct kw_reseal_result {
 
 /*
  * Seals anew what is under an older version than the active one. Where it is cut off, what was done stays. With `everything`, a walk from the beginning to the end without a failure is noted in the catalogue, and is what `rotate --retire` asks for; it first waits until no
- * process seals under an older version any more. Errors: what a callback answers; KW_CIPHERTEXT_INVALID (names the record); KW_TIMEOUT (another process does not come to the new version); as kw_seal.
+ * process seals under an older version any more. A walk that goes on `after` a record is not noted. `result` (NULL is allowed) is filled after a failure too. Errors: what a callback answers; KW_CIPHERTEXT_INVALID (names the record); KW_TIMEOUT (another process does not come to the new version); as kw_seal.
  */
 KW_MUST_USE KW_API kw_status kw_reseal(kw_context *context, const kw_reseal_options *options, kw_reseal_result *result,
                                        kw_error *error);

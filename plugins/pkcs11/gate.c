@@ -58,8 +58,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
-    /* Threads of the parent are not here, but may have left their marks. */
-    pthread_mutex_init(&state, NULL);
+    /* Threads of the parent are not here, but may have left their marks. The mutex is this thread's, since fork_prepare. */
     condition_make();
     for (struct p11_module *module = p11_module_first(); module != NULL; module = module->next) {
         atomic_store(&module->gate.inside, 0);
@@ -69,12 +68,18 @@ static void fork_child(void)
         for (struct p11_token *token = module->tokens; token != NULL; token = token->next)
             p11_token_forked(token);
     }
+    pthread_mutex_unlock(&state);
 }
 
 static void prepare_once(void)
 {
     condition_make();
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+void p11_watch_forks(void)
+{
+    pthread_once(&once, prepare_once);
 }
 
 /* ---- The state ------------------------------------------------------------------------------------------------ */

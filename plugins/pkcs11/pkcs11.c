@@ -354,5 +354,6 @@ static const kw_plugin description = {
 
 const kw_plugin *kw_plugin_query(void)
 {
+    p11_watch_forks();
     return &description;
 }

@@ -61,6 +61,8 @@ void p11_gate_leave(struct p11_gate *gate);
 /* False: others did not leave before `milliseconds` had passed; the gate is open. */
 bool p11_gate_shut(struct p11_gate *gate, unsigned milliseconds);
 void p11_gate_open(struct p11_gate *gate);
+/* When the plugin is loaded: handlers of forks that are registered later, such as the host's, run before these. */
+void p11_watch_forks(void);
 /* How many milliseconds a fork waits for calls under way: a module that hangs must not hang the process. Tests set it. */
 extern unsigned p11_gate_patience;
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -283,12 +284,40 @@ static void make_key_while_another_process_does_waits(void **state)
     test_key_free(kit, &key);
 }
 
+/* As tpm2-pkcs11 needs it, tried on SoftHSM, which does not: parent and child initialize the module anew, and log in. */
+static void sign_after_a_fork_that_ended_the_module(void **state)
+{
+    struct kit *kit = &((struct scene *)*state)->kit;
+    struct test_key key;
+    int ended = -1;
+    assert_int_equal(scene_open(kit), KW_OK);
+    scene_make_key(kit, &key);
+    p11_module_first()->manners.ends_at_fork = true;
+    kit_host_lock(&kit->host);
+    pid_t child = fork();
+    kit_host_unlock(&kit->host);
+    p11_module_first()->manners.ends_at_fork = false;
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(30);
+        bool signs = scene_sign(kit, &key) == KW_OK && atomic_load(&kit->host.secret_requests) == 2;
+        execlp(signs ? "true" : "false", "child", (char *)NULL); /* not _exit: see check_fork.c */
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+    assert_int_equal(scene_sign(kit, &key), KW_OK);
+    assert_int_equal(atomic_load(&kit->host.secret_requests), 2);
+    test_key_free(kit, &key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sign_after_sessions_were_closed_renews_them, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(sign_in_threads_while_sessions_are_closed_loses_none, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(make_key_while_another_process_does_waits, scene_new, scene_free),
+        cmocka_unit_test_setup_teardown(sign_after_a_fork_that_ended_the_module, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(token_that_comes_back_is_used_again, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(token_that_goes_leaves_the_others_logged_in, scene_new, scene_free),
     };

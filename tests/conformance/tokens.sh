@@ -8,13 +8,15 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/keywright-tokens.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 # kind | package that has its version | name
-tokens='softhsm|softhsm2|SoftHSM
-opencryptoki|opencryptoki|openCryptoki, software token
-nss|libnss3|NSS softokn
-tpm2|libtpm2-pkcs11-1|tpm2-pkcs11 on swtpm'
+tokens='softhsm|softhsm2|SoftHSM @
+opencryptoki|opencryptoki|openCryptoki @, software token
+nss|libnss3|NSS softokn @
+tpm2|libtpm2-pkcs11-1|tpm2-pkcs11 @ on swtpm'
 
 failed=0 names=() files=()
 while IFS='|' read -r kind package name; do
+    version=$(dpkg-query --show --showformat='${source:Upstream-Version}' "$package")
+    name=${name/@/${version%%+*}}
     status=0
     "$here/../integration/with_token.sh" "$kind" "$here/on_token.sh" "$kit" "$plugin" --json --quick \
         >"$work/$kind.json" 2>"$work/$kind.err" </dev/null || status=$?
@@ -26,8 +28,7 @@ while IFS='|' read -r kind package name; do
         jq -r --arg name "$name" '[.requirements[].verdict] |
             "\($name): \(map(select(. == "pass")) | length) passed, \(map(select(. == "not checked")) | length) not checked"' "$work/$kind.json"
     fi
-    version=$(dpkg-query --show --showformat='${source:Upstream-Version}' "$package")
-    names+=("$name ${version%%+*}")
+    names+=("$name")
     files+=("$work/$kind.json")
 done <<<"$tokens"
 

@@ -28,7 +28,7 @@ struct kw_plugin_instance {
     struct entry *entries;
     char fault[32]; /* one of those below */
     bool raw, old_oaep, hidden;
-    char pin[64];
+    char pin[96];
     char logins[512];
 };
 

@@ -20,7 +20,7 @@
 #define CALLS_MAXIMUM 1000
 
 static struct server server;
-static struct moving_key rsa, ec;
+static struct moving_key rsa, ec, p521;
 
 static void open_server(void)
 {
@@ -42,6 +42,7 @@ static int set_up(void **state)
     open_server();
     moving_make(&rsa, &server, "rsa", "RSA -pkeyopt rsa_keygen_bits:2048");
     moving_make(&ec, &server, "ec", "EC -pkeyopt ec_paramgen_curve:P-256");
+    moving_make(&p521, &server, "p521", "EC -pkeyopt ec_paramgen_curve:P-521");
     server_close(&server);
     return 0;
 }
@@ -51,6 +52,7 @@ static int tear_down(void **state)
     (void)state;
     moving_clear(&rsa);
     moving_clear(&ec);
+    moving_clear(&p521);
     server_remove(&server);
     return 0;
 }
@@ -221,6 +223,26 @@ static void key_that_cannot_be_created_is_unwrapped(void **state)
     }
 }
 
+/* The proof has no more room for an answer than those who use the key: one that cannot sign for them there stays. */
+static void key_of_an_uncommon_size_works_wherever_it_is(void **state)
+{
+    kw_error error = {0};
+    kw_key *key = NULL;
+    (void)state;
+    open_server();
+    moving_place(&p521);
+    const kw_status status = moving_transfer(&p521, &error);
+    assert_true(status == KW_OK || status == KW_REFUSED || status == KW_FAILED);
+    assert_int_equal(moving_where(&p521), status == KW_OK ? MOVING_ON_TOKEN : MOVING_IN_SOFTSTORE);
+    assert_good(moving_decrypt(&p521, &error), &error, "decrypt", 0);
+    assert_good(kw_key_open(server.context, MOVING_ADDRESS, &key, &error), &error, "open", 0);
+    for (unsigned char i = 0; i < 20; i++)
+        assert_good(server_sign(key, i, &error), &error, "sign", i);
+    kw_key_free(key);
+    moving_remove(&p521);
+    server_close(&server);
+}
+
 /* Whoever deleted the one certificate would delete the other's key. */
 static void key_is_not_adopted_by_way_of_another_store(void **state)
 {
@@ -247,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_that_cannot_be_created_is_unwrapped),
+        cmocka_unit_test(key_of_an_uncommon_size_works_wherever_it_is),
         cmocka_unit_test(key_is_not_adopted_by_way_of_another_store),
         cmocka_unit_test(token_pulled_out_before_a_call_loses_nothing),
         cmocka_unit_test(token_pulled_out_after_a_call_loses_nothing),

@@ -57,6 +57,31 @@ transfer_of_everything_takes_server_keys_alone() {
     expect_out '^general/web: moved from store local to store second$'
 }
 
+# A token that undoes OAEP with SHA-1 alone, and all else by raw RSA.
+transfer_to_a_token_takes_a_master_keys_roots() {
+    token_store
+    keywright -q create database/sales
+    keywright -q create master-key/rsa.example --database sales --key rsa-2048
+    keywright -q create master-key/ec.example --database sales --key ec-p256
+    printf 'a record' >plain
+    local master
+    for master in rsa ec; do
+        keywright seal "master-key/$master.example" --purpose p -i plain -o "$master.1"
+        keywright -q rotate "master-key/$master.example"
+        keywright seal "master-key/$master.example" --purpose p -i plain -o "$master.2"
+        expect 0 keywright transfer "master-key/$master.example" --to hsm
+        for version in 1 2; do
+            expect 0 keywright unseal "master-key/$master.example" --purpose p -i "$master.$version" -o opened
+            expect_same plain opened
+        done
+        # By the token alone, from now on.
+        expect 0 keywright rotate "master-key/$master.example" --new-key --store hsm
+        expect 0 keywright unseal "master-key/$master.example" --purpose p -i "$master.1" -o opened
+        expect_same plain opened
+    done
+    token_stop
+}
+
 transfer_with_mistakes_is_refused() {
     two_stores
     keywright -q create database/sales
@@ -131,6 +156,30 @@ transfer_into_a_token_leaves_nothing_outside() {
     token_stop
 }
 
+journal_rows() {
+    sqlite3 a/state/catalogue.db 'SELECT count(*) FROM journal'
+}
+
+# A key that its store did not delete: what is left is not for verbs that look, and who deletes it says so.
+what_was_left_is_left_alone_by_verbs_that_look() {
+    server a
+    sed -i "/^stores:/a\\  frail: {id: \"0b1d02ab\", plugin: $FRAIL, options: {passphrase: file:passphrase, control: order}}" a/keywright.yaml
+    expect 0 keywright create general/x --key ec-p256 --store frail
+    echo 'fail delete 1' >a/order
+    expect 6 keywright delete general/x --force --yes
+    rm a/order
+    [[ $(journal_rows) == 1 ]] || fail "nothing is left to be deleted"
+    local verb
+    for verb in list status metrics 'show ssl-connection'; do
+        # shellcheck disable=SC2086
+        expect 0 keywright $verb
+        [[ $(journal_rows) == 1 ]] || fail "$verb deleted a key"
+    done
+    expect 0 keywright create general/y --key ec-p256
+    expect_err 'general/x: finished an interrupted deletion'
+    [[ $(journal_rows) == 0 ]] || fail "what was left is there still"
+}
+
 adopt_takes_a_key_that_another_program_made() {
     token_store
     token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id a1b2c3 --label theirs \
@@ -197,7 +246,8 @@ adopt_leaves_what_lies_beside_the_key() {
     token_stop
 }
 
-run_cases transfer_of_everything_takes_server_keys_alone transfer_with_mistakes_is_refused \
+run_cases what_was_left_is_left_alone_by_verbs_that_look transfer_of_everything_takes_server_keys_alone \
+    transfer_to_a_token_takes_a_master_keys_roots transfer_with_mistakes_is_refused \
     status_names_the_transfer_that_puts_a_key_in_its_place rotate_keeps_the_old_key_for_old_data \
     transfer_into_a_token_leaves_nothing_outside adopt_takes_a_key_that_another_program_made \
     adopt_leaves_what_lies_beside_the_key

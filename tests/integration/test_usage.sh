@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 verbs=(init apply "config check" "config schema" plugins status create list show request import export retire delete sign verify
-    encrypt decrypt passphrase "licence request" "licence verify" "trust export" "trust install" "trust check" metrics reload)
+    encrypt decrypt passphrase "licence request" "licence verify" "trust export" "trust install" "trust check" metrics reload seal unseal)
 
 help_whole_names_every_verb_and_exit_status() {
     local verb status

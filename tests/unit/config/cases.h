@@ -109,6 +109,8 @@ static const struct wrong_case wrong_cases[] = {
     {HEAD "stores:\n  local: {id: 7c9e6679, plugin: lib/mine}\n", 6, 33, "is no plugin", true},
     {HEAD "stores:\n  a/b: {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
      "'a/b' cannot be a name in 'stores'", true},
+    {HEAD "stores:\n  derived: {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
+     "the name 'derived' in 'stores' is reserved", true},
     {HEAD "stores:\n  '': {id: 7c9e6679, plugin: softstore}\n  local: {id: 8c9e6679, plugin: softstore}\n", 6, 3,
      "an empty name", true},
     {"version: 1\nstore: locla\n" STORES, 2, 8, "there is no store 'locla' (did you mean 'local'?)", true},
@@ -137,6 +139,13 @@ static const struct wrong_case wrong_cases[] = {
     {GOOD "trust: {authorities: ca.pem}\n", 7, 22, "'authorities' must be a list, but here is a string", true},
     {GOOD "trust: {system_roots: 1}\n", 7, 23, "'system_roots' must be true or false", true},
     {GOOD "trust: {autorities: [a]}\n", 7, 9, "unknown key 'autorities' (did you mean 'authorities'?)", true},
+    {GOOD "subkeys: {max_entries: 0}\n", 7, 24, "'max_entries' must be from 1 to 10000000", true},
+    {GOOD "subkeys: {max_entries: 10k}\n", 7, 24, "'max_entries' must be a whole number", true},
+    {GOOD "subkeys: {max_entries: '10'}\n", 7, 24, "'max_entries' must be a whole number", true},
+    {GOOD "subkeys: {outage_limit: 15}\n", 7, 25, "'outage_limit' must be a duration such as", true},
+    {GOOD "subkeys: {outage_limit: 0s}\n", 7, 25, "'outage_limit' must be from 1 to 31536000000 ms", false},
+    {GOOD "subkeys: {max_age: 366d}\n", 7, 20, "'max_age' must be from 1 to 31536000000 ms", false},
+    {GOOD "subkeys: {outage_limits: 1m}\n", 7, 11, "did you mean 'outage_limit'?", true},
     /* YAML; test_yaml.c has the rest */
     {GOOD "export:\n\tdirectory: x\n", 8, 1, "tab", false},
     {GOOD "export: &x {directory: y}\n", 7, 9, "anchors", false},
@@ -157,6 +166,8 @@ static const char *const right_cases[] = {
          "ed25519}\n",
     GOOD "allow_inline_secrets: true\nplugin_directories: [plugins, /usr/lib/keywright]\nexport: {directory: out, "
          "one_file_each: true}\n",
+    GOOD "subkeys: {}\n",
+    GOOD "subkeys: {max_entries: 1, outage_limit: 500ms, max_age: 365d}\n",
     GOOD "trust: {}\n",
     GOOD "trust: {authorities: [root.pem], intermediates: [a.pem, /b.der], system_roots: false, crl_timeout: 500ms, "
          "crl_maximum_bytes: 1000}\n",

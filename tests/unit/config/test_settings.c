@@ -59,7 +59,8 @@ static void settings_read_everything_is_typed_and_absolute(void **state)
                                 "plugin_directories: [plugins, /usr/lib/keywright]\n"
                                 "export: {directory: out, one_file_each: true}\n"
                                 "trust: {authorities: [root.pem], system_roots: false, crl_timeout: 2s,\n"
-                                "  crl_maximum_bytes: 1000}\n");
+                                "  crl_maximum_bytes: 1000}\n"
+                                "subkeys: {max_entries: 7, outage_limit: 20m, max_age: 1d}\n");
     char *expected = folder_path(state, "keywright.yaml");
     assert_string_equal(settings->path, expected);
     free(expected);
@@ -89,6 +90,9 @@ static void settings_read_everything_is_typed_and_absolute(void **state)
     assert_int_equal(settings->trust.system_roots, 0);
     assert_int_equal(settings->trust.crl_timeout, 2000);
     assert_int_equal(settings->trust.crl_maximum_bytes, 1000);
+    assert_int_equal(settings->subkeys.max_entries, 7);
+    assert_int_equal(settings->subkeys.outage_limit, 1200000);
+    assert_int_equal(settings->subkeys.max_age, 86400000);
     assert_true(settings->export_one_file_each);
 
     assert_int_equal(settings->store_count, 2);

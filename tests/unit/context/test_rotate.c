@@ -90,7 +90,7 @@ static void rotate_is_refused_where_it_makes_no_sense(void **state)
     struct server *server = &((struct moving *)*state)->server;
     const kw_rotate_options roots = {.size = sizeof(roots), .address = "database/sales"};
     const kw_rotate_options nothing = {.size = sizeof(nothing), .new_key = true};
-    assert_status(server, KW_UNSUPPORTED, kw_rotate(server->context, &roots, NULL, NULL, &server->error));
+    assert_status(server, KW_REFUSED, kw_rotate(server->context, &roots, NULL, NULL, &server->error));
     assert_non_null(strstr(server->error.remedy, "--new-key"));
     assert_status(server, KW_INVALID_ARGUMENT, kw_rotate(server->context, &nothing, NULL, NULL, &server->error));
     assert_status(server, KW_INVALID_ARGUMENT, rotate(server, "database/sales@1", NULL, NULL));

@@ -64,6 +64,22 @@ static void old_copy_stays_while_the_target_is_away(void **state)
     assert_whole(moving);
 }
 
+/* Who only looks does not wait for a store, and deletes nothing. */
+static void old_copy_is_left_alone_by_programs_that_look(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration, .looks = true};
+    move_and_leave_the_old_copy(server);
+    kw_close(server->context);
+    server->context = NULL;
+    assert_ok(server, kw_open(&options, &server->context, &server->error));
+    assert_int_equal(moving_keys(server, FIRST_ID), 1);
+    assert_int_equal(moving_journal(server), 1);
+    server_reopen(server);
+    assert_whole(moving);
+}
+
 /* As where a token was set back to an older state. */
 static void old_copy_stays_when_the_target_has_lost_the_key(void **state)
 {
@@ -133,6 +149,7 @@ int main(void)
         TEST(transfer_that_left_something_is_repeated_by_the_same_process),
         TEST(old_copy_that_stayed_goes_while_the_process_lives),
         TEST(old_copy_stays_while_the_target_is_away),
+        TEST(old_copy_is_left_alone_by_programs_that_look),
         TEST(old_copy_stays_when_the_target_has_lost_the_key),
         TEST(old_copy_goes_after_one_more_proof),
         TEST(old_copy_of_a_key_that_was_deleted_goes),

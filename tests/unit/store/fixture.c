@@ -143,7 +143,14 @@ kw_status fixture_stores(struct fixture *fixture, kw_error *error)
     const kw_input key = {(const unsigned char *)catalogue_key, strlen(catalogue_key)};
     kw_error inner = {0};
     struct stores_options options = {
-        .settings = fixture->settings, .log = &fixture->log, .prompt = fixture->prompt, .user = fixture->prompt_user};
+        .settings = fixture->settings,
+        .log = &fixture->log,
+        .prompt = fixture->prompt,
+        .user = fixture->prompt_user,
+        .builtins = fixture->builtins,
+        .builtin_count = fixture->builtin_count,
+        .secrets = fixture->secrets,
+    };
 
     if (fixture->crypto == NULL)
         expect_status(KW_OK, crypto_open(&fixture->crypto, &inner), &inner);

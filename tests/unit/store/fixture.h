@@ -26,6 +26,9 @@ struct fixture {
     size_t line_count;
     kw_prompt_callback prompt;
     void *prompt_user;
+    const struct builtin_store *builtins;
+    size_t builtin_count;
+    const struct secret_service *secrets;
 };
 
 /* Only the directory. */

@@ -122,9 +122,9 @@ static void bare_begin(struct bare *bare, const char *options)
                                             .catalogue = bare->fixture.catalogue,
                                             .log = &bare->fixture.log};
     expect_status(KW_OK, loader_open(bare->fixture.module, NULL, 0, &bare->module, &error), &error);
-    expect_status(KW_OK,
-                  host_new(&bare->options, &bare->fixture.settings->stores[0], bare->module, &bare->context, &error),
-                  &error);
+    expect_status(
+        KW_OK, host_new(&bare->options, &bare->fixture.settings->stores[0], bare->module, NULL, &bare->context, &error),
+        &error);
     bare->host = host_table(bare->context);
     host_call_begin(bare->context);
 }

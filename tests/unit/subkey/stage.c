@@ -19,8 +19,12 @@ kw_status __wrap_root_store(const struct root_place *place, const struct id *mas
 kw_status __wrap_store_health(struct store *store, kw_error *error);
 const char *__wrap_store_id(const struct store *store);
 const char *__wrap_store_name(const struct store *store);
+kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const struct id *id, struct entry_row *row,
+                                           kw_error *error);
 uint64_t __real_clock_milliseconds(void);
 uint64_t __wrap_clock_milliseconds(void);
+int64_t __real_clock_wall(void);
+int64_t __wrap_clock_wall(void);
 
 static kw_status answer(atomic_int *status, const char *what, kw_error *error)
 {
@@ -119,6 +123,15 @@ kw_status __wrap_store_health(struct store *store, kw_error *error)
     return answer(&roots.health, "the token is gone", error);
 }
 
+kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const struct id *id, struct entry_row *row,
+                                           kw_error *error)
+{
+    (void)catalogue;
+    (void)error;
+    *row = (struct entry_row){.id = *id, .state = atomic_load(&roots.is_retired) ? ENTRY_RETIRED : ENTRY_IN_USE};
+    return KW_OK;
+}
+
 const char *__wrap_store_id(const struct store *store)
 {
     (void)store;
@@ -134,6 +147,11 @@ const char *__wrap_store_name(const struct store *store)
 uint64_t __wrap_clock_milliseconds(void)
 {
     return __real_clock_milliseconds() + atomic_load(&roots.ahead);
+}
+
+int64_t __wrap_clock_wall(void)
+{
+    return __real_clock_wall() + atomic_load(&roots.wall);
 }
 
 void stage_open(void **state, struct stage *stage, const struct subkey_settings *subkeys)

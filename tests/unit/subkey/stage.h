@@ -18,11 +18,13 @@ struct stage_roots {
     atomic_uint retired;     /* up to this version */
     atomic_int load, health; /* kw_status that they answer */
     atomic_int catalogue;    /* likewise, root_active and root_check */
+    atomic_bool is_retired;  /* the master key is out of use */
     atomic_bool is_other;    /* roots are others than before */
     atomic_bool hold;        /* loads and probes wait until it is false */
     atomic_uint holding;     /* that wait */
     atomic_uint loads, makes, probes, looks;
     atomic_uint_least64_t ahead; /* how far the clock is */
+    atomic_llong wall;           /* how far somebody has moved the wall clock, in seconds */
 };
 extern struct stage_roots roots;
 

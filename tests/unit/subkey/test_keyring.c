@@ -281,6 +281,32 @@ static void unseal_versions_that_somebody_made_up_leave_nothing_behind(void **st
     stage_close(&stage);
 }
 
+static void retired_master_key_opens_and_seals_no_more(void **state)
+{
+    struct stage stage;
+    unsigned char sealed[SEALED_MAXIMUM], other[SEALED_MAXIMUM];
+    size_t length = 0, other_length = 0;
+    uint64_t generation;
+    uint32_t version;
+    stage_open(state, &stage, NULL);
+    atomic_store(&roots.is_retired, true);
+    assert_int_equal(keyring_active(stage.keyring, &master_id, &version, &stage.error), KW_REFUSED);
+    assert_int_equal(roots.makes, 0);
+    atomic_store(&roots.is_retired, false);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_OK);
+    atomic_store(&roots.is_retired, true);
+    assert_int_equal(control_raise(stage.control, &generation, &stage.error), KW_OK);
+    assert_int_equal(stage_seal(subkey, "text", other, &other_length, &stage.error), KW_REFUSED);
+    assert_non_null(strstr(stage.error.message, "out of use"));
+    assert_int_equal(stage_unseal(subkey, "text", sealed, length, &stage.error), KW_OK);
+    /* in use again: nobody has to be told */
+    atomic_store(&roots.is_retired, false);
+    stage_good(&stage, subkey);
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 /* A catalogue that does not say which version is the active one: nothing is sealed, as it may have been rotated. */
 static void rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind(void **state)
 {
@@ -466,6 +492,7 @@ int main(void)
         CASE(stampede_a_failure_is_told_to_all_and_the_next_try_is_made),
         CASE(rotation_new_seals_are_under_the_new_version_and_old_ones_open),
         CASE(unseal_versions_that_somebody_made_up_leave_nothing_behind),
+        CASE(retired_master_key_opens_and_seals_no_more),
         CASE(rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind),
         CASE(rotation_while_sealing_no_seal_is_lost_or_under_a_version_that_is_settled),
         CASE(fork_the_child_goes_on_without_a_call_and_does_not_wait_for_who_is_not_there),

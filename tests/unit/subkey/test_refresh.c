@@ -222,9 +222,37 @@ static void outage_is_known_to_other_processes(void **state)
     assert_int_equal(code, 0);
     atomic_store(&roots.health, KW_UNAVAILABLE);
     assert_int_equal(seal(&stage, subkey), KW_OK);
-    later(2000);
+    later(1300);
     assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
     assert_int_equal(roots.probes, 0); /* the other's failure is not older than the pause */
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
+/* Somebody sets the clock, forwards and back: neither an outage nor an age is longer or shorter for it. */
+static void outage_a_wall_clock_that_is_moved_changes_nothing(void **state)
+{
+    const struct subkey_settings limit = {.outage_limit = 10 * (int64_t)MINUTE, .max_age = 60 * (int64_t)MINUTE};
+    static const long long years[] = {-40, 5, -5, 100};
+    struct stage stage;
+    stage_open(state, &stage, &limit);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    for (size_t i = 0; i < sizeof(years) / sizeof(years[0]); i++) {
+        atomic_store(&roots.wall, years[i] * 366 * 24 * 3600);
+        assert_int_equal(seal(&stage, subkey), KW_OK);
+        assert_int_equal(roots.loads, 1);
+    }
+    atomic_store(&roots.health, KW_UNAVAILABLE);
+    assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_UNAVAILABLE);
+    for (size_t i = 0; i < sizeof(years) / sizeof(years[0]); i++) {
+        atomic_store(&roots.wall, years[i] * 366 * 24 * 3600);
+        later(2 * MINUTE);
+        assert_int_equal(seal(&stage, subkey), KW_OK);
+    }
+    atomic_store(&roots.wall, -years[3] * 366 * 24 * 3600);
+    later(3 * MINUTE);
+    assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
+    assert_non_null(strstr(stage.error.message, "(for 11 minutes)"));
     kw_subkey_free(subkey);
     stage_close(&stage);
 }
@@ -324,6 +352,7 @@ int main(void)
         CASE(outage_ends_by_itself_when_the_store_is_back),
         CASE(outage_one_probe_is_made_for_all_who_come_meanwhile),
         CASE(outage_is_known_to_other_processes),
+        CASE(outage_a_wall_clock_that_is_moved_changes_nothing),
         CASE(outage_of_before_the_machine_began_anew_does_not_count),
         CASE(age_roots_are_read_anew_and_serve_on_while_that_fails),
         CASE(root_that_is_not_in_memory_fails_at_once_and_begins_no_outage),

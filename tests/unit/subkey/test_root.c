@@ -239,7 +239,8 @@ static void root_load_substituted_corrupt(void **state)
 
     /* Wrapped to the real public key, signed by another key, and saying so. */
     row = read_row(&master, 1);
-    assert_fine(masters, root_row_make(&masters->place, &own, (kw_input){chosen, ROOT_LENGTH}, &row, error));
+    assert_fine(masters,
+                root_row_make(&masters->place, &own.wrap, (kw_input){chosen, ROOT_LENGTH}, false, &row, error));
     assert_fine(masters, catalogue_root_update(masters->ring.catalogue, &row, error));
     refuses(KW_CORRUPT, &master, 1, "root 1 of master-key/example: it is not signed by the master key");
     /* The same, and saying that the master key signed. */
@@ -314,6 +315,28 @@ static void catalogue_root_update_backwards_refused(void **state)
     pair_clear(&pair);
 }
 
+/* The last line, behind signature and encryption: what is unwrapped says whose it is. */
+static void root_content_read_of_another_corrupt(void **state)
+{
+    const struct id mine = {{1, 2, 3}}, other = {{1, 2, 4}};
+    unsigned char bytes[ROOT_LENGTH] = "a root";
+    struct secret content = {0}, root = {0};
+    (void)state;
+    assert_fine(masters, root_content_write(&mine, 7, (kw_input){bytes, ROOT_LENGTH}, &content, error));
+    assert_fine(masters, root_content_read(&mine, 7, secret_view(&content), &root, error));
+    assert_memory_equal(root.data, bytes, ROOT_LENGTH);
+    secret_clear(&root);
+    assert_answers(masters, KW_CORRUPT, root_content_read(&other, 7, secret_view(&content), &root, error));
+    assert_answers(masters, KW_CORRUPT, root_content_read(&mine, 8, secret_view(&content), &root, error));
+    content.data[3] ^= 1;
+    assert_answers(masters, KW_CORRUPT, root_content_read(&mine, 7, secret_view(&content), &root, error));
+    content.data[3] ^= 1;
+    content.length--;
+    assert_answers(masters, KW_CORRUPT, root_content_read(&mine, 7, secret_view(&content), &root, error));
+    assert_null(root.data);
+    secret_clear(&content);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -330,6 +353,7 @@ int main(void)
         test(root_load_substituted_corrupt),
         test(root_load_versions_exchanged_corrupt),
         test(catalogue_root_update_backwards_refused),
+        test(root_content_read_of_another_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
