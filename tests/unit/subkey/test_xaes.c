@@ -386,11 +386,11 @@ static unsigned found_in_memory(const unsigned char *inverse, size_t length)
     assert_non_null(maps);
     assert_true(memory >= 0);
     while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long start, end;
-        char rights[5];
+        char *rest = line; /* "START-END rw-p ..." */
+        unsigned long start = strtoul(rest, &rest, 16);
+        const unsigned long end = *rest == '-' ? strtoul(rest + 1, &rest, 16) : 0;
         /* What is larger, nobody has written to: valgrind's reserves. */
-        if (sscanf(line, "%lx-%lx %4s", &start, &end, rights) != 3 || memcmp(rights, "rw", 2) != 0 ||
-            rights[3] != 'p' || end - start > 1ul << 26)
+        if (strncmp(rest, " rw", 3) != 0 || strncmp(rest + 4, "p ", 2) != 0 || end - start > 1ul << 26)
             continue;
         for (; start < end; start += sizeof(window)) {
             const size_t wanted = end - start < sizeof(window) ? end - start : sizeof(window);
