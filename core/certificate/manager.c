@@ -112,7 +112,13 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
 static kw_status open_at(kw_context *context, const struct certificate_row *row, uint64_t generation, kw_key **key,
                          kw_error *error)
 {
-    const struct key_origin origin = {.control = context->control, .stores = context->stores, .certificate = row->id};
+    const struct key_origin origin = {
+        .control = context->control,
+        .stores = context->stores,
+        .certificate = row->id,
+        .renew = context->renew,
+        .user = context->whole != NULL ? context->whole : context,
+    };
     struct store *store = NULL;
     kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
     if (status == KW_OK)

@@ -375,6 +375,20 @@ out:
     return status;
 }
 
+const kw_capabilities *stores_capabilities(const struct stores *stores, const char *name)
+{
+    const struct store *const store = row_find(stores, name);
+
+    return store != NULL && atomic_load(&store->state) == STORE_STATE_OPEN ? &store->capabilities : NULL;
+}
+
+bool stores_share(const struct stores *left, const struct stores *right, const char *name)
+{
+    const struct store *const store = row_find(left, name);
+
+    return store != NULL && store == row_find(right, name);
+}
+
 kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error)
 {
     struct store *const found = row_find(stores, name);
