@@ -134,7 +134,7 @@ static void store_release(struct store *store)
     free(store);
 }
 
-/* `builtin`: what the store's plugin is and works on, unless it is one of the configuration. */
+/* Of the configuration, or (`settings` NULL) one of the library's own. */
 static kw_status store_new(const struct stores_options *options, const struct store_settings *settings,
                            const struct builtin_store *builtin, struct store **store, kw_error *error)
 {
@@ -158,7 +158,7 @@ static kw_status store_new(const struct stores_options *options, const struct st
         status = error_memory(error);
         goto out;
     }
-    if (builtin != NULL) {
+    if (settings == NULL) {
         made->builtin = (struct store_settings){.name = builtin->name, .id = builtin->name, .plugin = builtin->name};
         made->settings = &made->builtin;
         made->module = builtin->module;

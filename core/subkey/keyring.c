@@ -194,7 +194,9 @@ bool flight_begin(struct keyring *keyring, struct flight *flight, kw_status *sta
 
 void flight_end(struct keyring *keyring, struct flight *flight, kw_status status, const kw_error *error)
 {
-    flight->failure = status == KW_OK ? (kw_error){0} : *error;
+    memset(&flight->failure, 0, sizeof(flight->failure));
+    if (status != KW_OK)
+        flight->failure = *error;
     flight->failure.status = status;
     flight->is_under_way = false;
     flight->ended++;

@@ -268,9 +268,11 @@ KW_MUST_USE KW_API kw_status kw_metrics_get(kw_context *context, kw_metrics **me
 KW_API void kw_metrics_free(kw_metrics *metrics);
 
 /*
- * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
+ * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice), which may be
+ * "subkey:master-key/DOMAIN": then it is derived from the active root of that master key, and pinned to it. The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
- * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
+ * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT, KW_REFUSED (the
+ * master key would lie behind the store itself).
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);
