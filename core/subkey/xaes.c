@@ -18,14 +18,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LANES = 32, BLOCK = 16, HALF = 12, NONCES_LENGTH = 4096, CACHE_LINE = 64, JOINED_MAXIMUM = 512 };
+enum { LANES = 32, BLOCK = 16, HALF = 12, NONCES_LENGTH = 16384, CACHE_LINE = 64, JOINED_MAXIMUM = 512 };
 
-/* Random bytes for nonces, used once each. The kernel fills the page with zeros in the child of a fork, so that none of them is left there. */
+/* Random bytes for nonces, used once each. The kernel fills the pages with zeros in the child of a fork, so that none of them is left there. */
 struct nonces {
     size_t left; /* bytes, at the end of what follows */
     unsigned char bytes[(NONCES_LENGTH - sizeof(size_t)) / XAES_NONCE_LENGTH * XAES_NONCE_LENGTH];
 };
-_Static_assert(sizeof(struct nonces) <= NONCES_LENGTH, "a lane's nonces have a page");
+_Static_assert(sizeof(struct nonces) <= NONCES_LENGTH, "a lane has so much for its nonces");
 
 struct lane {
     alignas(CACHE_LINE) atomic_uint holder; /* 0: free; else the generation of the process that took it */
@@ -40,7 +40,7 @@ struct xaes {
     struct lane lanes[LANES];
     struct crypto *crypto;
     EVP_CIPHER *ecb, *gcm;
-    unsigned char *nonces; /* LANES pages */
+    unsigned char *nonces; /* NONCES_LENGTH for each lane */
 };
 
 /* AES-256 with one key, for each lane that it was used in. */
@@ -87,9 +87,9 @@ kw_status xaes_new(struct crypto *crypto, struct xaes **xaes, kw_error *error)
     (void)madvise(pages, (size_t)LANES * NONCES_LENGTH, MADV_WIPEONFORK);
     made->nonces = pages;
     for (unsigned i = 0; i < LANES; i++) {
-        void *page = made->nonces + (size_t)i * NONCES_LENGTH;
+        void *part = made->nonces + (size_t)i * NONCES_LENGTH;
         made->lanes[i].index = i;
-        made->lanes[i].nonces = page;
+        made->lanes[i].nonces = part;
     }
     made->ecb = EVP_CIPHER_fetch(crypto->library, "AES-256-ECB", NULL);
     made->gcm = EVP_CIPHER_fetch(crypto->library, "AES-256-GCM", NULL);
@@ -125,7 +125,7 @@ void xaes_free(struct xaes *xaes)
 static unsigned first_lane(void)
 {
     static atomic_uint threads;
-    static _Thread_local unsigned number;
+    static _Thread_local unsigned number __attribute__((tls_model("initial-exec"))); /* found without a call */
     if (number == 0)
         number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % LANES + 1;
     return number - 1;
@@ -165,20 +165,27 @@ static void lane_give_back(struct lane *lane)
     }
 }
 
+/* Of the public generator: nonces are for all to read. */
+static kw_status random_bytes(struct xaes *xaes, unsigned char *bytes, size_t length, kw_error *error)
+{
+    if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
+        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
+    return KW_OK;
+}
+
 static kw_status lane_nonce(struct xaes *xaes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
                             kw_error *error)
 {
     struct nonces *nonces = lane->nonces;
-    unsigned char *bytes = nonces != NULL ? nonces->bytes : nonce;
-    if (nonces == NULL || nonces->left == 0) {
-        const size_t length = nonces != NULL ? sizeof(nonces->bytes) : XAES_NONCE_LENGTH;
-        if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
-            return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-        if (nonces == NULL)
-            return KW_OK;
-        nonces->left = length;
+    if (nonces == NULL)
+        return random_bytes(xaes, nonce, XAES_NONCE_LENGTH, error);
+    if (nonces->left == 0) {
+        const kw_status status = random_bytes(xaes, nonces->bytes, sizeof(nonces->bytes), error);
+        if (status != KW_OK)
+            return status;
+        nonces->left = sizeof(nonces->bytes);
     }
-    memcpy(nonce, bytes + sizeof(nonces->bytes) - nonces->left, XAES_NONCE_LENGTH);
+    memcpy(nonce, nonces->bytes + sizeof(nonces->bytes) - nonces->left, XAES_NONCE_LENGTH);
     nonces->left -= XAES_NONCE_LENGTH;
     return KW_OK;
 }
@@ -381,8 +388,8 @@ kw_status xaes_encrypt(struct xaes_key *key, const unsigned char *nonce, const s
     if (status != KW_OK)
         return status;
     struct lane alone, *lane = lane_take(key->xaes, &alone);
-    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH),
-                               OSSL_PARAM_construct_end()};
+    OSSL_PARAM parameters[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH),
+                               OSSL_PARAM_END};
     if (nonce != NULL)
         memmove(out_nonce, nonce, XAES_NONCE_LENGTH);
     else
@@ -408,9 +415,8 @@ kw_status xaes_decrypt(struct xaes_key *key, const unsigned char nonce[XAES_NONC
         return status;
     struct lane alone, *lane = lane_take(key->xaes, &alone);
     memcpy(expected, tag, sizeof(expected));
-    const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, expected, sizeof(expected)),
-        OSSL_PARAM_construct_end()};
+    const OSSL_PARAM parameters[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, expected, sizeof(expected)),
+                                     OSSL_PARAM_END};
     if (!begin(key, lane, nonce, parameters, message) || !update(lane->gcm, message->text, plaintext))
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
     else if (EVP_DecryptFinal_ex(lane->gcm, none, &made) != 1)

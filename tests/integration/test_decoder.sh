@@ -50,6 +50,18 @@ refuse_the_same() {
     expect 1 "$here/unseal.py" open root sale 4711 <seal
 }
 
+# Keys of certificates that are stored nowhere.
+derives_the_same() {
+    local key locator
+    for key in ec-p256 ec-p384; do # no kind that is derived takes ed25519 so far
+        expect 0 keywright create "discovery-service/sales/$key" --derived --master-key "$1" --key "$key"
+        locator=$(sqlite3 "$catalogue" "SELECT CAST(locator AS TEXT) FROM certificate WHERE store_id = 'derived' AND key = '$key'")
+        expect 0 "$here/unseal.py" key root "$locator"
+        keywright show "discovery-service/sales/$key" --pem | openssl x509 -noout -pubkey | openssl pkey -pubin -outform DER >public.der
+        expect_same "$case_dir/out" public.der
+    done
+}
+
 decoder_with_an_rsa_master_key_reads_and_writes_seals() {
     server one
     keywright -q create database/sales
@@ -63,6 +75,7 @@ decoder_with_an_ec_master_key_reads_and_writes_seals() {
     master master-key/ec ec-p384
     both_ways master-key/ec
     refuse_the_same master-key/ec
+    derives_the_same master-key/ec
 }
 
 reader_of_the_state_directory_verifies_all_of_it() {

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Opens seals, and makes them: written from docs/crypto.md, with nothing of Keywright's.
+"""Opens seals, makes them, and derives keys: written from docs/crypto.md, with nothing of Keywright's.
 
 usage: unseal.py root KEY.pem < wraps > root            the root, of a row's column `wraps` and the master key's private key
        unseal.py open ROOT CONTEXT ASSOCIATED < seal > text
        unseal.py seal ROOT CONTEXT ASSOCIATED MASTER VERSION PURPOSE < text > seal
+       unseal.py key ROOT LOCATOR > public.der          the public key of a certificate in the store `derived`
 ROOT is a file; CONTEXT, ASSOCIATED and PURPOSE are text; MASTER is an id. Exit status 1: what it read is not valid.
 """
 import hmac, os, struct, sys  # noqa: E401
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -70,10 +71,26 @@ def unwrap(key, spki_hash, algorithm, ciphertext):
     return AESGCM(wrapping).decrypt(bytes(12), sealed, b"")
 
 
+def spki_of(key):
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+ORDERS = {"ec-p256": (ec.SECP256R1(), 40, 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551),
+          "ec-p384": (ec.SECP384R1(), 56, int("f" * 48 + "c7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16))}
+
+
+def derived_key(root, locator):
+    _, master, version, name, key_id = locator.split(":")
+    curve, length, order = ORDERS.get(name, (None, 32, 0))
+    data = subkey(root, 3, bytes.fromhex(master), int(version), name.encode(), bytes.fromhex(key_id), length)
+    if curve is None:
+        return ed25519.Ed25519PrivateKey.from_private_bytes(data)
+    return ec.derive_private_key(int.from_bytes(data, "big") % (order - 1) + 1, curve)
+
+
 def read_root(key, wraps):
-    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     digest = hashes.Hash(hashes.SHA256())
-    digest.update(spki)
+    digest.update(spki_of(key))
     spki_hash, rest = digest.finalize(), wraps[1:]
     for _ in range(wraps[0]):
         recipient, (algorithm, rest) = rest[1:33], take_field(rest[33:])
@@ -87,9 +104,11 @@ def read_root(key, wraps):
 
 
 def main(verb, *words):
-    data, file = sys.stdin.buffer.read(), open(words[0], "rb").read()
+    data, file = b"" if verb == "key" else sys.stdin.buffer.read(), open(words[0], "rb").read()
     if verb == "root":
         out = read_root(serialization.load_pem_private_key(file, None), data)
+    elif verb == "key":
+        out = spki_of(derived_key(file, words[1]))
     elif verb == "open":
         out = open_seal(file, words[1].encode(), words[2].encode(), data)
     else:
