@@ -41,13 +41,17 @@ const struct verb verb_passphrase = {
     .name = "passphrase",
     .synopsis = "STORE --new SOURCE",
     .summary = "changes the passphrase or PIN of a store",
-    .description = "Changes the passphrase or PIN of a store, at once for all servers. The present one is what the\n"
-                   "configuration gives. The configuration is not edited: afterwards it must give the new one. Where\n"
-                   "it names a file, replace that: 'mv new-passphrase passphrase'; until then the store does not open.",
+    .description =
+        "Changes the passphrase or PIN of a store, at once for all servers. The present one is what the\n"
+        "configuration gives. The configuration is not edited: afterwards it must give the new one. Where\n"
+        "it names a file, replace that: 'mv new-passphrase passphrase'; until then the store does not open.\n"
+        "subkey:master-key/DOMAIN derives it from a master key in another store, such as an HSM; once more\n"
+        "moves it to the present version of that master key's root.",
     VERB_OPTIONS(passphrase_options),
     .words = "STORE",
     .words_minimum = 1,
     .words_maximum = 1,
-    .examples = {"keywright passphrase local --new file:new-passphrase"},
+    .examples = {"keywright passphrase local --new file:new-passphrase",
+                 "keywright passphrase local --new subkey:master-key/corp.example"},
     .run = passphrase_run,
 };

@@ -10,7 +10,8 @@ typedef kw_status operation(kw_subkey *subkey, kw_input input, kw_input associat
 static kw_input text_argument(const struct session *session, enum option_id option)
 {
     const char *text = argument_text(&session->arguments, option);
-    return text == NULL ? (kw_input){0} : (kw_input){(const unsigned char *)text, strlen(text)};
+    const kw_input input = {(const unsigned char *)text, text == NULL ? 0 : strlen(text)};
+    return input;
 }
 
 static kw_status convert(const struct session *session, operation *convert_by, kw_input input, struct content *made,
@@ -101,8 +102,8 @@ const struct verb verb_seal = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
-    .examples = {"keywright seal master-key/example.org --purpose password -i secret.txt -o secret.seal",
-                 "keywright seal master-key/example.org --purpose password --context sales --aad 4711 -i - -o -"},
+    .examples = {"keywright seal master-key/corp.example --purpose password -i secret.txt -o secret.seal",
+                 "keywright seal master-key/corp.example --purpose password --context sales --aad 4711 -i - -o -"},
     .run = seal_run,
 };
 
@@ -117,6 +118,6 @@ const struct verb verb_unseal = {
     .words = "CERT",
     .words_minimum = 1,
     .words_maximum = 1,
-    .examples = {"keywright unseal master-key/example.org --purpose password -i secret.seal -o secret.txt"},
+    .examples = {"keywright unseal master-key/corp.example --purpose password -i secret.seal -o secret.txt"},
     .run = unseal_run,
 };

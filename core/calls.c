@@ -218,6 +218,8 @@ kw_status kw_subkey_get(kw_context *context, const char *address, const char *pu
     const struct handle_name name = {address, purpose, subkey_context};
     struct kw_context view;
     kw_status status;
+    if (address == NULL || purpose == NULL)
+        return error_set(error, KW_INVALID_ARGUMENT, "a subkey has a master key's address and a purpose");
     context_follow(context);
     if (keyring_find(context->keyring, &name, subkey))
         return KW_OK;

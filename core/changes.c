@@ -184,6 +184,21 @@ void changes_set_contexts(kw_changes *changes, size_t contexts)
     changes->contexts = contexts;
 }
 
+kw_status changes_warn(kw_changes *changes, const char *sentence, kw_error *error)
+{
+    struct report *const report = (struct report *)changes;
+    const char **const warnings = arena_allocate(&report->memory, (changes->warning_count + 1) * sizeof(*warnings));
+    for (size_t i = 0; warnings != NULL && i < changes->warning_count; i++)
+        warnings[i] = changes->warnings[i];
+    if (warnings != NULL)
+        warnings[changes->warning_count] = arena_text(&report->memory, sentence);
+    if (report->memory.failed)
+        return error_memory(error);
+    changes->warnings = warnings;
+    changes->warning_count++;
+    return KW_OK;
+}
+
 void kw_changes_free(kw_changes *changes)
 {
     struct report *report = (struct report *)changes;

@@ -24,5 +24,7 @@ KW_MUST_USE kw_status lines_write(const kw_context *context, const struct lines 
 KW_MUST_USE kw_status changes_list(const struct lines *before, const struct lines *after, kw_changes **changes,
                                    kw_error *error);
 void changes_set_contexts(kw_changes *changes, size_t contexts);
+/* Copies the sentence. */
+KW_MUST_USE kw_status changes_warn(kw_changes *changes, const char *sentence, kw_error *error);
 
 #endif

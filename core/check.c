@@ -28,6 +28,37 @@ static kw_status tell_misplaced(kw_context *context, const struct warnings *warn
     return KW_OK;
 }
 
+/* A token that was set back, or another one of the same label, opens well too: each key must be there. */
+static kw_status check_keys(kw_context *context, const struct warnings *warnings, kw_error *error)
+{
+    const kw_certificate_filter filter = {.size = sizeof(filter), .all = true};
+    kw_certificate_list *list = NULL;
+    size_t missing = 0;
+    kw_status status = kw_certificates(context, &filter, &list, error);
+    for (size_t i = 0; status == KW_OK && i < list->count; i++) {
+        const kw_certificate_info *info = &list->certificates[i];
+        kw_error why = {0};
+        kw_key *key = NULL;
+        if (kw_key_open(context, info->address, &key, &why) != KW_OK) {
+            missing++;
+            if (info->plugin[0] != '\0') /* else its store is not configured, which was said */
+                event_tell(warnings->event, warnings->user, true, NULL, "the key of %s cannot be used: %s",
+                           info->address, why.message);
+        }
+        kw_key_free(key);
+    }
+    kw_certificate_list_free(list);
+    if (status == KW_OK && missing > 0) {
+        status =
+            error_set(error, KW_NOT_FOUND, "every store opens, but %zu key%s that certificates have cannot be used",
+                      missing, missing == 1 ? "" : "s");
+        error_remedy(error, "look whether each store is the one that it was, by its id, serial and label; a key that "
+                            "is gone comes back "
+                            "with a backup of its store, or `keywright import` of an export");
+    }
+    return status;
+}
+
 /* The CAs' files: who finds a mistake when a certificate must be replaced finds it too late. */
 static kw_status check_trust(const struct settings *settings, kw_error *error)
 {
@@ -59,9 +90,12 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
     if (status != KW_OK || !connect)
         return status;
     options.open_stores = true;
+    options.as_is = true;
     status = context_open(&options, false, &context, error); /* adds nothing */
     if (status == KW_OK)
         status = tell_misplaced(context, &warnings, error);
+    if (status == KW_OK)
+        status = check_keys(context, &warnings, error);
     kw_close(context);
     return status;
 }

@@ -351,6 +351,7 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         return error_memory(error);
     }
     made->owner = owner;
+    made->renew = context_renew;
     pthread_mutex_init(&made->owner->mutex, NULL);
     pthread_mutex_init(&made->present, NULL);
     if (options != NULL) {
@@ -395,10 +396,15 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         kw_close(made);
         return status;
     }
-    atomic_store(&made->configuration,
-                 same_file(&file, made->settings->path) ? told : told - 1); /* else it is read anew at the next call */
+    if (same_file(&file, made->settings->path)) {
+        atomic_store(&made->configuration, told);
+        control_answer(made->control, told, true);
+    } else {
+        atomic_store(&made->configuration, told - 1); /* read anew at the next call */
+    }
     context_list_add(made);
-    context_note_configuration(made);
+    if (options == NULL || !options->as_is)
+        context_note_configuration(made);
     status = options != NULL && options->looks ? KW_OK : journal_recover(made, error);
     if (status == KW_OK && options != NULL && options->open_stores)
         status = open_all_stores(made, error);

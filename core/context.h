@@ -30,6 +30,8 @@ void context_give(struct kw_context *view);
 void context_follow(kw_context *context);
 /* Once plugins have been loaded, and before they are used. */
 void context_watch_forks(void);
+/* The first half of context_take, for keys: a program may use nothing else for years. A kw_context that is no view. */
+void context_renew(void *whole);
 /* Publishes which stores there are, so that nobody moves a key to one that this process does not have. */
 KW_MUST_USE kw_status context_tell_stores(kw_context *context, kw_error *error);
 /* reload.c: notes the configuration as the one in force, unless other processes are at work, which may have another. What fails is told to the log. */

@@ -1,8 +1,13 @@
 /* A new configuration for a context that is at work, and for all others of the state. */
-#include "changes.h"
+#include "candidate.h"
+
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define PAUSE_MAXIMUM 50u /* milliseconds between two looks of kw_reload_wait */
 
 /* ---- Views ---- */
 
@@ -19,6 +24,7 @@ static void view_make(kw_context *context, struct kw_context *view)
         .control = context->control,
         .keyring = context->keyring,
         .owner = context->owner,
+        .renew = context->renew,
         .derived = context->derived,
         .secrets = context->secrets,
         .whole = is_whole ? context : context->whole,
@@ -65,55 +71,7 @@ kw_status context_tell_stores(kw_context *context, kw_error *error)
     return KW_OK;
 }
 
-/* ---- Reading it anew ---- */
-
-/* One that is complete and checked, and not in force yet. */
-struct candidate {
-    struct settings *settings;
-    struct stores *stores;
-};
-
-static void candidate_clear(struct candidate *candidate)
-{
-    stores_free(candidate->stores);
-    settings_free(candidate->settings);
-    *candidate = (struct candidate){0};
-}
-
-static void log_warning(void *user, const char *sentence)
-{
-    log_write(user, KW_LOG_WARNING, "%s", sentence);
-}
-
-static kw_status cannot_change(const char *what, const struct settings *settings, kw_error *error)
-{
-    const kw_status status = error_set(
-        error, KW_REFUSED, "'%s' cannot change while programs use the state: what they have open hangs on it", what);
-    error_where(error, "%s", settings->path);
-    error_remedy(error, "stop them, and start them again with the new configuration");
-    return status;
-}
-
-/* `present` is a view. */
-static kw_status candidate_read(const kw_context *present, struct candidate *candidate, kw_error *error)
-{
-    kw_context *const whole = present->whole;
-    const kw_open_options options = {.size = sizeof(options), .configuration = present->settings->path};
-    struct candidate made = {0};
-    kw_status status = configuration_read(&options, log_warning, &whole->log, &made.settings, error);
-    if (status == KW_OK && strcmp(made.settings->state, present->settings->state) != 0)
-        status = cannot_change("state", made.settings, error);
-    if (status == KW_OK && strcmp(made.settings->catalogue_key, present->settings->catalogue_key) != 0)
-        status = cannot_change("catalogue_key", made.settings, error);
-    if (status == KW_OK)
-        status = context_make_stores(whole, made.settings, present->stores, &made.stores, error);
-    context_watch_forks();
-    if (status == KW_OK)
-        *candidate = made;
-    else
-        candidate_clear(&made);
-    return status;
-}
+/* ---- Taking it ---- */
 
 /* From now on calls begin with it. What began before goes on with what it has. */
 static kw_status candidate_install(kw_context *whole, struct candidate *candidate, kw_error *error)
@@ -154,16 +112,25 @@ static void reload_if_told(kw_context *context)
     view_make(context, &view);
     kw_status status = candidate_read(&view, &candidate, &error);
     if (status == KW_OK)
+        status = candidate_open(&view, &candidate, NULL, &error);
+    if (status == KW_OK)
         status = candidate_install(context, &candidate, &error);
     atomic_store(&context->configuration, told);
+    control_answer(context->control, told, status == KW_OK);
     if (status == KW_OK)
         log_write(&context->log, KW_LOG_INFO, "the new configuration in %s is in force", view.settings->path);
     else
         log_write(&context->log, KW_LOG_ERROR,
                   "the new configuration is not taken, and the old one stays in force: %s%s%s", error.where,
                   error.where[0] == '\0' ? "" : ": ", error.message);
+    candidate_clear(&candidate);
     context_give(&view);
     end_reloading(context);
+}
+
+void context_renew(void *whole)
+{
+    reload_if_told(whole);
 }
 
 /* ---- Telling ---- */
@@ -174,29 +141,34 @@ static kw_status check_changes(const kw_changes *changes, const struct settings 
     for (size_t i = 0; i < changes->count; i++)
         for (size_t k = 0; k < sizeof(fixed) / sizeof(fixed[0]); k++)
             if (strcmp(changes->changes[i].setting, fixed[k]) == 0)
-                return cannot_change(fixed[k], settings, error);
+                return candidate_refuse(fixed[k], settings, error);
     return KW_OK;
 }
 
 /* Differences from what was told last, else from what is in force here. */
-static kw_status compare(kw_context *view, const struct settings *settings, struct lines *after, kw_changes **changes,
+static kw_status compare(kw_context *view, const struct candidate *candidate, struct lines *after, kw_changes **changes,
                          kw_error *error)
 {
     struct lines before = {0};
-    kw_status status = lines_of(view, settings, after, error);
+    kw_status status = lines_of(view, candidate->settings, after, error);
     if (status == KW_OK && !lines_read(view, &before))
         status = lines_of(view, view->settings, &before, error);
     if (status == KW_OK)
         status = changes_list(&before, after, changes, error);
     if (status == KW_OK)
-        status = check_changes(*changes, settings, error);
+        status = check_changes(*changes, candidate->settings, error);
+    if (status == KW_OK)
+        status = candidate_warn(view, candidate, &before, *changes, error);
     lines_clear(&before);
     return status;
 }
 
-/* First here, so that it is known to work; then the record, with which later ones compare; then the others. */
+/*
+ * First here, so that it is known to work; then the record, with which later ones compare; then the others. `told` is of before the file
+ * was read: where another process tells of one meanwhile, this one is behind, and reads the file again.
+ */
 static kw_status put_in_force(kw_context *whole, kw_context *view, struct candidate *candidate,
-                              const struct lines *lines, kw_error *error)
+                              const struct lines *lines, uint64_t told, kw_error *error)
 {
     uint64_t generation = 0;
     kw_status status = candidate_install(whole, candidate, error);
@@ -204,8 +176,10 @@ static kw_status put_in_force(kw_context *whole, kw_context *view, struct candid
         status = lines_write(view, lines, error);
     if (status == KW_OK)
         status = control_raise_configuration(whole->control, &generation, error);
-    if (status == KW_OK)
-        atomic_store(&whole->configuration, control_configuration(whole->control));
+    if (status == KW_OK) {
+        atomic_store(&whole->configuration, told + 1);
+        control_answer(whole->control, told + 1, true);
+    }
     return status;
 }
 
@@ -218,12 +192,15 @@ kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_
     kw_status status = KW_OK;
     if (!begin_reloading(context))
         return error_set(error, KW_CONFLICT, "another thread is taking a new configuration");
+    const uint64_t told = control_configuration(context->control);
     view_make(context, &view);
     status = candidate_read(&view, &candidate, error);
     if (status == KW_OK)
-        status = compare(&view, candidate.settings, &lines, &made, error);
+        status = compare(&view, &candidate, &lines, &made, error);
+    if (status == KW_OK)
+        status = candidate_open(&view, &candidate, made, error);
     if (status == KW_OK && !dry_run)
-        status = put_in_force(context, &view, &candidate, &lines, error);
+        status = put_in_force(context, &view, &candidate, &lines, told, error);
     if (status == KW_OK && changes != NULL) {
         changes_set_contexts(made, control_contexts(context->control));
         *changes = made;
@@ -235,6 +212,49 @@ kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_
     context_give(&view);
     end_reloading(context);
     return status;
+}
+
+/* ---- Answers ---- */
+
+/* What a report points to. */
+struct answered {
+    kw_reload_report report;
+    struct control_answers answers;
+};
+
+kw_status kw_reload_wait(kw_context *context, uint32_t milliseconds, kw_reload_report **report, kw_error *error)
+{
+    const uint64_t number = control_configuration(context->control), until = clock_milliseconds() + milliseconds;
+    struct answered *const made = calloc(1, sizeof(*made));
+    struct control_answers *const answers = made != NULL ? &made->answers : NULL;
+    kw_status status = KW_OK;
+    if (made == NULL)
+        return error_memory(error);
+    for (unsigned pause = 1;; pause = pause * 2 < PAUSE_MAXIMUM ? pause * 2 : PAUSE_MAXIMUM) {
+        const struct timespec wait = {.tv_nsec = (long)pause * 1000000};
+        status = control_answers_get(context->control, number, answers, error);
+        if (status != KW_OK || answers->waiting[0] == '\0' || clock_milliseconds() >= until)
+            break;
+        nanosleep(&wait, NULL);
+    }
+    if (status != KW_OK) {
+        free(made);
+        return status;
+    }
+    made->report = (kw_reload_report){
+        .contexts = answers->contexts,
+        .taken = answers->taken,
+        .refused = answers->refused,
+        .waiting = answers->waiting[0] != '\0' ? answers->waiting : NULL,
+        .refusing = answers->refusing[0] != '\0' ? answers->refusing : NULL,
+    };
+    *report = &made->report;
+    return KW_OK;
+}
+
+void kw_reload_report_free(kw_reload_report *report)
+{
+    free(report);
 }
 
 void context_note_configuration(kw_context *context)

@@ -110,20 +110,22 @@ static kw_status beside_read(kw_context *context, struct store *store, kw_input 
                              kw_error *error)
 {
     kw_output output = {0};
-    kw_status status = store_certificate_get(store, locator, &output, error);
+    kw_error why = {0};
+    kw_status status = store_certificate_get(store, locator, &output, &why);
     if (status == KW_BUFFER_TOO_SMALL) {
-        status = error_tolerate(status, KW_BUFFER_TOO_SMALL, error);
         beside->der.data = malloc(output.length + 1);
         if (beside->der.data == NULL)
             return error_memory(error);
         output = (kw_output){.data = beside->der.data, .capacity = output.length};
-        status = store_certificate_get(store, locator, &output, error);
+        status = store_certificate_get(store, locator, &output, &why);
     }
     if (status == KW_NOT_FOUND || status == KW_UNSUPPORTED)
-        return error_tolerate(status, status, error);
+        return KW_OK;
     beside->something = status == KW_OK || status == KW_REFUSED || status == KW_CORRUPT;
+    if (!beside->something && error != NULL)
+        *error = why;
     if (status != KW_OK)
-        return beside->something ? error_tolerate(status, status, error) : status;
+        return beside->something ? KW_OK : status;
     beside->der.length = output.length;
     kw_input view = {beside->der.data, beside->der.length};
     if (x509_read(context->crypto, &view, &beside->certificate, NULL) != KW_OK)
@@ -177,11 +179,9 @@ static kw_status describe_key(kw_context *context, struct store *store, kw_input
         status = KW_OK;
         goto out;
     }
-    if (status != KW_OK)
-        described.problem = arena_text(arena, why.message);
-    else if (key_name(key) == NULL)
+    if (status == KW_OK && key_name(key) == NULL)
         described.problem = "no certificate can have a key of this kind";
-    else if (key_check_no_other_way(context, store, locator, key, &why) != KW_OK)
+    else if (status != KW_OK || key_check_no_other_way(context, store, locator, key, &why) != KW_OK)
         described.problem = arena_text(arena, why.message);
     else
         described.key = key_name(key);
@@ -208,12 +208,15 @@ kw_status manager_store_keys(kw_context *context, const char *store_name, kw_sto
     while (status == KW_OK) {
         bool free_key = false;
         status = next_key(store, &cursor, &locator, error);
+        if (status == KW_NOT_FOUND) {
+            status = error_tolerate(status, KW_NOT_FOUND, error);
+            break;
+        }
         if (status == KW_OK)
             status = is_free(context, store, &under_way, locator_view(&locator), &free_key, error);
         if (status == KW_OK && free_key)
             status = describe_key(context, store, locator_view(&locator), listing, error);
     }
-    status = error_tolerate(status, KW_NOT_FOUND, error);
     under_way_clear(&under_way);
     if (status != KW_OK || listing == NULL) {
         kw_store_key_list_free(listing != NULL ? &listing->list : NULL);

@@ -13,37 +13,105 @@
 #define SECONDS_PER_DAY  86400
 #define DATE_LENGTH      10
 
+/* ---- Where the key is ---- */
+
+struct misplacement {
+    kw_context *context;
+    const struct certificate_row *row;
+    const char *address, *name; /* of the entry; of this certificate of it */
+    const char *here, *wanted;
+    bool required;
+};
+
+/* Whether it can go there, as far as stores are open; `known` tells whether that is all. */
+static bool may_move(const struct misplacement *key, bool *known)
+{
+    const kw_capabilities *source = stores_capabilities(key->context->stores, key->here),
+                          *target = stores_capabilities(key->context->stores, key->wanted);
+    *known = source != NULL && target != NULL;
+    return (source == NULL || (source->operations & KW_CAN_EXPORT) != 0) &&
+           (target == NULL || (target->operations & KW_CAN_IMPORT) != 0);
+}
+
+static bool is_of_a_ca(const struct misplacement *key)
+{
+    kw_input chain = {key->row->chain.data, key->row->chain.length};
+    X509 *certificate = NULL;
+    const bool foreign =
+        x509_read(key->context->crypto, &chain, &certificate, NULL) == KW_OK && X509_self_signed(certificate, 0) != 1;
+    X509_free(certificate);
+    return foreign;
+}
+
+static const char *way_to_a_new_key(const struct misplacement *key, struct arena *arena)
+{
+    return is_of_a_ca(key)
+               ? arena_format(arena,
+                              "`keywright retire %s` and `keywright create %s --store %s` make a new key there, and "
+                              "`keywright request %s` asks the CA for a certificate of it",
+                              key->address, key->address, key->wanted, key->address)
+               : arena_format(arena, "`keywright rotate %s --new-key --store %s` makes a new key there", key->address,
+                              key->wanted);
+}
+
+/* NULL: there is none, and the key serves old data where it is. */
+static const char *way_of(const struct misplacement *key, struct arena *arena)
+{
+    bool known = false;
+    if (!may_move(key, &known))
+        return key->required ? arena_format(arena, "the key itself cannot go from the one to the other; %s",
+                                            way_to_a_new_key(key, arena))
+                             : NULL;
+    const char *const transfer =
+        arena_format(arena, "`keywright transfer %s --to %s` moves it", key->name, key->wanted);
+    if (known)
+        return transfer;
+    return key->required ? arena_format(arena, "%s, if store %s gives it out; else %s", transfer, key->here,
+                                        way_to_a_new_key(key, arena))
+                         : arena_format(arena, "%s, if store %s gives it out", transfer, key->here);
+}
+
 const char *certificate_misplacement(kw_context *context, const struct entry_row *entry,
                                      const struct certificate_row *row, struct arena *arena)
 {
     struct address address;
     const struct kind *kind = NULL;
-    const char *chosen = NULL;
     struct derived_locator derived;
+    const bool current = id_equal(&entry->certificate, &row->id);
     const struct store_settings *here = settings_store_by_id(context->settings, row->store_id);
+    struct misplacement key = {
+        .context = context,
+        .row = row,
+        .address = entry->address,
+        .name = current ? entry->address : arena_format(arena, "%s@%u", entry->address, row->number),
+        .required = current && entry->state == ENTRY_IN_USE,
+    };
     if (derivation_of(row, &derived)) {
-        chosen = settings_certificate(context->settings, entry->address).store;
-        return chosen == NULL ? NULL
-                              : arena_format(arena,
-                                             "the key of %s is derived, and the configuration wants it in store %s: "
-                                             "`keywright rotate %s --new-key --store %s` makes a new one there",
-                                             entry->address, chosen, entry->address, chosen);
+        const char *chosen = settings_certificate(context->settings, entry->address).store;
+        return chosen == NULL || !key.required
+                   ? NULL
+                   : arena_format(arena,
+                                  "the key of %s is derived, and the configuration wants it in store %s: "
+                                  "`keywright rotate %s --new-key --store %s` makes a new one there",
+                                  entry->address, chosen, entry->address, chosen);
     }
     if (here == NULL)
-        return arena_format(arena, "the key of %s is in a store with id %s that is not configured", entry->address,
+        return arena_format(arena, "the key of %s is in a store with id %s that is not configured", key.name,
                             row->store_id);
     if (address_parse(entry->address, &address, NULL) != KW_OK || kind_of(&address, &kind, NULL) != KW_OK)
         return NULL;
+    key.here = here->name;
     if (manager_choose_store(context, kind, &address, NULL, (const char *const *)entry->databases,
-                             entry->database_count, &chosen, NULL) != KW_OK ||
-        strcmp(chosen, here->name) == 0)
+                             entry->database_count, &key.wanted, NULL) != KW_OK ||
+        strcmp(key.wanted, key.here) == 0)
         return NULL;
-    return arena_format(
-        arena,
-        "the key of %s is in store %s, and the configuration wants it in %s: `keywright transfer %s --to "
-        "%s` moves it",
-        entry->address, here->name, chosen, entry->address, chosen);
+    const char *const way = way_of(&key, arena);
+    return way == NULL ? NULL
+                       : arena_format(arena, "the key of %s is in store %s, and the configuration wants it in %s: %s",
+                                      key.name, key.here, key.wanted, way);
 }
+
+/* ---- What is told of a certificate ---- */
 
 struct findings {
     kw_context *context;
@@ -152,18 +220,18 @@ void certificate_findings(kw_context *context, const struct entry_row *entry, co
         kind_of(&address, &kind, NULL) == KW_OK) {
         look_at_validity(&findings, clock_wall());
         look_at_hosts(&findings, kind, certificate);
-        const char *misplaced = info->plugin[0] != '\0' ? certificate_misplacement(context, entry, row, arena) : NULL;
-        if (misplaced != NULL)
-            add(&findings,
-                &(kw_certificate_finding){
-                    .word = "misplaced",
-                    .sentence = misplaced,
-                    .remedy =
-                        info->derived_from != NULL
-                            ? "if it is to stay, take its 'store:' out of 'certificates:'"
-                            : arena_format(arena, "if it is to stay, set 'store: %s' for it under 'certificates:'",
-                                           info->store),
-                });
     }
+    const char *const misplaced = info->plugin[0] != '\0' ? certificate_misplacement(context, entry, row, arena) : NULL;
+    if (misplaced != NULL)
+        add(&findings,
+            &(kw_certificate_finding){
+                .word = "misplaced",
+                .sentence = misplaced,
+                .remedy = info->derived_from != NULL ? "if it is to stay, take its 'store:' out of 'certificates:'"
+                          : info->required
+                              ? arena_format(arena, "if it is to stay, set 'store: %s' for it under 'certificates:'",
+                                             info->store)
+                              : "it may stay as long as that store does: only old data needs it",
+            });
     info->findings = findings.list;
 }

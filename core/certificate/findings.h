@@ -6,7 +6,10 @@
 
 struct arena;
 
-/* A sentence on why a certificate's key is not where the configuration wants new ones, or NULL. */
+/*
+ * A sentence on a key that is not where the configuration wants new ones, with the command that mends it, as far as the stores that are open
+ * tell; or NULL. A key of a former or retired certificate that its store does not give out stays where it is: NULL.
+ */
 const char *certificate_misplacement(kw_context *context, const struct entry_row *entry,
                                      const struct certificate_row *row, struct arena *arena);
 

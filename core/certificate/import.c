@@ -164,7 +164,7 @@ static bool is_named(const struct pfx_item *item, const char *address)
     const char *slash = strrchr(address, '/');
     char name[COMMON_NAME_SIZE];
     name_of(item, name);
-    return strcmp(name, address) == 0 || strcmp(name, slash != NULL ? slash + 1 : address) == 0;
+    return strcmp(name, address) == 0 || (slash != NULL && strcmp(name, slash + 1) == 0);
 }
 
 /* --as names one: of several in the file, the one whose name is the address or its last part. */
@@ -449,6 +449,22 @@ static void tell_missing_databases(const struct importing *importing, const stru
     }
 }
 
+/* A certificate that is here keeps its key where it is, whatever store was asked for. */
+static void tell_where_it_stays(const struct importing *importing, const char *address)
+{
+    struct found found = {0};
+    const struct store_settings *asked = settings_store(importing->context->settings, importing->options->store);
+    if (manager_find(importing->context, address, &found, NULL) == KW_OK && asked != NULL &&
+        strcmp(asked->id, found.certificate.store_id) != 0) {
+        const struct store_settings *now =
+            settings_store_by_id(importing->context->settings, found.certificate.store_id);
+        event_tell(importing->event, importing->user, true, address,
+                   "its key stays in store %s; the file's was not taken",
+                   now != NULL ? now->name : found.certificate.store_id);
+    }
+    found_clear(&found);
+}
+
 static void tell_all(const struct importing *importing)
 {
     for (size_t i = 0; i < importing->count; i++) {
@@ -478,6 +494,8 @@ static void tell_all(const struct importing *importing)
         else
             event_tell(importing->event, importing->user, false, address,
                        arrival->here ? "is here already" : "imported");
+        if (arrival->here && importing->options->store != NULL)
+            tell_where_it_stays(importing, address);
         tell_missing_databases(importing, arrival);
     }
 }

@@ -94,7 +94,7 @@ static kw_status describe_chain(kw_context *context, const struct entry_row *ent
         if (info->chain_count == room) {
             kw_input *grown = arena_allocate(arena, (room * 2 + 4) * sizeof(*grown));
             const char **more = arena_allocate(arena, (room * 2 + 4) * sizeof(*more));
-            if (grown != NULL && more != NULL && room > 0) {
+            if (grown != NULL && more != NULL && chain != NULL) {
                 memcpy(grown, chain, room * sizeof(*grown));
                 memcpy(more, subjects, room * sizeof(*more));
             }

@@ -112,7 +112,13 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
 static kw_status open_at(kw_context *context, const struct certificate_row *row, uint64_t generation, kw_key **key,
                          kw_error *error)
 {
-    const struct key_origin origin = {.control = context->control, .stores = context->stores, .certificate = row->id};
+    const struct key_origin origin = {
+        .control = context->control,
+        .stores = context->stores,
+        .certificate = row->id,
+        .renew = context->renew,
+        .user = context->whole != NULL ? context->whole : context,
+    };
     struct store *store = NULL;
     kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
     if (status == KW_OK)
@@ -375,9 +381,8 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     size_t added = 0;
     bool exists = false;
     unsigned number = placement->number;
-    kw_status status = placement->former
-                           ? KW_OK
-                           : manager_check_circle(context, placement->address->text, arrival->store, error);
+    kw_status status =
+        placement->former ? KW_OK : manager_check_circle(context, placement->address->text, arrival->store, error);
     if (status == KW_OK && placement->kind->in_database && !placement->retired && !placement->former)
         status = manager_require_database(context, placement->address->text,
                                           kind_database(placement->kind, placement->address), error);

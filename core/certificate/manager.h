@@ -41,6 +41,7 @@ struct kw_context {
     struct control *control; /* what the processes of this state tell each other */
     struct keyring *keyring; /* roots and subkeys in memory */
     struct journal_owner *owner;
+    void (*renew)(void *whole);            /* takes a configuration that the process was told of; for keys' origins */
     const struct derived_service *derived; /* what derived keys are made of: of the context */
     struct secret_keeper *secrets;         /* secrets of stores that are subkeys: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */

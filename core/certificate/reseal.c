@@ -177,13 +177,13 @@ static kw_status walk_on(struct walk *walk, bool *is_over, kw_error *error)
  * After this, whoever begins a seal reads which version is the active one; and nobody is still at one that began before. Without it, a seal under an
  * older version could come to a place that the walk has passed.
  */
-static kw_status settle(kw_context *context, kw_error *error)
+static kw_status settle(kw_context *context, uint32_t wait_ms, kw_error *error)
 {
     char who[CONTROL_WHO_SIZE];
     uint64_t generation = 0;
     kw_status status = control_raise(context->control, &generation, error);
     if (status == KW_OK)
-        status = control_wait(context->control, generation, SETTLE_MILLISECONDS, who, error);
+        status = control_wait(context->control, generation, wait_ms != 0 ? wait_ms : SETTLE_MILLISECONDS, who, error);
     if (status == KW_TIMEOUT) {
         status = error_set(error, KW_TIMEOUT, "%s may still seal under an older version", who);
         error_remedy(error, "end it, or let it read the state directory, then try again");
@@ -214,7 +214,7 @@ kw_status manager_reseal(kw_context *context, const kw_reseal_options *given, kw
     if (status == KW_OK)
         status = manager_find_master(context, options.address, &master, why);
     if (status == KW_OK && options.everything)
-        status = settle(context, why);
+        status = settle(context, options.wait_ms, why);
     if (status == KW_OK)
         status = keyring_active(context->keyring, &master.entry.id, &walk.version, why);
     if (status == KW_OK)

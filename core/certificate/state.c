@@ -73,13 +73,15 @@ static void describe_store(kw_context *context, const struct store_settings *set
 static char derived_name[] = DERIVED_STORE;
 static const struct store_settings derived_store = {.name = derived_name, .id = derived_name, .plugin = derived_name};
 
-static int compare_certificate_ids(const void *left, const void *right)
+/* By entry; in it the latest comes first. */
+static int compare_certificates(const void *left, const void *right)
 {
     const struct certificate_row *const *a = left, *const *b = right;
-    return memcmp((*a)->id.bytes, (*b)->id.bytes, sizeof((*a)->id.bytes));
+    const int order = memcmp((*a)->entry.bytes, (*b)->entry.bytes, sizeof((*a)->entry.bytes));
+    return order != 0 ? order : ((*a)->number < (*b)->number) - ((*a)->number > (*b)->number);
 }
 
-/* The certificates by id; NULL: out of memory. */
+/* NULL: out of memory. */
 static const struct certificate_row **index_certificates(const struct catalogue_snapshot *snapshot)
 {
     const struct certificate_row **rows =
@@ -87,29 +89,66 @@ static const struct certificate_row **index_certificates(const struct catalogue_
     for (size_t i = 0; rows != NULL && i < snapshot->certificate_count; i++)
         rows[i] = &snapshot->certificates[i];
     if (rows != NULL)
-        qsort(rows, snapshot->certificate_count, sizeof(const struct certificate_row *), compare_certificate_ids);
+        qsort(rows, snapshot->certificate_count, sizeof(const struct certificate_row *), compare_certificates);
     return rows;
+}
+
+/* The first of an entry's certificates, or where it would be. */
+static size_t first_of_entry(const struct certificate_row *const *rows, size_t count, const struct id *entry)
+{
+    size_t low = 0;
+    for (size_t high = count; low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        if (memcmp(rows[middle]->entry.bytes, entry->bytes, sizeof(entry->bytes)) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool has_key_of(const struct certificate_row *left, const struct certificate_row *right)
+{
+    return strcmp(left->store_id, right->store_id) == 0 &&
+           input_equal((kw_input){left->locator, left->locator_length},
+                       (kw_input){right->locator, right->locator_length});
+}
+
+/* Two certificates of an entry may have one key: it is told of once, as the current one's, else the latest one's. */
+static bool speaks_for_its_key(const struct entry_row *entry, const struct certificate_row *const *rows, size_t count,
+                               size_t index)
+{
+    if (id_equal(&rows[index]->id, &entry->certificate))
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (i != index && has_key_of(rows[i], rows[index]) &&
+            (i < index || id_equal(&rows[i]->id, &entry->certificate)))
+            return false;
+    return true;
 }
 
 static kw_status find_misplaced(kw_context *context, const struct catalogue_snapshot *snapshot, struct report *report,
                                 kw_error *error)
 {
     const struct certificate_row **rows = index_certificates(snapshot);
-    const char **sentences = arena_allocate(&report->arena, (snapshot->entry_count + 1) * sizeof(*sentences));
+    const char **sentences = arena_allocate(&report->arena, (snapshot->certificate_count + 1) * sizeof(*sentences));
     if (sentences == NULL || rows == NULL) {
         free(rows);
         return error_memory(error);
     }
     for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
-        const struct certificate_row wanted = {.id = entry->certificate}, *key = &wanted;
-        const struct certificate_row *const *row = bsearch(
-            &key, rows, snapshot->certificate_count, sizeof(const struct certificate_row *), compare_certificate_ids);
-        const char *sentence = row != NULL && entry->state == ENTRY_IN_USE
-                                   ? certificate_misplacement(context, entry, *row, &report->arena)
-                                   : NULL;
-        if (sentence != NULL)
-            sentences[report->state.misplaced_count++] = sentence;
+        const struct certificate_row **own = rows + first_of_entry(rows, snapshot->certificate_count, &entry->id);
+        size_t count = 0;
+        while (own + count < rows + snapshot->certificate_count && id_equal(&own[count]->entry, &entry->id))
+            count++;
+        for (size_t k = 0; k < count; k++) {
+            const char *sentence = speaks_for_its_key(entry, own, count, k)
+                                       ? certificate_misplacement(context, entry, own[k], &report->arena)
+                                       : NULL;
+            if (sentence != NULL)
+                sentences[report->state.misplaced_count++] = sentence;
+        }
     }
     free(rows);
     report->state.misplaced = sentences;

@@ -177,7 +177,7 @@ static kw_status open_target(struct transfer *transfer, const char *name, kw_err
     if (status == KW_OK && !known) {
         status = error_set(error, KW_REFUSED,
                            "%s runs with a configuration without store '%s', and would lose the keys", who, name);
-        error_remedy(error, "restart it, or `keywright reload`, and then transfer");
+        error_remedy(error, "`keywright reload` tells it, and who has taken it; else restart it, and then transfer");
     }
     return status;
 }

@@ -64,6 +64,8 @@ static void slot_set_program(struct control_slot *slot)
 
 static void slot_clear(struct control_slot *slot)
 {
+    number_set(&slot->configuration, 0);
+    number_set(&slot->refused, 0);
     for (unsigned i = 0; i < CONTROL_STORES; i++)
         number_set(&slot->stores[i], 0);
     for (unsigned stripe = 0; stripe < CONTROL_STRIPES; stripe++)
@@ -153,7 +155,11 @@ static void fork_prepare(void)
     for (struct control *control = controls; control != NULL; control = control->next) {
         const struct control_slot *const own = atomic_load(&control->slot);
         control->reserved = slot_find(control->region, true, control->seen);
-        for (unsigned i = 0; i < CONTROL_STORES && own != NULL && control->reserved != NULL; i++)
+        if (own == NULL || control->reserved == NULL)
+            continue;
+        number_set(&control->reserved->configuration, number_get(&own->configuration));
+        number_set(&control->reserved->refused, number_get(&own->refused));
+        for (unsigned i = 0; i < CONTROL_STORES; i++)
             number_set(&control->reserved->stores[i], number_get(&own->stores[i]));
     }
 }

@@ -78,6 +78,19 @@ void control_know(struct control *control, const char *const *store_ids, size_t 
 KW_MUST_USE kw_status control_knows(struct control *control, const char *store_id, bool *knows,
                                     char who[CONTROL_WHO_SIZE], kw_error *error);
 
+/* ---- What has become of a new configuration ---- */
+
+/* This context has the configuration of that number, or could not take it and goes on with the one before; a child inherits the answer. */
+void control_answer(struct control *control, uint64_t configuration, bool taken);
+
+/* Of the contexts that are open in all processes; one that has neither taken nor refused it has not looked at it yet. */
+struct control_answers {
+    size_t contexts, taken, refused;
+    char waiting[CONTROL_WHO_SIZE], refusing[CONTROL_WHO_SIZE];
+};
+KW_MUST_USE kw_status control_answers_get(struct control *control, uint64_t configuration,
+                                          struct control_answers *answers, kw_error *error);
+
 /* ---- Waiting for the others ---- */
 
 /*

@@ -280,6 +280,47 @@ kw_status control_knows(struct control *control, const char *store_id, bool *kno
     return status;
 }
 
+/* ---- Answers ---- */
+
+void control_answer(struct control *control, uint64_t configuration, bool taken)
+{
+    pthread_mutex_lock(&control_mutex);
+    struct control_slot *const slot = atomic_load(&control->slot);
+    if (slot != NULL)
+        number_set(taken ? &slot->configuration : &slot->refused, configuration);
+    pthread_mutex_unlock(&control_mutex);
+}
+
+kw_status control_answers_get(struct control *control, uint64_t configuration, struct control_answers *answers,
+                              kw_error *error)
+{
+    struct region *const region = control->region;
+    struct who waiting = {.text = answers->waiting}, refusing = {.text = answers->refusing};
+    *answers = (struct control_answers){0};
+    pthread_mutex_lock(&control_mutex);
+    const kw_status status = check_descriptor(region, error);
+    for (size_t i = 0; i < CONTROL_SLOTS && status == KW_OK; i++) {
+        const struct control_slot *const slot = &region->file->slots[i];
+        if (!slot_is_alive(region, slot))
+            continue;
+        answers->contexts++;
+        if (number_get(&slot->configuration) >= configuration) {
+            answers->taken++;
+        } else if (number_get(&slot->refused) >= configuration) {
+            answers->refused++;
+            who_add_slot(&refusing, slot);
+        } else {
+            who_add_slot(&waiting, slot);
+        }
+    }
+    if (status == KW_OK && add_crowd(region, &waiting))
+        answers->contexts++; /* or more, which nobody can count */
+    pthread_mutex_unlock(&control_mutex);
+    who_end(&waiting);
+    who_end(&refusing);
+    return status;
+}
+
 /* ---- Waiting ---- */
 
 /* Whether a process that lives may still use what came before. */

@@ -44,6 +44,8 @@ struct control_slot {
     control_number inherited; /* 1: has not proved yet that it can read the state */
     control_number seen;      /* all that it has loaded is of this generation or later */
     control_number program[2];
+    control_number configuration;          /* the last that it has taken */
+    control_number refused;                /* the last that it could not take */
     control_number stores[CONTROL_STORES]; /* hashes of the ids that its configuration has; 0: no more */
     /* operations under way, by the generation (modulo) under which they began; threads spread over the stripes */
     struct {

@@ -28,6 +28,9 @@ struct key_origin {
     struct control *control; /* NULL: the key stays where it is */
     struct stores *stores;
     struct id certificate;
+    /* Called when the generation has been raised, before an operation begins: takes a new configuration. NULL: nobody does. */
+    void (*renew)(void *user);
+    void *user;
 };
 void key_follow(kw_key *key, const struct key_origin *origin, uint64_t generation);
 /* The public key in the default provider of the library's context; lives as long as the key. */

@@ -149,6 +149,10 @@ kw_status key_use_begin(kw_key *key, struct key_use *use, const char *what, kw_e
         return error_set(error, KW_UNSUPPORTED, "only the public key is known here: it cannot %s", what);
     use->renewal = KW_OK;
     if (key->origin.control != NULL) {
+        /* Before the operation counts as begun: it may take as long as opening a store does. */
+        if (key->origin.renew != NULL &&
+            control_generation(key->origin.control) != atomic_load_explicit(&key->seen, memory_order_acquire))
+            key->origin.renew(key->origin.user);
         const uint64_t generation = control_enter(key->origin.control, &use->control);
         if (generation != atomic_load_explicit(&key->seen, memory_order_acquire))
             use->renewal = place_renew(key, generation, &use->why);

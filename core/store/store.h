@@ -44,6 +44,10 @@ struct stores *stores_reference(struct stores *stores);
 /* The stores that replaced these, by stores_replace, and so on; there as long as these are. */
 struct stores *stores_newest(struct stores *stores);
 void stores_replace(struct stores *stores, struct stores *successor);
+/* What the store of this name can do; NULL: it is not open, or there is none. */
+const kw_capabilities *stores_capabilities(const struct stores *stores, const char *name);
+/* Whether both have the very same store under this name. */
+bool stores_share(const struct stores *left, const struct stores *right, const char *name);
 
 /* By name or by id; opened. Errors: KW_NOT_FOUND (not configured; names what is), and what opening answers. */
 KW_MUST_USE kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error);

@@ -134,7 +134,7 @@ static void store_release(struct store *store)
     free(store);
 }
 
-/* `builtin`: what the store's plugin is and works on, unless it is one of the configuration. */
+/* Of the configuration, or (`settings` NULL) one of the library's own. */
 static kw_status store_new(const struct stores_options *options, const struct store_settings *settings,
                            const struct builtin_store *builtin, struct store **store, kw_error *error)
 {
@@ -158,7 +158,7 @@ static kw_status store_new(const struct stores_options *options, const struct st
         status = error_memory(error);
         goto out;
     }
-    if (builtin != NULL) {
+    if (settings == NULL) {
         made->builtin = (struct store_settings){.name = builtin->name, .id = builtin->name, .plugin = builtin->name};
         made->settings = &made->builtin;
         made->module = builtin->module;
@@ -373,6 +373,20 @@ static kw_status no_such_store(const struct stores *stores, const char *what, co
 out:
     buffer_free(&known);
     return status;
+}
+
+const kw_capabilities *stores_capabilities(const struct stores *stores, const char *name)
+{
+    const struct store *const store = row_find(stores, name);
+
+    return store != NULL && atomic_load(&store->state) == STORE_STATE_OPEN ? &store->capabilities : NULL;
+}
+
+bool stores_share(const struct stores *left, const struct stores *right, const char *name)
+{
+    const struct store *const store = row_find(left, name);
+
+    return store != NULL && store == row_find(right, name);
 }
 
 kw_status stores_get(struct stores *stores, const char *name, struct store **store, kw_error *error)

@@ -101,13 +101,15 @@ static bool gate_make(pthread_rwlock_t *gate)
 static kw_status derived_open(const kw_call *call, const kw_host *host, const kw_option_value *options,
                               size_t option_count, kw_plugin_instance **instance, kw_capabilities *capabilities)
 {
-    const struct builtin_host *const builtin = (const struct builtin_host *)(const void *)host;
+    struct builtin_host builtin = {.service = NULL};
     kw_plugin_instance *made = NULL;
 
     (void)call;
     (void)options;
     (void)option_count;
-    if (host->size < sizeof(*builtin) || builtin->service == NULL) {
+    if (host->size >= sizeof(builtin))
+        memcpy(&builtin, host, sizeof(builtin));
+    if (builtin.service == NULL) {
         host->report(host->context, "this store belongs to the library itself");
         return KW_CONFIGURATION;
     }
@@ -116,8 +118,8 @@ static kw_status derived_open(const kw_call *call, const kw_host *host, const kw
         free(made);
         return KW_OUT_OF_MEMORY;
     }
-    made->host = builtin->host;
-    made->service = builtin->service;
+    made->host = builtin.host;
+    made->service = builtin.service;
     *capabilities = (kw_capabilities){
         .size = sizeof(*capabilities),
         .operations = KW_CAN_SIGN | KW_CAN_DERIVE | KW_CAN_EXPORT | KW_CAN_DELETE,

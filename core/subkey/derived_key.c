@@ -11,6 +11,7 @@
 #include <openssl/objects.h>
 #include <openssl/params.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROVIDER      "provider=default"
@@ -71,16 +72,16 @@ kw_status derived_locator_read(kw_input text, struct derived_locator *locator, k
 {
     struct derived_locator read = {0};
     char copy[DERIVED_LOCATOR_SIZE] = "", again[DERIVED_LOCATOR_SIZE], master[ID_TEXT_SIZE], key_id[ID_TEXT_SIZE],
-         key[16];
-    unsigned version = 0;
+         key[16], version[11];
 
     if (text.length > 0 && text.length < sizeof(copy))
         memcpy(copy, text.data, text.length);
-    if (sscanf(copy, "1:%32[0-9a-f]:%10u:%15[0-9a-z-]:%32[0-9a-f]", master, &version, key, key_id) == 4 &&
-        id_parse(master, &read.master) && id_parse(key_id, &read.key_id) && version > 0)
+    if (sscanf(copy, "1:%32[0-9a-f]:%10[0-9]:%15[0-9a-z-]:%32[0-9a-f]", master, version, key, key_id) == 4 &&
+        id_parse(master, &read.master) && id_parse(key_id, &read.key_id)) {
         read.key = derived_key_name(key);
-    read.version = version;
-    if (read.key != NULL) {
+        read.version = (uint32_t)strtoul(version, NULL, 10);
+    }
+    if (read.key != NULL && read.version > 0) {
         /* There is one way to write it, so that two places that are the same look the same. */
         derived_locator_write(&read, again);
         if (input_equal(text, input_text(again))) {

@@ -15,19 +15,30 @@
 
 /* ---- The table; the mutex is held ---- */
 
-static uint64_t mix(uint64_t hash, const void *data, size_t length)
+/* Less than 8 bytes as a number: their first and their last ones, which may overlap. */
+static uint64_t short_word(const unsigned char *data, size_t length)
 {
-    const unsigned char *at = data;
-    hash = (hash ^ length) * UINT64_C(0x9E3779B97F4A7C15);
-    for (; length >= 8; length -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof(word));
+    uint32_t first, last;
+    if (length >= sizeof(first)) {
+        memcpy(&first, data, sizeof(first));
+        memcpy(&last, data + length - sizeof(last), sizeof(last));
+        return (uint64_t)first << 32 | last;
+    }
+    return length == 0 ? 0 : (uint64_t)data[0] << 16 | (uint64_t)data[length / 2] << 8 | data[length - 1];
+}
+
+/* Quick, as it is on the way of each kw_subkey_get. Names are the server's, not an attacker's. */
+static uint64_t mix(uint64_t hash, const unsigned char *data, size_t length)
+{
+    uint64_t word = length;
+    for (; length >= sizeof(word); length -= sizeof(word), data += sizeof(word)) {
         hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
         hash ^= hash >> 32;
+        memcpy(&word, data, sizeof(word));
     }
-    for (; length > 0; length--, at++)
-        hash = (hash ^ *at) * UINT64_C(1099511628211);
-    return hash;
+    hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+    hash ^= hash >> 32;
+    return (hash ^ short_word(data, length)) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
 /* What a name is looked up by. */

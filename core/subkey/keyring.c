@@ -194,7 +194,9 @@ bool flight_begin(struct keyring *keyring, struct flight *flight, kw_status *sta
 
 void flight_end(struct keyring *keyring, struct flight *flight, kw_status status, const kw_error *error)
 {
-    flight->failure = status == KW_OK ? (kw_error){0} : *error;
+    memset(&flight->failure, 0, sizeof(flight->failure));
+    if (status != KW_OK)
+        flight->failure = *error;
     flight->failure.status = status;
     flight->is_under_way = false;
     flight->ended++;
@@ -384,12 +386,10 @@ kw_status master_subkey(struct master *master, const struct subkey_name *name, u
         return error_memory(error);
     }
     root->users++;
-    if (root->secret.data == NULL)
-        status = root_fetch(master, root, error);
-    else
+    if (root->secret.data != NULL)
         keyring_count(keyring, 0, COUNT_HIT);
-    if (status == KW_OK && root->secret.data == NULL) /* forgotten in that instant */
-        status = error_set(error, KW_CONFLICT, "the root was taken out of memory meanwhile");
+    while (status == KW_OK && root->secret.data == NULL) /* who waited may find it forgotten again */
+        status = root_fetch(master, root, error);
     if (status == KW_OK)
         status = subkey_derive(keyring->crypto, secret_view(&root->secret), name, out, length, error);
     root_leave(master, root);

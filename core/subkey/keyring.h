@@ -47,8 +47,8 @@ KW_MUST_USE kw_status keyring_resealed(struct keyring *keyring, const struct id 
  */
 KW_MUST_USE kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name, unsigned char *out,
                                      size_t length, kw_error *error);
-/* Forgets what is in memory of a master key's roots (NULL: of all). Handles that are open go on. */
-void keyring_forget(struct keyring *keyring, const struct id *master);
+/* Forgets what is in memory of the roots of the master key with this id (NULL: of all). Handles that are open go on. */
+void keyring_forget(struct keyring *keyring, const struct id *id);
 /* kw_subkeys_refresh. */
 KW_MUST_USE kw_status keyring_refresh(struct keyring *keyring, kw_error *error);
 

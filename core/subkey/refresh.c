@@ -61,10 +61,14 @@ static struct control_outage *outage_of(struct master *master)
     return atomic_load_explicit(&master->outage, memory_order_acquire);
 }
 
+/* Of the store, and not of this process, which may lack a right, or of the catalogue. */
+static const bool is_of_store[KW_FAILED + 1] = {
+    [KW_UNAVAILABLE] = true, [KW_TIMEOUT] = true, [KW_SECRET_REFUSED] = true, [KW_FAILED] = true};
+
 static void tell_failure(struct master *master, const struct store *store, const kw_error *why)
 {
     struct control_outage *const outage = outage_of(master);
-    if (outage == NULL || !outage_fail(outage))
+    if (outage == NULL || !is_of_store[why->status] || !outage_fail(outage))
         return;
     log_write(master->keyring->log, KW_LOG_WARNING,
               "store %s is not available (%s): subkeys in memory serve on until outage_limit has passed",
@@ -177,7 +181,7 @@ static kw_status reload(struct master *master, const struct root_place *place, u
     else if (status == KW_NOT_FOUND) {
         drop(master, version);
         status = KW_OK;
-    } else if (status != KW_CORRUPT && status != KW_OUT_OF_MEMORY)
+    } else
         tell_failure(master, NULL, &why);
     if (status != KW_OK)
         *error = why;

@@ -18,54 +18,15 @@
 #ifndef KEYWRIGHT_KEYWRIGHT_H
 #define KEYWRIGHT_KEYWRIGHT_H
 
-#include <keywright/plugin.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <keywright/base.h>
+#include <keywright/subkeys.h>
+#include <keywright/trust.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#if defined(_WIN32)
-#if defined(KW_BUILDING_LIBRARY)
-#define KW_API __declspec(dllexport)
-#else
-#define KW_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
-#define KW_API __attribute__((visibility("default")))
-#else
-#define KW_API
-#endif
-
-/* The library's version, such as "0.1.0". */
-KW_API const char *kw_version(void);
-
-/* ---- Errors and results -------------------------------------------------------------------------- */
-
-/* Filled by a call that fails; after one that succeeds it is empty or as it was before. Holds no secret. */
-typedef struct kw_error {
-    kw_status status;
-    unsigned line, column; /* in `where`, from 1; 0: none */
-    char where[256];       /* the file, store, record or certificate concerned; may be empty */
-    char message[768];     /* what happened and why */
-    char remedy[512];      /* what to do; may be empty */
-} kw_error;
-
-/* The name of a status in words, such as "not found". */
-KW_API const char *kw_status_text(kw_status status);
-
-/* Bytes from the library; freed, and wiped before, by kw_bytes_free. */
-typedef struct kw_bytes {
-    unsigned char *data;
-    size_t length;
-} kw_bytes;
-KW_API void kw_bytes_free(kw_bytes *bytes);
-
 /* ---- Opening and closing --------------------------------------------------------------------------- */
-
-typedef struct kw_context kw_context;
 
 /* One line for the log: no newline, no secret. May be called from any thread. */
 typedef void (*kw_log_callback)(void *user, kw_log_level level, const char *line);
@@ -84,7 +45,8 @@ typedef struct kw_open_options {
     void *user;                /* passed to both */
     bool open_stores;          /* open every store now instead of at its first use; a store that fails fails kw_open */
     bool as_is;                /* add nothing that is missing: for programs that look, remove or bring along */
-    bool looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
+    bool
+        looks; /* leave what a crashed process left to others: for programs that only look, and must not wait for a store */
 } kw_open_options;
 
 /*
@@ -96,19 +58,6 @@ typedef struct kw_open_options {
 KW_MUST_USE KW_API kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error);
 /* Closes every store. No other call on the context or on a key of it may be under way; keys must have been freed. */
 KW_API void kw_close(kw_context *context);
-
-/*
- * What kw_apply and others tell about as it happens, such as "created ssl-connection" (`certificate` and `what` are
- * set) or a warning (`certificate` may be NULL).
- */
-typedef struct kw_event {
-    bool warning;
-    const char *certificate; /* address, or NULL */
-    const char *what;        /* a sentence, or one word such as "created" when certificate is set */
-    bool reminder;           /* nothing happened: `what` is for the user to do */
-    size_t done, total;      /* how many of how many, where that is known; else 0 */
-} kw_event;
-typedef void (*kw_event_callback)(void *user, const kw_event *event);
 
 /*
  * Writes a working configuration (softstore, SQLite) into `directory`: keywright.yaml, and a passphrase and a catalogue key of
@@ -134,25 +83,43 @@ typedef struct kw_change {
 typedef struct kw_changes {
     const kw_change *changes; /* by name */
     size_t count;
-    size_t contexts; /* that are open now in all processes, this one included, and take it */
+    size_t contexts;             /* that are open now in all processes, this one included, and are told of it */
+    const char *const *warnings; /* a sentence for each store that keys are in, and that the new configuration lacks */
+    size_t warning_count;
 } kw_changes;
 
 /*
- * Reads the configuration file anew, and checks it as kw_open does. Unless `dry_run`, this context has it from then on, and every other one of the
- * state, in whatever process, takes it at its next call on the context (not on a key); one that cannot tells its log, and goes on with the
- * old. Work under way is not cut: calls go on with what they began with, and so do keys that are open in a store that is
- * removed or set up otherwise, until they are freed. `changes` (NULL is allowed) are the differences from what was in force; freed by
- * kw_changes_free. Errors: KW_CONFIGURATION and the like (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they
- * cannot change while programs run), KW_CONFLICT (another thread does the same).
+ * Reads the configuration file anew, checks it as kw_open does, and opens the stores that are new in it or set up otherwise (which set themselves up
+ * then, as at their first use). Unless `dry_run`, this context has it from then on, and every other one of the state, in whatever process, takes
+ * it at its next call on the context, or at the next use of a key that was opened by its address. Each opens the stores for itself: one that
+ * cannot, or cannot read the file, tells its log, and goes on with the old one. Work under way is not cut: calls go on with what they
+ * began with, and so do keys that are open in a store that is removed or set up otherwise, until they are freed. `changes` (NULL is
+ * allowed) are the differences from what was in force; freed by kw_changes_free. Errors: KW_CONFIGURATION, and whatever opening a store answers
+ * (the old configuration stays in force), KW_REFUSED (state, catalogue_key: they cannot change while programs run), KW_CONFLICT (another thread
+ * does the same).
  */
 KW_MUST_USE KW_API kw_status kw_reload(kw_context *context, bool dry_run, kw_changes **changes, kw_error *error);
 KW_API void kw_changes_free(kw_changes *changes);
+
+/* What has become of the configuration that was told last. */
+typedef struct kw_reload_report {
+    size_t contexts;       /* that are open now in all processes, this one included */
+    size_t taken, refused; /* of them; the rest has not looked at it yet */
+    const char *waiting;   /* the processes of the rest, such as "process 4711 (nginx)", or NULL */
+    const char *refusing;  /* those that could not take it, and go on with the old one, or NULL */
+} kw_reload_report;
+
+/* Waits, at most so long, until every context has taken or refused it. That one has not is no error: it may be idle for hours. */
+KW_MUST_USE KW_API kw_status kw_reload_wait(kw_context *context, uint32_t milliseconds, kw_reload_report **report,
+                                            kw_error *error);
+KW_API void kw_reload_report_free(kw_reload_report *report);
 
 /* ---- Configuration ----------------------------------------------------------------------------------- */
 
 /*
  * Checks a configuration file (`options->configuration`) without changing anything. With `connect`, opens every store,
- * the catalogue and every secret too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with `connect`, any.
+ * the catalogue, every secret and every certificate's key too; a store that is new sets itself up then, as at its first use. Warnings go to `event`. Errors: KW_CONFIGURATION and, with
+ * `connect`, any: KW_NOT_FOUND when keys are not where the catalogue has them, each told by a warning.
  */
 KW_MUST_USE KW_API kw_status kw_configuration_check(const kw_open_options *options, bool connect,
                                                     kw_event_callback event, void *user, kw_error *error);
@@ -219,7 +186,8 @@ typedef struct kw_state {
     size_t certificates, certificates_required; /* all, and those that are required */
     /* By all processes that use or used this state: how often a subkey was needed whose root was in memory, or was not; unwrappings by a store that did not happen. */
     uint64_t subkey_hits, subkey_misses, subkey_calls_saved;
-    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it */
+    const char *const *misplaced; /* a sentence for each key that is not where the configuration wants it, also of
+                                     former and retired certificates, unless nothing could move those */
     size_t misplaced_count;
     const char *const *reminders; /* a sentence, with the command to run, for each thing that the user has yet to do */
     size_t reminder_count;
@@ -248,9 +216,11 @@ KW_MUST_USE KW_API kw_status kw_metrics_get(kw_context *context, kw_metrics **me
 KW_API void kw_metrics_free(kw_metrics *metrics);
 
 /*
- * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice). The
+ * Changes the passphrase or PIN of `store` from its configured source to what `source` gives (a prompt is asked twice), which may be
+ * "subkey:master-key/DOMAIN": then it is derived from the active root of that master key, and pinned to it. The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
- * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT.
+ * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT, KW_REFUSED (the
+ * master key would lie behind the store itself).
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);
@@ -571,102 +541,6 @@ KW_MUST_USE KW_API kw_status kw_cms_encrypt(kw_context *context, const char *add
 KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *address, kw_input cms, kw_bytes *plaintext,
                                             kw_error *error);
 
-/* ---- What clients trust ------------------------------------------------------------------------------------------------ */
-
-typedef enum kw_trust_format {
-    KW_TRUST_PEM,  /* ssl-connection's certificate and its chain, up to the root where that is known here */
-    KW_TRUST_DER,  /* the certificate alone */
-    KW_TRUST_PKCS7 /* certificate and chain, DER: .p7b */
-} kw_trust_format;
-
-/* The ssl-connection certificate for clients, without its key. Errors: KW_NOT_FOUND. */
-KW_MUST_USE KW_API kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes *content,
-                                             kw_error *error);
-
-typedef struct kw_trust_install_options {
-    size_t size;
-    const char *path;             /* file with the certificate: PEM, DER or PKCS#7 */
-    kw_input content;             /* data not NULL: the file's content; `path` is then its name in messages alone */
-    const char *local_directory;  /* NULL: /usr/local/share/ca-certificates */
-    const char *system_directory; /* NULL: /etc/ssl/certs */
-} kw_trust_install_options;
-
-/*
- * Puts a self-signed certificate (of several in the file, the one that is) among those that this system trusts: a file in local_directory, then
- * update-ca-certificates(8), then a look whether openssl trusts it. One that is trusted already is left as it is (told by `event`). Starts
- * a program, and waits for it. Leaves nothing behind when it fails. Errors: KW_PERMISSION (which right is missing), KW_REFUSED (no or several
- * self-signed certificates), KW_CORRUPT, KW_NOT_FOUND (the file, or the package ca-certificates), KW_FAILED.
- */
-KW_MUST_USE KW_API kw_status kw_trust_install(const kw_trust_install_options *options, kw_event_callback event,
-                                              void *user, kw_error *error);
-
-typedef struct kw_trust_check_options {
-    size_t size;
-    const char *target;  /* HOST:PORT; an IPv6 address in brackets */
-    const char *ca_file; /* further certificates that count as trusted: PEM, DER or PKCS#7; NULL: none */
-    uint32_t timeout_ms; /* for connecting and the handshake; 0: 10 s */
-} kw_trust_check_options;
-
-typedef struct kw_trust_problem {
-    const char *
-        code; /* self-signed, unknown-root, unknown-issuer, name-mismatch, expired, not-yet-valid, purpose, weak, signature,
-                             revoked, verification */
-    const char *sentence; /* for people */
-} kw_trust_problem;
-
-typedef struct kw_trust_report {
-    bool trusted;
-    const char *host, *port;
-    const char *address;  /* that answered */
-    const char *protocol; /* TLSv1.3, TLSv1.2 */
-    const char *cipher;
-    const kw_certificate_info
-        *certificate; /* the server's: what stands in it, and as `chain` what was sent; all else is empty */
-    const kw_trust_problem *problems; /* why it is not trusted, the worst first; each code once */
-    size_t problem_count;
-} kw_trust_report;
-
-/*
- * Connects as a TLS client (1.2 at least) and judges the server's certificate by what openssl trusts on this system ($SSL_CERT_FILE and
- * $SSL_CERT_DIR in place of it where they are set) and `ca_file`. That it is not trusted is no error. Needs no configuration.
- * Errors: KW_INVALID_ARGUMENT (target), KW_UNAVAILABLE (host not known, or nobody answers), KW_TIMEOUT, KW_REFUSED (no TLS 1.2), KW_FAILED (no TLS,
- * or the handshake failed).
- */
-KW_MUST_USE KW_API kw_status kw_trust_check(const kw_trust_check_options *options, kw_trust_report **report,
-                                            kw_error *error);
-KW_API void kw_trust_report_free(kw_trust_report *report);
-
-/* ---- Offline licences ------------------------------------------------------------------------------------------------- */
-
-/*
- * A request for a licence: a JSON Web Signature (RFC 7515, flattened JSON) by the key of server-encryption over the fingerprint of its
- * certificate and an id of this machine, from which the machine's own id cannot be found. docs/licence.md has the format. Errors:
- * KW_NOT_FOUND (no server-encryption; no machine id), KW_UNSUPPORTED, and whatever the store answers.
- */
-KW_MUST_USE KW_API kw_status kw_licence_request(kw_context *context, kw_bytes *request, kw_error *error);
-
-/* A licence that holds. */
-typedef struct kw_licence {
-    const char *content;                          /* the JSON that the issuer signed, with all that stands in it */
-    const char *issuer;                           /* subject of the issuer's certificate, RFC 4514 */
-    bool encrypted;                               /* it was encrypted to this server */
-    const char *certificate_sha256;               /* of the server that it names; NULL: it names none */
-    const char *machine_id;                       /* likewise */
-    const char *not_before_text, *not_after_text; /* RFC 3339, UTC; NULL: no limit */
-    int64_t not_before, not_after;
-} kw_licence;
-
-/*
- * Checks a licence: a JSON Web Signature by the issuer's certificate that the configuration names (licence: {issuer: PATH}), which names
- * this server, or such a one in CMS encrypted to server-encryption. Asks nobody. Errors: KW_CONFIGURATION (no issuer, or not readable),
- * KW_CORRUPT (malformed), KW_SIGNATURE_INVALID, KW_CIPHERTEXT_INVALID (encrypted to another server, or damaged), KW_UNSUPPORTED (an
- * extension), KW_REFUSED (another issuer, another server, another machine, expired, not yet valid, an algorithm that does not fit; it
- * says which), KW_NOT_FOUND (no server-encryption), and whatever the store answers.
- */
-KW_MUST_USE KW_API kw_status kw_licence_verify(kw_context *context, kw_input content, kw_licence **licence,
-                                               kw_error *error);
-KW_API void kw_licence_free(kw_licence *licence);
-
 /* ---- The OpenSSL module -------------------------------------------------------------------------------------------------- */
 
 /*
@@ -682,7 +556,5 @@ KW_API int kw_openssl_provider_init(const struct ossl_core_handle_st *handle, co
 #ifdef __cplusplus
 }
 #endif
-
-#include <keywright/subkeys.h>
 
 #endif

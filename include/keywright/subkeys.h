@@ -9,7 +9,7 @@
 #ifndef KEYWRIGHT_SUBKEYS_H
 #define KEYWRIGHT_SUBKEYS_H
 
-#include <keywright/keywright.h>
+#include <keywright/base.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -86,6 +86,7 @@ typedef struct kw_reseal_options {
     kw_input after; /* to go on where an earlier walk was cut: the name that `progress` told last */
     bool
         everything; /* the callbacks walk all that was ever sealed under this master key: completion is noted, and older versions may be retired */
+    uint32_t wait_ms; /* with `everything`, for seals that other processes are at under an older version; 0: 30 s */
 } kw_reseal_options;
 
 typedef struct kw_reseal_result {

@@ -39,6 +39,20 @@ static CK_RV make_ec(struct p11_use *use, struct p11_making *making)
     return result;
 }
 
+/* tpm2-pkcs11 answers CKR_GENERAL_ERROR when an EC key is told that it cannot decrypt. */
+static CK_RV make_narrow_ec(struct p11_use *use, struct p11_making *making)
+{
+    CK_RV result = make_ec(use, making);
+    if (result != CKR_GENERAL_ERROR)
+        return result;
+    CK_RV still_new = p11_making_is_new(use, making);
+    if (still_new != CKR_OK)
+        return still_new;
+    making->apt = true;
+    p11_making_fill(making, true);
+    return make_ec(use, making);
+}
+
 static CK_RV generate(struct p11_use *use, void *argument)
 {
     struct p11_making *making = argument;
@@ -49,7 +63,10 @@ static CK_RV generate(struct p11_use *use, void *argument)
     use->begun = true;
     for (int narrow = 1; narrow >= 0; narrow--) {
         p11_making_fill(making, narrow != 0);
-        result = making->type == CKK_RSA ? make_rsa(use, making) : make_ec(use, making);
+        if (making->type == CKK_RSA)
+            result = make_rsa(use, making);
+        else
+            result = narrow != 0 ? make_narrow_ec(use, making) : make_ec(use, making);
         if (!p11_failure_is_inability(result))
             break;
     }

@@ -56,14 +56,15 @@ void p11_making_fill(struct p11_making *making, bool narrow)
     p11_making_public(making, CKA_LABEL, at->label, at->label_length);
 
     /* Uses that nobody asked for, and that tokens give a key when nothing is said. */
-    if (narrow) {
+    if (narrow && !making->apt)
         p11_making_private(making, rsa ? CKA_DERIVE : CKA_DECRYPT, &making->no, sizeof(CK_BBOOL));
+    if (narrow) {
         p11_making_private(making, CKA_UNWRAP, &making->no, sizeof(CK_BBOOL));
         p11_making_private(making, CKA_SIGN_RECOVER, &making->no, sizeof(CK_BBOOL));
         p11_making_public(making, CKA_WRAP, &making->no, sizeof(CK_BBOOL));
         p11_making_public(making, CKA_VERIFY_RECOVER, &making->no, sizeof(CK_BBOOL));
     }
-    if (narrow && !rsa)
+    if (narrow && !rsa && !making->apt)
         p11_making_public(making, CKA_ENCRYPT, &making->no, sizeof(CK_BBOOL));
 }
 

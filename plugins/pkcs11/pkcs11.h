@@ -453,6 +453,7 @@ struct p11_making {
     CK_OBJECT_HANDLE private_key, public_key;
     bool plain;   /* as the token wants it: never narrow */
     bool is_ours; /* nothing had this id before */
+    bool apt;     /* of uses that are not allowed, only those are named that a key of this type could have */
 };
 
 /* What generate and import check before they do anything. */

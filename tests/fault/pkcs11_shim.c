@@ -172,9 +172,11 @@ void private_in(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG coun
 {
     const CK_OBJECT_CLASS private_key = CKO_PRIVATE_KEY;
     bool private = false;
-    for (CK_ULONG i = 0; attributes != NULL && i < count; i++)
-    private = private || (attributes[i].type == CKA_CLASS && attributes[i].ulValueLen == sizeof(private_key) &&
-                          memcmp(attributes[i].pValue, &private_key, sizeof(private_key)) == 0);
+    for (CK_ULONG i = 0; attributes != NULL && i < count && !private; i++) {
+        const CK_ATTRIBUTE *at = &attributes[i];
+        private = at->type == CKA_CLASS && at->ulValueLen == sizeof(private_key) &&
+                  memcmp(at->pValue, &private_key, sizeof(private_key)) == 0;
+    }
     if (!private || call->rv != CKR_OK)
         return;
     struct call own = {.function = call->function};

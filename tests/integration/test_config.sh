@@ -78,7 +78,7 @@ check_connect_tells_of_a_store_under_a_wrong_id() {
     expect 0 keywright config check --connect
     refuse_err warning
     sed -i 's/^    id: .*/    id: "00000000"/' a/keywright.yaml
-    expect 0 keywright config check --connect
+    expect 4 keywright config check --connect
     expect_err 'warning: .*ssl-connection.*not configured'
     rm a/passphrase
     expect 3 keywright config check --connect

@@ -185,11 +185,13 @@ export_derived_has_a_reference_unless_it_is_decided() {
     openssl pkcs12 -in web.pfx -passin file:password -nodes -nocerts >keys.pem 2>/dev/null
     openssl cms -decrypt -inform DER -in password.cms -inkey keys.pem -out plain
     [[ $(cat plain) == 'a password' ]] || fail "the exported key is another"
-    # With its master key it is derived there too.
+    # With its master key and its roots it is derived there as it was here.
     other_server three
     expect 0 keywright import all.pfx --password-from file:password
+    refuse_err 'cannot be derived'
     expect 0 keywright show password-reset/sales/web --json
     expect_json '.store == "derived" and .derived_from == "master-key/corp"'
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
     # Elsewhere the copy is a key like any other.
     other_server two
     expect 0 keywright create database/sales

@@ -74,17 +74,27 @@ example_of_every_verb_runs() {
     chmod 600 server/hsm-passphrase
     sed -i '/^stores:/a\  hsm: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:hsm-passphrase}}' server/keywright.yaml
     run_examples transfer rotate adopt
-    keywright -q create password-reset/sales/web
+    printf 'a secret' >secret.txt
+    run_examples seal
+    rm secret.txt
+    run_examples unseal
+    [[ $(cat secret.txt) == 'a secret' ]] || fail "unseal"
     run_examples retire delete
-    run_examples passphrase
+    # The configuration follows each new passphrase.
+    while IFS= read -r example; do
+        expect 0 bash -c "$example"
+        sed -i "/^  local:/,/passphrase:/ s#passphrase: [^},]*#passphrase: ${example##* }#; s#file:new-passphrase#file:../new-passphrase#" \
+            server/keywright.yaml
+    done < <(examples passphrase)
+    expect 0 keywright config check --connect
 
     # None was forgotten.
     listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
-        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload)$ ]] ||
+        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload|seal|unseal)$ ]] ||
             fail "the example of '$verb' was not run"
     done <<<"$listed"
-    [[ $(wc -l <<<"$listed") -eq 29 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
+    [[ $(wc -l <<<"$listed") -eq 31 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
 }
 
 run_cases example_of_every_verb_runs

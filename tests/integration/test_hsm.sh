@@ -196,6 +196,30 @@ two_stores_on_a_token_send_a_wrong_pin_once() {
     expect 0 keywright config check --connect
 }
 
+# A token that is in order, and not the one that it was.
+check_tells_keys_that_are_missing() {
+    hsm_server
+    settings "library: $token_library, token_label: $token_label, pin: file:pin"
+    expect 0 keywright create general/www --store hsm
+    expect 0 keywright config check --connect
+    mv token/tokens token/away
+    mkdir token/tokens
+    softhsm2-util --init-token --free --label "$token_label" --pin "$token_pin" --so-pin 1234 >log
+    expect 4 keywright config check --connect
+    expect_err 'the key of general/www cannot be used: .*has no private key'
+    expect_err '1 key that certificates have cannot be used'
+    rm -rf token/tokens
+    mv token/away token/tokens
+    expect 0 keywright config check --connect
+    # What is here keeps its place, and import says so.
+    expect 0 keywright create general/soft --store local
+    echo secret >password
+    chmod 600 password
+    expect 0 keywright export general/soft -o soft.pfx --password-from file:password
+    expect 0 keywright import soft.pfx --store hsm --password-from file:password
+    expect_err 'general/soft: its key stays in store local'
+}
+
 token_that_is_away_is_not_available() {
     hsm_server
     expect 0 keywright create general/www --store hsm
@@ -254,5 +278,5 @@ status_calls_are_those_that_the_module_sees() {
 }
 
 run_cases create_on_hsm_signs_and_decrypts create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
-    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
+    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_tells_keys_that_are_missing check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
     status_calls_are_those_that_the_module_sees

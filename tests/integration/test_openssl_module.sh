@@ -120,6 +120,43 @@ uri_that_names_no_key_is_refused_with_the_reason() {
     expect_err 'no configuration file'
 }
 
+# A TLS server calls nothing but its key: a new configuration reaches it at the next handshake, and its key moves online.
+server_takes_a_new_configuration_and_its_key_moves() {
+    local running
+    server a
+    expect 0 keywright create general/tls --key ec-p256
+    take_certificate general/tls
+    openssl s_server "${load[@]}" -key keywright:general/tls -cert certificate.pem -unix socket -quiet >log 2>&1 &
+    running=$!
+    for _ in {1..200}; do
+        [[ -S socket ]] && break
+        sleep 0.05
+    done
+    handshake() { command openssl s_client -unix socket -CAfile certificate.pem -verify_return_error </dev/null; }
+    expect 0 handshake
+    sed -i '/^stores:/a\  second: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:passphrase}}' a/keywright.yaml
+    expect 0 keywright reload
+    expect_err '1 contexts of running programs were told, and 0 of them have it'
+    expect_err 'process [0-9]+ .openssl.: not yet'
+    expect 5 keywright transfer general/tls --to second
+    expect_err 'process [0-9]+ .openssl. .*second'
+    expect 0 handshake
+    expect 0 keywright transfer general/tls --to second
+    expect 0 handshake
+    expect 0 keywright --json list
+    expect_json '.[] | select(.certificate == "general/tls").store == "second"'
+    # one that the server cannot take: it says so, and goes on
+    sed -i '/^stores:/a\  third: {id: "0b1d02ab", plugin: softstore, options: {passphrase: file:third}}' a/keywright.yaml
+    printf 'a passphrase\n' >a/third
+    chmod 600 a/third
+    (sleep 1; rm a/third; handshake) >later 2>&1 &
+    expect 0 keywright reload
+    expect_err 'process [0-9]+ .openssl.: cannot take it, and goes on with the configuration it has'
+    expect 0 handshake
+    kill "$running"
+    wait || true
+}
+
 module_is_listed_and_loads_without_a_configuration() {
     unset KEYWRIGHT_CONFIG
     expect 0 openssl list -providers "${load[@]}"
@@ -129,4 +166,4 @@ module_is_listed_and_loads_without_a_configuration() {
 
 run_cases dgst_signs_with_a_key_of_the_store pkeyutl_decrypts_and_derives pkeyutl_decrypts_pkcs1_where_allowed \
     req_and_x509_sign_with_a_key_of_the_store cms_decrypts_for_an_ec_certificate private_half_is_never_written \
-    uri_that_names_no_key_is_refused_with_the_reason module_is_listed_and_loads_without_a_configuration
+    uri_that_names_no_key_is_refused_with_the_reason server_takes_a_new_configuration_and_its_key_moves module_is_listed_and_loads_without_a_configuration

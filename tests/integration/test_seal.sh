@@ -3,7 +3,7 @@
 # shellcheck source=tests/integration/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-master=master-key/example.org
+master="master-key/example.org"
 
 # A server with a master key.
 with_master() {

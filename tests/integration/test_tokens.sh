@@ -52,6 +52,32 @@ sign_on_opencryptoki_works() { signs_and_counts opencryptoki; }
 sign_on_nss_works() { signs_and_counts nss; }
 sign_on_tpm2_works() { signs_and_counts tpm2; }
 
+# keys_are_made_and_sign KIND: of each type that both sides know.
+keys_are_made_and_sign() {
+    local key
+    mkdir token
+    trap token_stop EXIT
+    token_start "$1" "$case_dir/token"
+    server one
+    {
+        printf '  token:\n    id: "0a0b0c0d"\n    plugin: pkcs11\n'
+        printf '    options: {library: %s, token_label: %s, pin: "file:pin"}\n' "$token_library" "$token_label"
+    } >store
+    sed -i '/^stores:/r store' one/keywright.yaml
+    printf '%s' "$token_pin" >one/pin
+    chmod 600 one/pin
+    printf 'text' >text
+    for key in rsa-2048 ec-p256 ec-p384; do
+        expect 0 keywright create "general/$key" --key "$key" --store token
+        expect 0 keywright sign "general/$key" -i text -o signature
+        expect 0 keywright verify "general/$key" -i text -s signature
+    done
+}
+
+keys_on_softhsm_are_made_and_sign() { keys_are_made_and_sign softhsm; }
+# It takes no uses that keys of a type cannot have, not even that they are not allowed.
+keys_on_tpm2_are_made_and_sign() { keys_are_made_and_sign tpm2; }
+
 # The command that steers: what it is told reaches a program that runs.
 steer_faults_reach_the_program() {
     use_token softhsm
@@ -94,5 +120,5 @@ steer_nonsense_is_refused() {
     expect_err 'no control file'
 }
 
-run_cases sign_on_softhsm_works sign_on_opencryptoki_works sign_on_nss_works sign_on_tpm2_works steer_faults_reach_the_program \
-    steer_nonsense_is_refused
+run_cases sign_on_softhsm_works sign_on_opencryptoki_works sign_on_nss_works sign_on_tpm2_works \
+    keys_on_softhsm_are_made_and_sign keys_on_tpm2_are_made_and_sign steer_faults_reach_the_program steer_nonsense_is_refused

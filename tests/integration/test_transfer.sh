@@ -153,6 +153,17 @@ transfer_into_a_token_leaves_nothing_outside() {
     # Out of it there is no way but a new key.
     expect 5 keywright transfer database/sales --to local
     expect_err 'keywright rotate database/sales --new-key --store local'
+    # So status does not recommend a transfer; and what stays in the token for old data is no mistake.
+    printf 'databases:\n  sales: {store: local}\n' >>a/keywright.yaml
+    expect 0 keywright --json status
+    expect_json '[.misplaced[] | select(test("key of database/sales "))] | length == 1'
+    expect_json 'all(.misplaced[]; test("keywright transfer") | not)'
+    expect 0 keywright --json show database/sales
+    expect_json '.findings[0].what | test("transfer database/sales --to local. moves it, if store hsm gives it out; else .keywright rotate database/sales --new-key --store local. makes a new key there")'
+    eval "$(jq -r '.misplaced[]' <(keywright --json status) | grep -o 'keywright rotate database/sales [^`]*') >rotated"
+    decrypts database/sales@1 old.cms
+    expect 0 keywright --json status
+    expect_json '[.misplaced[] | select(test("database/sales"))] == []'
     token_stop
 }
 
@@ -200,6 +211,8 @@ adopt_takes_a_key_that_another_program_made() {
     expect_json '. == []'
     expect 5 keywright adopt hsm "$locator" --as general/again
     expect 4 keywright adopt hsm nothing --as general/again
+    expect 4 keywright adopt nohsm
+    expect_err "no store .*'nohsm'"
     expect 2 keywright adopt hsm "$locator"
     expect 0 keywright delete general/theirs --force --yes
     token_tool --login --pin "$token_pin" --list-objects --type privkey >objects

@@ -5,12 +5,14 @@
 #   token_label, token_pin, token_so_pin
 #
 # and in the environment what the module needs. `token_stop` ends what was started for it. KIND is one of token_kinds. What runs is started
-# here, without systemd, and ends with this shell however it ends.
+# here, without systemd, and ends with this shell however it ends. What does not answer is named after a while, well before a test's own limit.
 # shellcheck shell=bash disable=SC2034 # what is set here is used by the tests
 
 token_kinds=(softhsm opencryptoki nss tpm2)
 token_processes=()
 token_mounts=()
+token_taken=no
+token_limit=60 # seconds for one call of a program on a token
 
 token_fail() {
     printf 'tokens.sh: %s\n' "$*" >&2
@@ -28,38 +30,50 @@ token_module() {
     token_fail "none of these is installed: $*"
 }
 
-# token_daemon LOG COMMAND...: in the background. What goes wrong with it stands in its log.
+# token_daemon LOG COMMAND...: in the background. What goes wrong with it stands in its log. It does not keep the lock of token_taken.
 token_daemon() {
     local log=$1
     shift
-    setpriv --pdeathsig KILL "$@" >"$log" 2>&1 </dev/null &
+    (
+        [[ -z ${token_lock:-} ]] || exec {token_lock}>&-
+        exec setpriv --pdeathsig KILL "$@"
+    ) >"$log" 2>&1 </dev/null &
     token_processes+=($!)
 }
 
-# token_await WHAT COMMAND...: until it succeeds; twenty seconds.
+# token_await WHAT LOG COMMAND...: until it succeeds, while the daemon that was started last runs; twenty seconds.
 token_await() {
-    local what=$1 until=$((SECONDS + 20))
-    shift
+    local what=$1 log=$2 until=$((SECONDS + 20)) daemon=${token_processes[-1]}
+    shift 2
     while [[ $SECONDS -lt $until ]]; do
-        ! "$@" >/dev/null 2>&1 || return 0
+        kill -0 "$daemon" 2>/dev/null || token_fail "$what has ended: $(tail -n 3 "$log")" || return
+        ! token_limit=10 "$@" >/dev/null 2>&1 || return 0
         sleep 0.05
     done
-    token_fail "$what does not come up"
+    token_fail "$what does not come up in 20 s: $(tail -n 3 "$log")"
+}
+
+# token_run COMMAND...: what the token has to answer.
+token_run() {
+    local status=0
+    timeout --kill-after=5 "$token_limit" "$@" || status=$?
+    [[ $status -ne 124 && $status -ne 137 ]] || token_fail "the token of $token_kind has not answered in $token_limit s: $*"
+    return "$status"
 }
 
 # token_tool ARGUMENT...: pkcs11-tool on the token's module. It cannot hand over init_args; NSS takes them from the environment too.
 token_tool() {
-    NSS_LIB_PARAMS=$token_init_args pkcs11-tool --module "$token_library" "$@"
+    NSS_LIB_PARAMS=$token_init_args token_run pkcs11-tool --module "$token_library" "$@"
 }
 
 # ---- SoftHSM 2 -----------------------------------------------------------------------------------------------
 
 token_start_softhsm() {
-    token_library=$(token_module softhsm/libsofthsm2.so)
+    token_library=$(token_module softhsm/libsofthsm2.so) || return
     mkdir "$1/tokens"
     export SOFTHSM2_CONF=$1/softhsm2.conf
     printf 'directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n' "$1" >"$SOFTHSM2_CONF"
-    softhsm2-util --init-token --free --label "$token_label" --pin "$token_pin" --so-pin "$token_so_pin" >"$1/log"
+    token_run softhsm2-util --init-token --free --label "$token_label" --pin "$token_pin" --so-pin "$token_so_pin" >"$1/log"
 }
 
 # ---- openCryptoki, software token ----------------------------------------------------------------------------
@@ -83,9 +97,11 @@ token_place() {
 }
 
 token_places_of_opencryptoki() {
-    local home=$1/opencryptoki owner=root
-    getent group pkcs11 >/dev/null || token_fail "there is no group pkcs11, which the package opencryptoki makes"
-    ! getent passwd pkcsslotd >/dev/null || owner=pkcsslotd
+    local home=$1/opencryptoki owner=$2 conf=/etc/opencryptoki/opencryptoki.conf
+    getent group pkcs11 >/dev/null || token_fail "there is no group pkcs11, which the package opencryptoki makes" || return
+    # The slot as the package has it: the format of the token has changed since.
+    sed -n -e '/^version/p' -e '/^slot 3$/,/^}/p' "$conf" >"$1/opencryptoki.conf"
+    grep -q libpkcs11_sw.so "$1/opencryptoki.conf" || token_fail "slot 3 of $conf is not the software token" || return
     if [[ ${KW_TOKEN_SPACE:-} == own ]]; then
         mkdir -p "$home"/{run,shm,lib,log,etc}
         cp -a /etc/opencryptoki/. "$home/etc"
@@ -94,13 +110,15 @@ token_places_of_opencryptoki() {
         token_place "$home/lib" /var/lib/opencryptoki
         token_place "$home/log" /var/log/opencryptoki
         token_place "$home/etc" /etc/opencryptoki
-        printf 'version opencryptoki-3.1\nslot 3\n{\nstdll = libpkcs11_sw.so\n}\n' >/etc/opencryptoki/opencryptoki.conf
+        cp "$1/opencryptoki.conf" "$conf"
     else
         mkdir -p /run/lock
         exec {token_lock}>/run/lock/keywright-opencryptoki
-        flock --timeout 600 "$token_lock" || token_fail "another test has openCryptoki's token for ten minutes already"
+        flock --timeout 400 "$token_lock" ||
+            token_fail "another test has openCryptoki's token (the lock /run/lock/keywright-opencryptoki) for 400 s already" || return
         [[ ! -e /var/lib/opencryptoki/swtok/NVTOK.DAT ]] ||
-            token_fail "openCryptoki has a software token in /var/lib/opencryptoki/swtok; it is not touched"
+            token_fail "openCryptoki has a software token in /var/lib/opencryptoki/swtok; it is not touched" || return
+        token_taken=yes
     fi
     mkdir -p /run/lock/opencryptoki/swtok /run/opencryptoki /var/lib/opencryptoki/swtok/TOK_OBJ /var/log/opencryptoki
     chown -R root:pkcs11 /run/lock/opencryptoki /var/lib/opencryptoki /var/log/opencryptoki
@@ -109,38 +127,45 @@ token_places_of_opencryptoki() {
     chmod 710 /run/opencryptoki
 }
 
+# Later pkcsslotd gives up root's rights where it has its own user: it starts itself again, without its arguments, and leaves the foreground
+# and what would end it. So it is started as that user.
 token_start_opencryptoki() {
-    local slot=3
+    local slot=3 owner=root as=()
     token_pin=12345678 # 4 to 8 characters
     token_so_pin=87654321
-    token_library=$(token_module pkcs11/libopencryptoki.so opencryptoki/libopencryptoki.so)
-    [[ $(id -u) -eq 0 ]] || token_fail "pkcsslotd is started by root alone"
-    token_places_of_opencryptoki "$1"
-    token_daemon "$1/pkcsslotd.log" /usr/sbin/pkcsslotd -f
-    token_await pkcsslotd eval '[[ -S /run/pkcsslotd.socket || -S /run/opencryptoki/pkcsslotd.socket ]]'
-    token_tool --slot "$slot" --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log"
-    token_tool --slot "$slot" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log"
+    token_library=$(token_module pkcs11/libopencryptoki.so opencryptoki/libopencryptoki.so) || return
+    [[ $(id -u) -eq 0 ]] || token_fail "pkcsslotd is started by root alone" || return
+    ! getent passwd pkcsslotd >/dev/null || owner=pkcsslotd
+    [[ $owner == root ]] || as=(setpriv --reuid="$owner" --regid=pkcs11 --clear-groups --pdeathsig keep)
+    token_places_of_opencryptoki "$1" "$owner" || return
+    token_daemon "$1/pkcsslotd.log" "${as[@]}" /usr/sbin/pkcsslotd -f
+    token_await pkcsslotd "$1/pkcsslotd.log" token_tool --list-slots || return
+    token_tool --slot "$slot" --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log" || return
+    token_tool --slot "$slot" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log" || return
+    kill -0 "${token_processes[-1]}" 2>/dev/null || token_fail "pkcsslotd has not stayed in the foreground; what runs now ends with no test"
 }
 
 token_stop_opencryptoki() {
     local place
     for place in "${token_mounts[@]}"; do umount --lazy "$place"; done
     token_mounts=()
-    [[ ${KW_TOKEN_SPACE:-} != own ]] || return 0
+    [[ $token_taken == yes ]] || return 0
+    token_taken=no
     find /var/lib/opencryptoki/swtok -type f -delete
     rm -f /dev/shm/var.lib.opencryptoki.swtok
     exec {token_lock}>&-
+    unset token_lock
 }
 
 # ---- NSS softokn ---------------------------------------------------------------------------------------------
 
 token_start_nss() {
-    token_library=$(token_module libsoftokn3.so)
+    token_library=$(token_module libsoftokn3.so) || return
     mkdir "$1/database"
     printf '%s\n' "$token_pin" >"$1/pin"
     # Else each use of a private key costs ten thousand rounds of a derivation.
     export NSS_MIN_MP_PBE_ITERATION_COUNT=1 NSS_MAX_MP_PBE_ITERATION_COUNT=1
-    certutil -N -d "sql:$1/database" -f "$1/pin"
+    token_run certutil -N -d "sql:$1/database" -f "$1/pin" || return
     token_init_args="configdir='sql:$1/database' flags=readWrite dbTokenDescription='$token_label'"
 }
 
@@ -149,8 +174,8 @@ token_start_nss() {
 # swtpm serves one client at a time: tpm2-abrmd stands before it, on a bus of its own.
 token_start_tpm2() {
     local places=("$1"/t "$1"/t.ctrl "$1"/bus)
-    token_library=$(token_module pkcs11/libtpm2_pkcs11.so libtpm2_pkcs11.so.1)
-    [[ ${#places[1]} -lt 100 ]] || token_fail "the path of $1 is too long for a socket in it"
+    token_library=$(token_module pkcs11/libtpm2_pkcs11.so libtpm2_pkcs11.so.1) || return
+    [[ ${#places[1]} -lt 100 ]] || token_fail "the path of $1 is too long for a socket in it" || return
     mkdir "$1/tpm" "$1/store"
     cat >"$1/bus.conf" <<EOF
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -165,10 +190,10 @@ EOF
     token_daemon "$1/bus.log" dbus-daemon --nofork --nopidfile --config-file="$1/bus.conf"
     token_daemon "$1/swtpm.log" swtpm socket --tpm2 --flags not-need-init --tpmstate "dir=$1/tpm" \
         --server "type=unixio,path=${places[0]}" --ctrl "type=unixio,path=${places[1]}"
-    token_await 'the software TPM' eval "[[ -S ${places[0]} && -S ${places[1]} && -S ${places[2]} ]]"
+    token_await 'the software TPM' "$1/swtpm.log" eval "[[ -S ${places[0]} && -S ${places[1]} && -S ${places[2]} ]]" || return
     token_daemon "$1/abrmd.log" tpm2-abrmd --session --allow-root --max-transients=100 --tcti="swtpm:path=${places[0]}"
-    token_await tpm2-abrmd token_tool --list-slots
-    token_tool --slot-index 0 --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log"
+    token_await tpm2-abrmd "$1/abrmd.log" token_tool --list-slots || return
+    token_tool --slot-index 0 --init-token --label "$token_label" --so-pin "$token_so_pin" >"$1/log" || return
     token_tool --token-label "$token_label" --login --login-type so --so-pin "$token_so_pin" --init-pin --pin "$token_pin" >>"$1/log"
 }
 
@@ -187,10 +212,16 @@ token_start() {
     "token_start_$kind" "$directory" || token_fail "no token of $kind: $(tail -n 3 "$directory"/log 2>/dev/null)"
 }
 
+# Those that have not ended after five seconds are made to.
 token_stop() {
-    local process
+    local process round
     for process in "${token_processes[@]}"; do
         kill "$process" 2>/dev/null || true
+        for round in {1..100}; do
+            kill -0 "$process" 2>/dev/null || break
+            [[ $round -lt 100 ]] || kill -KILL "$process" 2>/dev/null || true
+            sleep 0.05
+        done
         wait "$process" 2>/dev/null || true
     done
     token_processes=()

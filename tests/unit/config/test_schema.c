@@ -107,7 +107,8 @@ static void settings_schema_every_key_is_described(void **state)
                                        "allow_inline_secrets",
                                        "export",
                                        "licence",
-                                       "trust"};
+                                       "trust",
+                                       "subkeys"};
     kw_bytes json = {0};
     assert_int_equal(settings_schema(&json, NULL), KW_OK);
     json_t *schema = json_loads((const char *)json.data, JSON_REJECT_DUPLICATES, NULL);

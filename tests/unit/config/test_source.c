@@ -1,5 +1,7 @@
 #include "config/source.h"
 
+#include "base/error.h"
+
 #include "base/buffer.h"
 #include "unit/base/folder.h"
 
@@ -79,7 +81,7 @@ static void source_check_well_formed_is_ok(void **state)
         "file:/etc/x",    "file:relative", "file:with:colon", "env:PASSWORD", "env:_a1", "credential:hsm-pin",
         "credential:a.b", "fd:0",          "fd:65535",        "prompt"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        assert_int_equal(source_check(good[i], false, NULL), KW_OK);
+        assert_int_equal(source_check(good[i], 0, NULL), KW_OK);
 }
 
 static void source_check_malformed_is_refused(void **state)
@@ -111,7 +113,7 @@ static void source_check_malformed_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         kw_error error = {0};
-        if (source_check(bad[i], true, &error) != KW_CONFIGURATION)
+        if (source_check(bad[i], SOURCE_INLINE, &error) != KW_CONFIGURATION)
             fail_msg("'%s' is taken", bad[i]);
         assert_string_not_equal(error.message, "");
     }
@@ -124,7 +126,7 @@ static void source_check_what_may_be_a_secret_is_not_repeated(void **state)
                                           "fd:hunter2"};
     for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
         kw_error error = {0};
-        assert_int_equal(source_check(secrets[i], false, &error), KW_CONFIGURATION);
+        assert_int_equal(source_check(secrets[i], 0, &error), KW_CONFIGURATION);
         assert_null(strstr(error.message, "hunter2"));
         assert_null(strstr(error.remedy, "hunter2"));
     }
@@ -134,19 +136,62 @@ static void source_check_misspelt_scheme_is_told(void **state)
 {
     (void)state;
     kw_error error = {0};
-    assert_int_equal(source_check("flie:/etc/x", false, &error), KW_CONFIGURATION);
+    assert_int_equal(source_check("flie:/etc/x", 0, &error), KW_CONFIGURATION);
     assert_non_null(strstr(error.message, "did you mean 'file:'?"));
     assert_null(strstr(error.message, "/etc/x"));
-    assert_int_equal(source_check("promt", false, &error), KW_CONFIGURATION);
+    assert_int_equal(source_check("promt", 0, &error), KW_CONFIGURATION);
     assert_non_null(strstr(error.message, "did you mean 'prompt'?"));
+}
+
+/* A store's secret alone may be one, and only of something that looks like a master key. */
+static void source_check_subkey_only_where_it_is_allowed(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"subkey:", "subkey:master-key", "subkey:master-key/", "subkey:database/sales",
+                                        "subkey:Master-key/corp"};
+    kw_error error = {0};
+    assert_int_equal(source_check("subkey:master-key/corp", SOURCE_SUBKEY, NULL), KW_OK);
+    assert_int_equal(source_check("subkey:master-key/corp", SOURCE_INLINE, &error), KW_CONFIGURATION);
+    assert_non_null(strstr(error.message, "of a store alone"));
+    assert_non_null(strstr(error.remedy, "file:PATH"));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(source_check(wrong[i], SOURCE_SUBKEY, &error), KW_CONFIGURATION);
+        assert_non_null(strstr(error.message, "behind 'subkey:' comes a master key"));
+    }
+    assert_string_equal(source_subkey("subkey:master-key/corp"), "master-key/corp");
+    assert_null(source_subkey("file:subkey:master-key/corp"));
+}
+
+static kw_status give_subkey(void *user, const char *address, struct secret *secret, kw_error *error)
+{
+    (void)user;
+    return strcmp(address, "master-key/corp") == 0 ? secret_copy(secret, input_text("derived"), error)
+                                                   : error_set(error, KW_UNAVAILABLE, "the token is away");
+}
+
+static void source_read_subkey_asks_who_derives(void **state)
+{
+    (void)state;
+    struct source_reader reader = {.subkey = give_subkey};
+    struct secret secret = {0};
+    kw_error error = {0};
+    assert_int_equal(source_read("subkey:master-key/corp", &reader, "the PIN", false, &secret, &error), KW_OK);
+    assert_string_equal((const char *)secret.data, "derived");
+    secret_clear(&secret);
+    assert_int_equal(source_read("subkey:master-key/other", &reader, "the PIN", false, &secret, &error),
+                     KW_UNAVAILABLE);
+    assert_non_null(strstr(error.message, "the token is away"));
+    reader.subkey = NULL;
+    assert_int_equal(source_read("subkey:master-key/corp", &reader, "the PIN", false, &secret, &error),
+                     KW_CONFIGURATION);
 }
 
 static void source_check_inline_only_where_it_is_allowed(void **state)
 {
     (void)state;
     kw_error error = {0};
-    assert_int_equal(source_check("inline:hunter2", true, NULL), KW_OK);
-    assert_int_equal(source_check("inline:hunter2", false, &error), KW_CONFIGURATION);
+    assert_int_equal(source_check("inline:hunter2", SOURCE_INLINE, NULL), KW_OK);
+    assert_int_equal(source_check("inline:hunter2", 0, &error), KW_CONFIGURATION);
     assert_non_null(strstr(error.message, "inline"));
     assert_non_null(strstr(error.remedy, "allow_inline_secrets"));
 }
@@ -382,6 +427,8 @@ int main(void)
         cmocka_unit_test(source_check_malformed_is_refused),
         cmocka_unit_test(source_check_what_may_be_a_secret_is_not_repeated),
         cmocka_unit_test(source_check_misspelt_scheme_is_told),
+        cmocka_unit_test(source_check_subkey_only_where_it_is_allowed),
+        cmocka_unit_test(source_read_subkey_asks_who_derives),
         cmocka_unit_test(source_check_inline_only_where_it_is_allowed),
         cmocka_unit_test(source_resolve_makes_files_absolute_alone),
         FOLDER_TEST(source_read_file_loses_one_newline),

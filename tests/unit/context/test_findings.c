@@ -167,6 +167,47 @@ static void key_that_is_elsewhere_than_configured_is_told(void **state)
     kw_state_free(facts);
 }
 
+static void assert_misplaced(size_t count, const char *part)
+{
+    kw_state *facts = NULL;
+    assert_ok(&server, kw_state_get(server.context, &facts, &server.error));
+    assert_int_equal(facts->misplaced_count, count);
+    for (size_t i = 0; i < count; i++)
+        if (strstr(facts->misplaced[i], part) == NULL)
+            fail_msg("'%s' lacks '%s'", facts->misplaced[i], part);
+    kw_state_free(facts);
+}
+
+static void transfer(const char *address, const char *store)
+{
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = &address, .address_count = 1, .store = store};
+    assert_ok(&server, kw_transfer(server.context, &options, NULL, NULL, &server.error));
+}
+
+/* Old data needs them, and who has bought a token wants nothing left outside. */
+static void keys_of_former_and_retired_certificates_are_told_too(void **state)
+{
+    const kw_rotate_options rotate = {
+        .size = sizeof(rotate), .address = "database/moved", .new_key = true, .store = "other"};
+    (void)state;
+    create("database/moved", "local", NULL, 0);
+    assert_misplaced(1, "`keywright transfer database/moved --to other` moves it");
+    assert_ok(&server, kw_rotate(server.context, &rotate, NULL, NULL, &server.error));
+    assert_finding("database/moved", NULL, false, NULL);
+    assert_finding("database/moved@1", "misplaced", false, "database/moved@1 is in store local");
+    assert_misplaced(1, "`keywright transfer database/moved@1 --to other` moves it");
+    transfer("database/moved@1", "other");
+    assert_finding("database/moved@1", NULL, false, NULL);
+    assert_misplaced(0, NULL);
+    create("database/stays", "other", NULL, 0);
+    assert_ok(&server, kw_certificate_retire(server.context, "database/stays", NULL, NULL, &server.error));
+    assert_finding("database/stays", "misplaced", false, "wants it in local");
+    assert_misplaced(1, "`keywright transfer database/stays --to local` moves it");
+    transfer("database/stays", "local");
+    assert_misplaced(0, NULL);
+}
+
 static void key_in_a_store_that_is_gone_is_told_for_former_ones_too(void **state)
 {
     static const char without[] = "certificates:\n  ssl-connection: {key: ec-p256}\n";
@@ -201,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(dates_are_told_for_kinds_whose_expiry_is_checked, start, stop),
         cmocka_unit_test_setup_teardown(hosts_that_the_san_lacks_are_named, start, stop),
+        cmocka_unit_test_setup_teardown(keys_of_former_and_retired_certificates_are_told_too, start, stop),
         cmocka_unit_test_setup_teardown(key_that_is_elsewhere_than_configured_is_told, start, stop),
         cmocka_unit_test_setup_teardown(key_in_a_store_that_is_gone_is_told_for_former_ones_too, start, stop),
         cmocka_unit_test_setup_teardown(chain_subjects_are_those_of_the_chain, start, stop),

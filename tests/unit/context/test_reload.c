@@ -188,10 +188,12 @@ static void reload_shows_no_secret_of_the_file(void **state)
     unsigned char record[65536];
     kw_changes *changes = NULL;
     for (int i = 0; i < 2; i++) {
-        configure(server, i == 0 ? "passphrase: 'inline:correct horse'" : "passphrase: 'inline:correct horses'", OTHER,
+        configure(server, LOCAL,
+                  i == 0 ? OTHER "  new: {id: 0f0f0f0e, plugin: softstore, options: {passphrase: 'inline:a horse'}}\n"
+                         : OTHER "  new: {id: 0f0f0f0f, plugin: softstore, options: {passphrase: 'inline:a horses'}}\n",
                   QUICK "allow_inline_secrets: true\n");
         assert_ok(server, reload(server, &changes));
-        assert_int_equal(changes->count, i == 0 ? 3 : 1);
+        assert_int_equal(changes->count, i == 0 ? 4 : 2);
         for (size_t k = 0; k < changes->count; k++) {
             assert_null(strstr(changes->changes[k].after == NULL ? "" : changes->changes[k].after, "horse"));
             assert_null(strstr(changes->changes[k].before == NULL ? "" : changes->changes[k].before, "horse"));
@@ -263,6 +265,88 @@ static void reload_of_what_cannot_change_is_refused(void **state)
         assert_non_null(strstr(server->error.remedy, "start them again"));
     }
     assert_ok(server, create(server, "database/sales", "other"));
+}
+
+#define THIRD(source)                                                                                                  \
+    "  third: {id: 0c0c0c0c, plugin: softstore, options: {passphrase: " source ", scrypt_log2_n: 14}}\n"
+
+/* What cannot work is found before anybody has it, not at the first use. */
+static void reload_of_a_store_that_cannot_be_opened_leaves_the_old_one_in_force(void **state)
+{
+    struct scene *scene = *state;
+    struct server *server = &scene->server;
+    static const char *const stores[] = {
+        /* a new one; one that is there, and open; one that is there, and was never open */
+        OTHER THIRD("file:absent"),
+        "  other: {id: 0a0b0c0d, plugin: softstore, options: {passphrase: file:catalogue-key, scrypt_log2_n: 14}}\n",
+        "  other: {id: 0a0b0c0d, plugin: softstore, options: {passphrase: file:absent, scrypt_log2_n: 14}}\n"};
+    kw_key *key = NULL;
+    for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+        if (i == 1) {
+            assert_ok(server, create(server, "database/sales", "other"));
+            assert_ok(server, kw_key_open(server->context, "database/sales", &key, &server->error));
+        }
+        if (i == 2) {
+            kw_key_free(key);
+            configure(server, LOCAL, OTHER, QUICK);
+            server_reopen(server);
+        }
+        configure(server, LOCAL, stores[i], QUICK);
+        for (int dry_run = 0; dry_run < 2; dry_run++) {
+            server->error = (kw_error){0};
+            const kw_status status = kw_reload(server->context, dry_run == 1, NULL, &server->error);
+            assert_int_equal(status, i == 1 ? KW_SECRET_REFUSED : KW_CONFIGURATION);
+            assert_non_null(strstr(server->error.message, i == 1 ? "passphrase" : "absent"));
+        }
+        if (i == 1)
+            assert_ok(server, sign(key, &server->error));
+    }
+    assert_ok(server, kw_key_open(server->context, "database/sales", &key, &server->error));
+    assert_ok(server, sign(key, &server->error));
+    kw_key_free(key);
+}
+
+/* A command has read the new file already when it opens. */
+static void reload_by_a_command_opens_what_differs_from_what_was_in_force(void **state)
+{
+    struct scene *scene = *state;
+    struct server *server = &scene->server;
+    kw_context *command = NULL;
+    kw_changes *changes = NULL;
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration, .as_is = true};
+    assert_ok(server, create(server, "database/sales", "other"));
+    for (int running = 1; running >= 0; running--) {
+        if (!running) {
+            kw_close(server->context);
+            server->context = NULL;
+        }
+        configure(server, LOCAL, OTHER THIRD("file:absent"), QUICK);
+        assert_ok(server, kw_open(&options, &command, &server->error));
+        assert_status(server, KW_CONFIGURATION, kw_reload(command, true, NULL, &server->error));
+        assert_status(server, KW_CONFIGURATION, kw_reload(command, false, NULL, &server->error));
+        kw_close(command);
+        configure(server, LOCAL, "", QUICK);
+        assert_status(server, KW_NOT_FOUND, kw_configuration_check(&options, true, NULL, NULL, &server->error));
+        assert_ok(server, kw_open(&options, &command, &server->error));
+        assert_ok(server, kw_reload(command, true, &changes, &server->error));
+        kw_close(command);
+        assert_change(changes, "stores.other.id", "0a0b0c0d", NULL);
+        assert_int_equal(changes->count, 4);
+        assert_int_equal(changes->warning_count, 1);
+        assert_non_null(strstr(changes->warnings[0], "store other goes away (id 0a0b0c0d)"));
+        assert_non_null(strstr(changes->warnings[0], "database/sales@1"));
+        kw_changes_free(changes);
+    }
+    /* none of these is what was put in force; this one is, and its keys' store is still missed */
+    assert_ok(server, kw_open(&options, &command, &server->error));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(server, kw_reload(command, false, &changes, &server->error));
+        assert_int_equal(changes->count, i == 0 ? 4 : 0);
+        assert_int_equal(changes->warning_count, 1);
+        assert_non_null(strstr(changes->warnings[0], "id 0a0b0c0d"));
+        kw_changes_free(changes);
+    }
+    kw_close(command);
 }
 
 /* ---- Stores ---- */
@@ -408,6 +492,89 @@ static void other_context_takes_it_at_its_next_call(void **state)
     kw_close(other);
 }
 
+static kw_reload_report *report_of(struct server *server, kw_context *context)
+{
+    kw_reload_report *report = NULL;
+    assert_ok(server, kw_reload_wait(context, 0, &report, &server->error));
+    return report;
+}
+
+/* A TLS server opens its key once, and then only signs. */
+static void context_whose_key_alone_is_used_takes_it(void **state)
+{
+    struct scene *scene = *state;
+    struct server *server = &scene->server;
+    const char *addresses[] = {"database/sales"};
+    const kw_transfer_options move = {
+        .size = sizeof(move), .addresses = addresses, .address_count = 1, .store = "third"};
+    kw_context *other = NULL;
+    kw_key *key = NULL;
+    server_write_file(server, "third-passphrase", "of the third\n", 13, 0600);
+    assert_ok(server, create(server, "database/sales", NULL));
+    open_context(scene, &other);
+    assert_ok(server, kw_key_open(other, "database/sales", &key, &server->error));
+    configure(server, LOCAL, OTHER THIRD("file:third-passphrase"), QUICK);
+    assert_ok(server, reload(server, NULL));
+    kw_reload_report *report = report_of(server, server->context);
+    assert_int_equal(report->contexts, 2);
+    assert_int_equal(report->taken, 1);
+    assert_int_equal(report->refused, 0);
+    assert_non_null(strstr(report->waiting, "test_reload"));
+    assert_null(report->refusing);
+    kw_reload_report_free(report);
+    assert_status(server, KW_REFUSED, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    assert_ok(server, sign(key, &server->error));
+    assert_int_equal(told(&scene->lines, "is in force"), 1);
+    report = report_of(server, server->context);
+    assert_int_equal(report->taken, 2);
+    assert_null(report->waiting);
+    kw_reload_report_free(report);
+    assert_ok(server, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    assert_ok(server, sign(key, &server->error));
+    assert_int_equal(told(&scene->lines, "is in force"), 1);
+    kw_key_free(key);
+    kw_close(other);
+}
+
+/* What one process can open, another may not. */
+static void context_that_cannot_open_a_store_goes_on_with_the_old_one(void **state)
+{
+    struct scene *scene = *state;
+    struct server *server = &scene->server;
+    const char *addresses[] = {"database/sales"};
+    const kw_transfer_options move = {
+        .size = sizeof(move), .addresses = addresses, .address_count = 1, .store = "third"};
+    kw_context *other = NULL;
+    kw_key *key = NULL;
+    server_write_file(server, "third-passphrase", "of the third\n", 13, 0600);
+    assert_ok(server, create(server, "database/sales", NULL));
+    open_context(scene, &other);
+    assert_ok(server, kw_key_open(other, "database/sales", &key, &server->error));
+    configure(server, LOCAL, OTHER THIRD("file:third-passphrase"), QUICK);
+    assert_ok(server, reload(server, NULL));
+    assert_int_equal(unlink(server_path(server, "third-passphrase")), 0);
+    for (int i = 0; i < 3; i++)
+        assert_ok(server, sign(key, &server->error));
+    assert_int_equal(told(&scene->lines, "is not taken, and the old one stays in force"), 1);
+    kw_reload_report *report = report_of(server, other);
+    assert_int_equal(report->taken, 1);
+    assert_int_equal(report->refused, 1);
+    assert_null(report->waiting);
+    assert_non_null(strstr(report->refusing, "test_reload"));
+    kw_reload_report_free(report);
+    assert_status(server, KW_REFUSED, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    /* what is told next it takes */
+    configure(server, LOCAL, OTHER, QUICK);
+    assert_ok(server, reload(server, NULL));
+    assert_ok(server, sign(key, &server->error));
+    report = report_of(server, other);
+    assert_int_equal(report->taken, 2);
+    assert_int_equal(report->refused, 0);
+    kw_reload_report_free(report);
+    kw_key_free(key);
+    kw_close(other);
+}
+
 static void child_takes_it_too(void **state)
 {
     struct scene *scene = *state;
@@ -510,12 +677,16 @@ int main(void)
         TEST(reload_with_a_damaged_record_compares_with_what_is_in_force),
         TEST(reload_of_a_bad_file_leaves_the_old_one_in_force),
         TEST(reload_of_what_cannot_change_is_refused),
+        TEST(reload_of_a_store_that_cannot_be_opened_leaves_the_old_one_in_force),
+        TEST(reload_by_a_command_opens_what_differs_from_what_was_in_force),
         TEST(key_of_a_removed_store_goes_on_until_it_is_freed),
         TEST(store_that_stays_the_same_stays_open),
         TEST(store_with_other_options_is_opened_anew),
         TEST(renamed_store_keeps_its_keys),
         TEST(key_follows_to_a_store_that_came_later),
         TEST(other_context_takes_it_at_its_next_call),
+        TEST(context_whose_key_alone_is_used_takes_it),
+        TEST(context_that_cannot_open_a_store_goes_on_with_the_old_one),
         TEST(child_takes_it_too),
         TEST(threads_work_while_it_is_reloaded),
     };

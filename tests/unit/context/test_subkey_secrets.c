@@ -98,9 +98,10 @@ static void look_in_memory(unsigned found[PATTERNS])
     assert_true(memory >= 0);
     memset(found, 0, PATTERNS * sizeof(*found));
     while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long start = 0, end = 0;
-        char rights[8] = "";
-        if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) == 3 && rights[0] == 'r' && strstr(line, "[v") == NULL)
+        /* 7f12a000-7f12c000 rw-p ... */
+        char *rest = line;
+        const unsigned long start = strtoul(rest, &rest, 16), end = strtoul(rest + 1, &rest, 16);
+        if (rest[0] == ' ' && rest[1] == 'r' && strstr(line, "[v") == NULL)
             look_through(memory, (off_t)start, (off_t)end, found);
     }
     close(memory);

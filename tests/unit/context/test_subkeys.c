@@ -131,7 +131,8 @@ static void get_what_is_no_master_key_is_refused(void **state)
         {"database/sales", "p", KW_REFUSED},      {"server-encryption", "p", KW_REFUSED},
         {"master-key/nobody", "p", KW_NOT_FOUND}, {MASTER "@1", "p", KW_INVALID_ARGUMENT},
         {"master-key", "p", KW_INVALID_ARGUMENT}, {"", "p", KW_INVALID_ARGUMENT},
-        {MASTER, "", KW_INVALID_ARGUMENT},
+        {MASTER, "", KW_INVALID_ARGUMENT},        {MASTER, NULL, KW_INVALID_ARGUMENT},
+        {NULL, "p", KW_INVALID_ARGUMENT},
     };
     struct server *server = *state;
     kw_subkey *subkey = NULL;
@@ -453,6 +454,42 @@ static void reseal_a_record_that_does_not_open_is_named_and_nothing_is_noted(voi
     assert_non_null(strstr(server->error.message, "record 0005"));
 }
 
+/* A child that may be behind could seal under the old version when the walk has passed. */
+static void reseal_waits_until_nobody_can_seal_under_an_older_version(void **state)
+{
+    struct server *server = *state;
+    struct table table;
+    kw_reseal_result result = {0};
+    int ends[2], code = -1;
+    char byte;
+    fill(&table, server);
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(ends[0]);
+    new_root(server);
+    kw_reseal_options options = options_of(&table);
+    options.wait_ms = 100;
+    assert_status(server, KW_TIMEOUT, kw_reseal(server->context, &options, &result, &server->error));
+    char name[32];
+    snprintf(name, sizeof(name), "process %ld", (long)child);
+    assert_non_null(strstr(server->error.message, name));
+    assert_int_equal(result.resealed, 0);
+    /* what is not everything waits for nobody, and nothing is noted */
+    options.everything = false;
+    assert_ok(server, kw_reseal(server->context, &options, &result, &server->error));
+    assert_int_equal(resealed_under(server), 0);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_int_equal(code, 0);
+    options.everything = true;
+    assert_ok(server, kw_reseal(server->context, &options, &result, &server->error));
+    assert_int_equal(resealed_under(server), 2);
+}
+
 static void reseal_callbacks_that_do_not_come_to_an_end_are_an_error(void **state)
 {
     struct server *server = *state;
@@ -488,6 +525,7 @@ int main(void)
         CASE(reseal_all_is_under_the_new_version_and_that_is_noted),
         CASE(reseal_a_walk_that_was_cut_goes_on_where_it_was),
         CASE(reseal_a_record_that_does_not_open_is_named_and_nothing_is_noted),
+        CASE(reseal_waits_until_nobody_can_seal_under_an_older_version),
         CASE(reseal_callbacks_that_do_not_come_to_an_end_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

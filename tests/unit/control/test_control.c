@@ -458,6 +458,51 @@ static void knows_only_what_every_process_knows(void **state)
     control_close(control);
 }
 
+/* ---- A new configuration ---- */
+
+static void answers_tell_who_has_taken_a_configuration(void **state)
+{
+    struct control *control = control_new(state), *other = control_new(state);
+    struct control_answers answers;
+    uint64_t generation = 0;
+    assert_int_equal(control_raise_configuration(control, &generation, NULL), KW_OK);
+    const uint64_t number = control_configuration(control);
+    assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
+    assert_int_equal(answers.contexts, 2);
+    assert_int_equal(answers.taken + answers.refused, 0);
+    assert_non_null(strstr(answers.waiting, "test_control_co"));
+    assert_string_equal(answers.refusing, "");
+    control_answer(control, number, true);
+    control_answer(other, number, false);
+    /* a child goes on with its parent's, and so with its answer */
+    struct process child = process_start(waits, NULL);
+    assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
+    assert_int_equal(answers.contexts, 4);
+    assert_int_equal(answers.taken, 2);
+    assert_int_equal(answers.refused, 2);
+    assert_string_equal(answers.waiting, "");
+    assert_non_null(strstr(answers.refusing, "test_control_co"));
+    process_kill(&child);
+    assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
+    assert_int_equal(answers.contexts, 2);
+    /* of the next one neither says anything yet; who has taken a later one has taken enough */
+    assert_int_equal(control_raise_configuration(control, &generation, NULL), KW_OK);
+    control_answer(other, number + 1, true);
+    assert_int_equal(control_answers_get(control, number + 1, &answers, NULL), KW_OK);
+    assert_int_equal(answers.taken, 1);
+    assert_int_equal(answers.refused, 0);
+    assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
+    assert_int_equal(answers.taken, 2);
+    control_close(other);
+    /* a slot that is used again has no answer of before */
+    other = control_new(state);
+    assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
+    assert_int_equal(answers.taken, 1);
+    assert_true(answers.waiting[0] != '\0');
+    control_close(other);
+    control_close(control);
+}
+
 /* ---- Threads ---- */
 
 struct worker {
@@ -556,6 +601,7 @@ int main(void)
         TEST(slots_of_the_dead_are_used_again),
         TEST(process_without_a_slot_delays_until_it_ends),
         TEST(knows_only_what_every_process_knows),
+        TEST(answers_tell_who_has_taken_a_configuration),
         TEST(threads_never_use_what_was_settled),
         TEST(closed_descriptor_is_opened_again),
     };

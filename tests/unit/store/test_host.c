@@ -186,6 +186,28 @@ static void secret_changed_forgets_the_refusal(void **state)
     bare_end(&bare);
 }
 
+/* Another store's operation within this one: what that counts and says is its own. */
+static void nested_calls_count_for_themselves(void **state)
+{
+    struct bare bare;
+    struct host_nesting nesting;
+    const kw_error why = {.status = KW_UNAVAILABLE, .message = "the other's"};
+
+    (void)state;
+    bare_begin(&bare, "{}");
+    bare.host->count(bare.host->context, 3);
+    host_nest_begin(&nesting);
+    host_call_begin(bare.context);
+    bare.host->count(bare.host->context, 5);
+    bare.host->report(bare.host->context, "the other's");
+    host_call_explain(&why);
+    host_nest_end(&nesting);
+    assert_int_equal(host_call_count(), 3);
+    assert_string_equal(host_call_sentence(), "");
+    assert_null(host_call_error());
+    bare_end(&bare);
+}
+
 static void report_is_of_this_thread_and_call(void **state)
 {
     struct bare bare;
@@ -300,6 +322,7 @@ int main(void)
         cmocka_unit_test(secret_request_unreadable_source_says_why),
         cmocka_unit_test(secret_request_wrong_use_is_refused),
         cmocka_unit_test(secret_changed_forgets_the_refusal),
+        cmocka_unit_test(nested_calls_count_for_themselves),
         cmocka_unit_test(report_is_of_this_thread_and_call),
         cmocka_unit_test(log_names_the_store),
         cmocka_unit_test(clock_and_random_are_those_of_the_host),

@@ -326,6 +326,38 @@ static void age_roots_are_read_anew_and_serve_on_while_that_fails(void **state)
     stage_close(&stage);
 }
 
+/* Of a process that may not ask the store, or whose catalogue is damaged, others do not hear. */
+static void refresh_failures_that_are_not_the_stores_begin_no_outage(void **state)
+{
+    static const kw_status others[] = {KW_PERMISSION, KW_CORRUPT, KW_OUT_OF_MEMORY, KW_CONFIGURATION};
+    static const kw_status its[] = {KW_UNAVAILABLE, KW_TIMEOUT, KW_SECRET_REFUSED, KW_FAILED};
+    struct stage stage;
+    uint64_t milliseconds = 0;
+    stage_open(state, &stage, NULL);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        atomic_store(&roots.health, others[i]);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), others[i]);
+        assert_false(lasts(&stage, &milliseconds));
+    }
+    for (size_t i = 0; i < sizeof(its) / sizeof(its[0]); i++) {
+        atomic_store(&roots.health, its[i]);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), its[i]);
+        assert_true(lasts(&stage, &milliseconds));
+        atomic_store(&roots.health, KW_OK);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+        assert_false(lasts(&stage, &milliseconds));
+        /* a store that is there and does not unwrap is away too */
+        atomic_store(&roots.load, its[i]);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), its[i]);
+        assert_true(lasts(&stage, &milliseconds));
+        atomic_store(&roots.load, KW_OK);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+    }
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 static void root_that_is_not_in_memory_fails_at_once_and_begins_no_outage(void **state)
 {
     struct stage stage;
@@ -355,6 +387,7 @@ int main(void)
         CASE(outage_a_wall_clock_that_is_moved_changes_nothing),
         CASE(outage_of_before_the_machine_began_anew_does_not_count),
         CASE(age_roots_are_read_anew_and_serve_on_while_that_fails),
+        CASE(refresh_failures_that_are_not_the_stores_begin_no_outage),
         CASE(root_that_is_not_in_memory_fails_at_once_and_begins_no_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

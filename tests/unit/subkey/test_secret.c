@@ -269,8 +269,8 @@ static void change_moves_the_pin(void **state)
 
     (void)state;
     scene_open(&scene);
-    const struct secret_place place = place_of(&scene, MASTER);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
+    const struct secret_place place = place_of(&scene, MASTER);
     scene.active = 2;
     expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
     assert_string_equal((const char *)value.data, secret_of(&scene, &scene.master, 2));
@@ -298,8 +298,8 @@ static void change_cut_off_before_the_store_took_it_opens(void **state)
 
     (void)state;
     scene_open(&scene);
-    const struct secret_place place = place_of(&scene, MASTER);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
+    const struct secret_place place = place_of(&scene, MASTER);
     scene.active = 2;
     expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
     secret_clear(&value);
@@ -317,8 +317,8 @@ static void change_cut_off_after_the_store_took_it_opens(void **state)
 
     (void)state;
     scene_open(&scene);
-    const struct secret_place place = place_of(&scene, MASTER);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
+    const struct secret_place place = place_of(&scene, MASTER);
     scene.active = 2;
     expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
     secret_clear(&value);
@@ -355,8 +355,8 @@ static void neither_of_two_is_right_and_both_stay(void **state)
 
     (void)state;
     scene_open(&scene);
-    const struct secret_place place = place_of(&scene, MASTER);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
+    const struct secret_place place = place_of(&scene, MASTER);
     scene.active = 2;
     expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
     secret_clear(&value);
