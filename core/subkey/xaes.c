@@ -125,7 +125,7 @@ void xaes_free(struct xaes *xaes)
 static unsigned first_lane(void)
 {
     static atomic_uint threads;
-    static _Thread_local unsigned number __attribute__((tls_model("initial-exec"))); /* found without a call */
+    static _Thread_local unsigned number;
     if (number == 0)
         number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % LANES + 1;
     return number - 1;

@@ -9,7 +9,7 @@
 #ifndef KEYWRIGHT_SUBKEYS_H
 #define KEYWRIGHT_SUBKEYS_H
 
-#include <keywright/keywright.h>
+#include <keywright/base.h>
 
 #ifdef __cplusplus
 extern "C" {

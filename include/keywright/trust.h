@@ -5,11 +5,13 @@
 #ifndef KEYWRIGHT_TRUST_H
 #define KEYWRIGHT_TRUST_H
 
-#include <keywright/keywright.h>
+#include <keywright/base.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+typedef struct kw_certificate_info kw_certificate_info; /* of keywright.h */
 
 /* ---- What clients trust ------------------------------------------------------------------------------------------------ */
 
