@@ -381,9 +381,8 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     size_t added = 0;
     bool exists = false;
     unsigned number = placement->number;
-    kw_status status = placement->former
-                           ? KW_OK
-                           : manager_check_circle(context, placement->address->text, arrival->store, error);
+    kw_status status =
+        placement->former ? KW_OK : manager_check_circle(context, placement->address->text, arrival->store, error);
     if (status == KW_OK && placement->kind->in_database && !placement->retired && !placement->former)
         status = manager_require_database(context, placement->address->text,
                                           kind_database(placement->kind, placement->address), error);

@@ -81,6 +81,29 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
     return status;
 }
 
+static const char *store_of(const kw_context *context, const struct found *found)
+{
+    const struct store_settings *store = settings_store_by_id(context->settings, found->certificate.store_id);
+    return store != NULL ? store->name : found->certificate.store_id;
+}
+
+/* Where the configuration put it is not where the key before is: that is told, since nobody asked for it. */
+static void tell_rotated(kw_context *context, const struct found *found, bool store_was_named, kw_event_callback event,
+                         void *user)
+{
+    struct found now = {0};
+    const bool read = manager_find(context, found->address.text, &now, NULL) == KW_OK;
+    event_tell(event, user, false, found->address.text,
+               "has a new key and certificate%s%s; those before stay as %s@%u, for old data", read ? " in store " : "",
+               read ? store_of(context, &now) : "", found->address.text, found->certificate.number);
+    if (read && !store_was_named && strcmp(now.certificate.store_id, found->certificate.store_id) != 0)
+        event_tell(
+            event, user, true, found->address.text,
+            "the key before is in store %s, and the configuration has new ones made in %s; --store says otherwise",
+            store_of(context, found), store_of(context, &now));
+    found_clear(&now);
+}
+
 static kw_status rotate_key(kw_context *context, const kw_rotate_options *options, const struct found *found,
                             kw_event_callback event, void *user, kw_error *error)
 {
@@ -94,9 +117,7 @@ static kw_status rotate_key(kw_context *context, const kw_rotate_options *option
     if (status == KW_OK)
         status = make_successor(context, found, &list->certificates[0], options, error);
     if (status == KW_OK)
-        event_tell(event, user, false, found->address.text,
-                   "has a new key and certificate; those before stay as %s@%u, for old data", found->address.text,
-                   found->certificate.number);
+        tell_rotated(context, found, options->store != NULL, event, user);
     kw_certificate_list_free(list);
     return status;
 }

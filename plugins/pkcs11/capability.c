@@ -48,6 +48,8 @@ static const struct {
      .operations = KW_CAN_IMPORT,
      .curves = KW_BIT(KW_CURVE_P521),
      .manners = {.plain_templates = true, .whole_digests = true, .ends_at_fork = true, .failures_stay = true}},
+    /* NSS 3.110: lists CKM_EDDSA, and refuses the curve's standard names at import, and C_Sign without parameters */
+    {.description = "NSS Internal Crypto Services", .schemes = KW_BIT(KW_SCHEME_EDDSA)},
     /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
     {.description = "Meta PKCS11 LIBRARY", .schemes = KW_BIT(KW_SCHEME_RSA_PSS)},
 };
@@ -181,8 +183,11 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
         can.operations &= ~known[i].operations;
         can.schemes &= ~known[i].schemes;
         can.curves &= ~known[i].curves;
-        for (size_t type = 0; type <= KW_KEY_X25519; type++)
+        for (unsigned type = 0; type <= KW_KEY_X25519; type++) {
             abilities[type].schemes &= ~known[i].schemes;
+            if (abilities[type].schemes == 0)
+                can.key_types &= ~KW_BIT(type);
+        }
     }
     if (instance->always_authenticate)
         can.features |= KW_FEATURE_ALWAYS_AUTHENTICATE;

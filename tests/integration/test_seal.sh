@@ -3,7 +3,7 @@
 # shellcheck source=tests/integration/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-master='master-key/example.org'
+master="master-key/example.org"
 
 # A server with a master key.
 with_master() {
@@ -45,17 +45,18 @@ unseal_what_is_another_thing_is_refused_and_nothing_is_written() {
     with_master a
     keywright -q create master-key/other --database sales 2>/dev/null
     expect 0 keywright seal "$master" --purpose password --context sales --aad 7 -i secret -o seal
-    for options in "--purpose token --context sales --aad 7" "--purpose password --aad 7" \
-        "--purpose password --context sales --aad 8"; do
+    for options in "--purpose token --context sales --aad 7" "--purpose password --context hr --aad 7" \
+        "--purpose password --aad 7" "--purpose password --context sales --aad 8" "--purpose password --context sales"; do
         # shellcheck disable=SC2086
         expect 1 keywright unseal "$master" $options -i seal -o opened
         expect_no_file opened
     done
     expect 1 keywright unseal master-key/other --purpose password --context sales --aad 7 -i seal -o opened
     expect_err 'of another master key than master-key/other'
-    # format, master key, version, purpose, nonce, ciphertext
-    local at
-    for at in 3 4 23 25 40 60; do
+    # each byte counts
+    local length at
+    length=$(stat -c %s seal)
+    for at in 0 3 4 19 20 23 24 25 33 40 60 80 $((length - 17)) $((length - 1)); do
         cp seal changed
         printf '\xff' | dd of=changed bs=1 seek="$at" conv=notrunc status=none
         ! cmp -s seal changed || printf '\x00' | dd of=changed bs=1 seek="$at" conv=notrunc status=none

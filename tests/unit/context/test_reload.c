@@ -326,7 +326,7 @@ static void reload_by_a_command_opens_what_differs_from_what_was_in_force(void *
         assert_status(server, KW_CONFIGURATION, kw_reload(command, false, NULL, &server->error));
         kw_close(command);
         configure(server, LOCAL, "", QUICK);
-        assert_ok(server, kw_configuration_check(&options, true, NULL, NULL, &server->error));
+        assert_status(server, KW_NOT_FOUND, kw_configuration_check(&options, true, NULL, NULL, &server->error));
         assert_ok(server, kw_open(&options, &command, &server->error));
         assert_ok(server, kw_reload(command, true, &changes, &server->error));
         kw_close(command);

@@ -28,7 +28,9 @@ static void rotate_makes_another_key_and_the_old_one_opens_what_is_old(void **st
     kw_bytes plain = {0};
     const kw_certificate_info *old = find(server, "database/sales", &before);
     assert_ok(server, rotate(server, "database/sales", "no-import", &told));
-    assert_told(&told, "database/sales: has a new key and certificate; those before stay as database/sales@1");
+    assert_told(
+        &told,
+        "database/sales: has a new key and certificate in store no-import; those before stay as database/sales@1");
     const kw_certificate_info *new = find(server, "database/sales", &after);
     const kw_certificate_info *kept = find(server, "database/sales@1", &former);
     assert_string_not_equal(new->spki_sha256, old->spki_sha256);
