@@ -68,7 +68,7 @@ static const bool is_of_store[KW_FAILED + 1] = {
 static void tell_failure(struct master *master, const struct store *store, const kw_error *why)
 {
     struct control_outage *const outage = outage_of(master);
-    if (outage == NULL || !is_of_store[why->status] || !outage_fail(outage))
+    if (outage == NULL || !outage_fail(outage))
         return;
     log_write(master->keyring->log, KW_LOG_WARNING,
               "store %s is not available (%s): subkeys in memory serve on until outage_limit has passed",
@@ -98,19 +98,16 @@ void master_loaded(struct master *master, const struct root_place *place)
     tell_success(master, store);
 }
 
-/* Asks the store itself. No lock is held. */
-static kw_status probe(struct master *master, const struct root_place *place, kw_error *error)
+/* Asks the store itself. What it answers says nothing yet of the key. No lock is held. */
+static kw_status probe(struct master *master, const struct root_place *place, struct store **store, kw_error *error)
 {
-    struct store *store = NULL;
-    kw_status status = root_store(place, &master->id, &store, error);
+    kw_status status = root_store(place, &master->id, store, error);
     if (status == KW_OK) {
-        look_at(master, store);
-        status = store_health(store, error);
+        look_at(master, *store);
+        status = store_health(*store, error);
     }
-    if (status == KW_OK)
-        tell_success(master, store);
-    else
-        tell_failure(master, store, error);
+    if (status != KW_OK && is_of_store[status])
+        tell_failure(master, *store, error);
     return status;
 }
 
@@ -161,7 +158,6 @@ static kw_status compare(struct master *master, uint32_t version, const struct s
     return status;
 }
 
-/* It is retired, or gone. */
 static void drop(struct master *master, uint32_t version)
 {
     pthread_mutex_lock(&master->keyring->mutex);
@@ -171,47 +167,95 @@ static void drop(struct master *master, uint32_t version)
     pthread_mutex_unlock(&master->keyring->mutex);
 }
 
-static kw_status reload(struct master *master, const struct root_place *place, uint32_t version, kw_error *error)
+/*
+ * What is in memory may be the last copy there is: it goes when the catalogue says that the version opens nothing any more, and for no other reason.
+ * Whether the catalogue could be read.
+ */
+static bool drop_if_over(struct master *master, const struct root_place *place, uint32_t version, bool *is_over)
 {
-    struct secret fresh = {0};
-    kw_error why = {0};
-    kw_status status = root_load(place, &master->id, version, &fresh, &why);
-    if (status == KW_OK)
-        status = compare(master, version, &fresh, &why);
-    else if (status == KW_NOT_FOUND) {
+    *is_over = false;
+    if (root_is_over(place, &master->id, version, is_over, NULL) != KW_OK)
+        return false;
+    if (*is_over)
         drop(master, version);
-        status = KW_OK;
-    } else
-        tell_failure(master, NULL, &why);
-    if (status != KW_OK)
-        *error = why;
-    secret_clear(&fresh);
+    return true;
+}
+
+static void drop_all_over(struct master *master, const struct root_place *place)
+{
+    bool is_over;
+    for (uint32_t version = next_version(master, 0); version != 0; version = next_version(master, version))
+        (void)drop_if_over(master, place, version, &is_over);
+}
+
+/* Empty where the version is over. A token that answers and lacks the key is one that is away: it may be another one than before. */
+static kw_status load(struct master *master, const struct root_place *place, struct store *store, uint32_t version,
+                      struct secret *fresh, kw_error *error)
+{
+    bool is_over;
+    const kw_status status = root_load(place, &master->id, version, fresh, error);
+    if (status == KW_OK)
+        return KW_OK;
+    const bool is_known = drop_if_over(master, place, version, &is_over);
+    if (is_over)
+        return KW_OK;
+    if (is_of_store[status] || (status == KW_NOT_FOUND && is_known))
+        tell_failure(master, store, error);
     return status;
 }
 
-/* Asks its store, and reads its roots from there. */
-static kw_status master_refresh(struct master *master, kw_error *error)
+/* `is_other`: the store has unwrapped another root than the one in memory. */
+static kw_status reload(struct master *master, const struct root_place *place, struct store *store, uint32_t version,
+                        bool *is_other, kw_error *error)
 {
-    struct held held;
-    kw_error why = {0};
-    kw_status status;
-    keyring_hold(master->keyring, &held);
-    status = probe(master, &held.place, &why);
-    for (uint32_t version = next_version(master, 0); status == KW_OK && version != 0;
-         version = next_version(master, version))
-        status = reload(master, &held.place, version, &why);
-    keyring_release(&held);
-    pthread_mutex_lock(&master->keyring->mutex);
-    master_age(master);
-    pthread_mutex_unlock(&master->keyring->mutex);
-    if (status != KW_OK && error != NULL)
-        *error = why;
+    struct secret fresh = {0};
+    kw_status status = load(master, place, store, version, &fresh, error);
+    if (status == KW_OK && fresh.data != NULL) {
+        status = compare(master, version, &fresh, error);
+        *is_other = status != KW_OK;
+    }
+    secret_clear(&fresh);
     return status;
 }
 
 static bool has_roots(struct master *master)
 {
     return next_version(master, 0) != 0;
+}
+
+/*
+ * Asks its store, and reads its roots from there: all of them, or (`one`) the first alone, which shows that the key is there. Of one that was deleted nothing is
+ * left to ask about.
+ */
+static kw_status ask(struct master *master, bool one, kw_error *error)
+{
+    struct held held;
+    struct store *store = NULL;
+    bool is_other = false;
+    kw_status status = KW_OK;
+    keyring_hold(master->keyring, &held);
+    const bool had_roots = has_roots(master);
+    drop_all_over(master, &held.place);
+    if (had_roots && !has_roots(master))
+        goto out;
+    status = probe(master, &held.place, &store, error);
+    for (uint32_t version = next_version(master, 0); status == KW_OK && version != 0;
+         version = one ? 0 : next_version(master, version))
+        status = reload(master, &held.place, store, version, &is_other, error);
+    if (status == KW_OK || is_other)
+        tell_success(master, store);
+out:
+    keyring_release(&held);
+    return status;
+}
+
+static kw_status master_refresh(struct master *master, kw_error *error)
+{
+    const kw_status status = ask(master, false, error);
+    pthread_mutex_lock(&master->keyring->mutex);
+    master_age(master);
+    pthread_mutex_unlock(&master->keyring->mutex);
+    return status;
 }
 
 kw_status keyring_refresh(struct keyring *keyring, kw_error *error)
@@ -254,7 +298,6 @@ static void renew(struct master *master, uint64_t now)
 static kw_status try_again(struct master *master, struct control_outage *outage, uint64_t lasts, kw_error *error)
 {
     struct keyring *const keyring = master->keyring;
-    struct held held;
     kw_error why = {0};
     kw_status status = KW_OK;
     pthread_mutex_lock(&keyring->mutex);
@@ -263,9 +306,9 @@ static kw_status try_again(struct master *master, struct control_outage *outage,
         status = KW_UNAVAILABLE;
     } else if (flight_begin(keyring, &master->probe, &status, &why)) {
         pthread_mutex_unlock(&keyring->mutex);
-        keyring_hold(keyring, &held);
-        status = probe(master, &held.place, &why);
-        keyring_release(&held);
+        status = ask(master, true, &why);
+        if (status == KW_CORRUPT && !outage_lasts(outage, &lasts))
+            status = KW_OK; /* the store is there; what is in memory is used on */
         pthread_mutex_lock(&keyring->mutex);
         flight_end(keyring, &master->probe, status, &why);
     }

@@ -199,6 +199,17 @@ kw_status root_check(const struct root_place *place, const struct id *master, ui
     return status;
 }
 
+kw_status root_is_over(const struct root_place *place, const struct id *master, uint32_t version, bool *is_over,
+                       kw_error *error)
+{
+    struct root_rows rows = {0};
+    const kw_status status = root_rows_look(place, master, &rows, error);
+    if (status == KW_OK)
+        *is_over = version == 0 || version > rows.count || rows.rows[version - 1].state == ROOT_RETIRED;
+    root_rows_clear(&rows);
+    return status;
+}
+
 static kw_status load_once(const struct root_place *place, const struct id *master, uint32_t version,
                            struct root_key *key, struct secret *root, kw_error *error)
 {

@@ -44,6 +44,12 @@ KW_MUST_USE kw_status root_load(const struct root_place *place, const struct id 
  */
 KW_MUST_USE kw_status root_check(const struct root_place *place, const struct id *master, uint32_t version,
                                  kw_error *error);
+/*
+ * Whether the catalogue says that the version opens nothing any more: it is retired, or the master key was deleted. What that cannot be read from, or is older than
+ * what this server has seen, is an error: an empty catalogue, or none, says nothing.
+ */
+KW_MUST_USE kw_status root_is_over(const struct root_place *place, const struct id *master, uint32_t version,
+                                   bool *is_over, kw_error *error);
 /* Notes in every version before this one that all that was sealed under it was sealed anew. */
 KW_MUST_USE kw_status root_note_resealed(const struct root_place *place, const struct id *master, uint32_t version,
                                          kw_error *error);

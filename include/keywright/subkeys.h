@@ -61,8 +61,8 @@ KW_MUST_USE KW_API kw_status kw_subkey_derive(kw_context *context, const kw_deri
 
 /*
  * For a directory synchronisation or a timer: asks the stores of the master keys whose roots are in memory whether they are there, and reads and unwraps those roots anew.
- * A store that does not answer begins an outage (`outage_limit` of the configuration counts from there); one that answers ends it. Roots of versions that are retired leave the memory. All are tried; the first failure is
- * answered. KW_UNAVAILABLE, KW_TIMEOUT, ...: what the store answered: an outage began or goes on, and what is in memory serves on until the limit. KW_CORRUPT: a root is not what it was; what is in memory
+ * A store that does not answer begins an outage (`outage_limit` of the configuration counts from there); one that answers ends it. Roots of versions that are retired leave the memory, and no others: a token that answers without the key is one that is away. All are tried; the first failure is
+ * answered. KW_UNAVAILABLE, KW_TIMEOUT, KW_NOT_FOUND (the key is not there), ...: what the store answered: an outage began or goes on, and what is in memory serves on until the limit. KW_CORRUPT: a root is not what it was; what is in memory
  * stays in use.
  */
 KW_MUST_USE KW_API kw_status kw_subkeys_refresh(kw_context *context, kw_error *error);

@@ -10,6 +10,8 @@ const struct id master_id = {.bytes = {1, 2, 3}};
 kw_status __wrap_root_active(const struct root_place *place, const struct id *master, uint32_t *version,
                              kw_error *error);
 kw_status __wrap_root_check(const struct root_place *place, const struct id *master, uint32_t version, kw_error *error);
+kw_status __wrap_root_is_over(const struct root_place *place, const struct id *master, uint32_t version, bool *is_over,
+                              kw_error *error);
 kw_status __wrap_root_make(const struct root_place *place, const struct id *master, uint32_t after, uint32_t *version,
                            kw_error *error);
 kw_status __wrap_root_load(const struct root_place *place, const struct id *master, uint32_t version,
@@ -69,6 +71,15 @@ kw_status __wrap_root_check(const struct root_place *place, const struct id *mas
     return KW_OK;
 }
 
+kw_status __wrap_root_is_over(const struct root_place *place, const struct id *master, uint32_t version, bool *is_over,
+                              kw_error *error)
+{
+    (void)place;
+    (void)master;
+    *is_over = version <= atomic_load(&roots.retired);
+    return answer(&roots.catalogue, "the catalogue cannot be read", error);
+}
+
 kw_status __wrap_root_make(const struct root_place *place, const struct id *master, uint32_t after, uint32_t *version,
                            kw_error *error)
 {
@@ -93,6 +104,8 @@ kw_status __wrap_root_load(const struct root_place *place, const struct id *mast
     atomic_fetch_add(&roots.loads, 1);
     wait_there();
     kw_status status = answer(&roots.load, "the store is away", error);
+    if (status == KW_OK && atomic_load(&roots.lacks_key))
+        status = error_set(error, KW_NOT_FOUND, "the token has no private key");
     if (status == KW_OK)
         status = __wrap_root_check(place, master, version, error);
     if (status == KW_OK)

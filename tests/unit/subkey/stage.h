@@ -17,7 +17,8 @@ struct stage_roots {
     atomic_uint active;      /* 0: there is none yet */
     atomic_uint retired;     /* up to this version */
     atomic_int load, health; /* kw_status that they answer */
-    atomic_int catalogue;    /* likewise, root_active and root_check */
+    atomic_int catalogue;    /* likewise, root_active, root_check and root_is_over */
+    atomic_bool lacks_key;   /* the store answers, and has no key */
     atomic_bool is_retired;  /* the master key is out of use */
     atomic_bool is_other;    /* roots are others than before */
     atomic_bool hold;        /* loads and probes wait until it is false */

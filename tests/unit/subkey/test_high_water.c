@@ -50,12 +50,15 @@ static void refuses(const char *why)
 {
     struct secret root = {0};
     uint32_t version = 7;
+    bool is_over = false;
     assert_answers(masters, KW_CORRUPT, root_active(&masters->place, &master, &version, error));
     assert_says(masters, why);
     assert_answers(masters, KW_CORRUPT, root_load(&masters->place, &master, 1, &root, error));
     assert_says(masters, why);
     assert_answers(masters, KW_CORRUPT, root_make(&masters->place, &master, 2, &version, error));
     assert_answers(masters, KW_CORRUPT, root_check(&masters->place, &master, 1, error));
+    assert_answers(masters, KW_CORRUPT, root_is_over(&masters->place, &master, 1, &is_over, error));
+    assert_false(is_over);
     assert_null(root.data);
     assert_int_equal(version, 7);
 }
@@ -128,6 +131,15 @@ static void high_water_forget_leaves_the_others(void **state)
     assert_fine(masters, high_water_forget(&masters->place, &master, error));
     assert_fine(masters, high_water_read(&masters->place, &master, &mark, error));
     assert_int_equal(mark.versions, 0);
+    /* What was deleted on purpose opens nothing any more. */
+    bool is_over = false;
+    assert_fine(masters, root_is_over(&masters->place, &master, 2, &is_over, error));
+    assert_false(is_over);
+    masters_execute(masters, "DELETE FROM root WHERE version < 3 AND master = (SELECT id FROM entry WHERE address = "
+                             "'master-key/example')");
+    assert_fine(masters, high_water_forget(&masters->place, &master, error));
+    assert_fine(masters, root_is_over(&masters->place, &master, 2, &is_over, error));
+    assert_true(is_over);
     assert_fine(masters, high_water_read(&masters->place, &other, &mark, error));
     assert_int_equal(mark.versions, 1);
     /* What was seen last counts, however late it is told. */

@@ -44,7 +44,7 @@ static void refresh_asks_the_store_and_reads_each_root_anew(void **state)
     atomic_store(&roots.retired, 1);
     assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
     assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
-    assert_int_equal(roots.loads, 7);
+    assert_int_equal(roots.loads, 6);
     stage_good(&stage, subkey);
     kw_subkey_free(subkey);
     stage_close(&stage);
@@ -358,6 +358,74 @@ static void refresh_failures_that_are_not_the_stores_begin_no_outage(void **stat
     stage_close(&stage);
 }
 
+/* Another token of the same name, or an empty one: what is in memory may be the last copy. */
+static void refresh_a_token_without_the_key_takes_no_root_from_memory(void **state)
+{
+    const struct subkey_settings limit = {.outage_limit = 10 * (int64_t)MINUTE};
+    struct stage stage;
+    uint64_t milliseconds = 0;
+    unsigned char sealed[SEALED_MAXIMUM];
+    size_t length = 0;
+    stage_open(state, &stage, &limit);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_OK);
+    atomic_store(&roots.lacks_key, true);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_NOT_FOUND);
+        assert_string_equal(stage.error.message, "the token has no private key");
+        assert_true(lasts(&stage, &milliseconds));
+        kw_subkey *other = stage_get(&stage, i == 0 ? "new" : "newer", NULL); /* of the root */
+        stage_good(&stage, other);
+        kw_subkey_free(other);
+        later(6 * MINUTE);
+    }
+    /* it has answered all the time: that alone ends nothing */
+    assert_true(lasts(&stage, &milliseconds));
+    assert_true(milliseconds >= 12 * MINUTE);
+    assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
+    assert_non_null(strstr(stage.error.message, "the token has no private key"));
+    later(MINUTE);
+    atomic_store(&roots.lacks_key, false);
+    assert_int_equal(stage_unseal(subkey, "text", sealed, length, &stage.error), KW_OK);
+    assert_false(lasts(&stage, &milliseconds));
+    /* nor does a catalogue that cannot be read */
+    atomic_store(&roots.lacks_key, true);
+    atomic_store(&roots.catalogue, KW_NOT_FOUND);
+    assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_NOT_FOUND);
+    assert_false(lasts(&stage, &milliseconds));
+    atomic_store(&roots.catalogue, KW_OK);
+    kw_subkey *last = stage_get(&stage, "last", NULL);
+    stage_good(&stage, last);
+    kw_subkey_free(last);
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
+/* That it answers neither ends the outage nor begins it anew. */
+static void outage_a_store_that_answers_and_does_not_unwrap_is_away(void **state)
+{
+    const struct subkey_settings limit = {.outage_limit = 10 * (int64_t)MINUTE, .max_age = 3 * (int64_t)MINUTE};
+    struct stage stage;
+    uint64_t milliseconds = 0;
+    stage_open(state, &stage, &limit);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    atomic_store(&roots.load, KW_FAILED);
+    assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_FAILED);
+    for (unsigned i = 0; i < 3; i++) {
+        later(4 * MINUTE);
+        assert_int_equal(seal(&stage, subkey), i < 2 ? KW_OK : KW_UNAVAILABLE); /* and asks, as the root has aged */
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_FAILED);
+        assert_true(lasts(&stage, &milliseconds));
+        assert_true(milliseconds >= (i + 1) * 4 * MINUTE);
+    }
+    later(MINUTE);
+    atomic_store(&roots.load, KW_OK);
+    assert_int_equal(seal(&stage, subkey), KW_OK);
+    assert_false(lasts(&stage, &milliseconds));
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 static void root_that_is_not_in_memory_fails_at_once_and_begins_no_outage(void **state)
 {
     struct stage stage;
@@ -388,6 +456,8 @@ int main(void)
         CASE(outage_of_before_the_machine_began_anew_does_not_count),
         CASE(age_roots_are_read_anew_and_serve_on_while_that_fails),
         CASE(refresh_failures_that_are_not_the_stores_begin_no_outage),
+        CASE(refresh_a_token_without_the_key_takes_no_root_from_memory),
+        CASE(outage_a_store_that_answers_and_does_not_unwrap_is_away),
         CASE(root_that_is_not_in_memory_fails_at_once_and_begins_no_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,6 +286,7 @@ static void catalogue_root_update_backwards_refused(void **state)
 {
     struct id master;
     uint32_t version = 0;
+    bool is_over = false;
     struct pair pair = masters_add(masters, "master-key/example", "ec-p256", &master);
     struct root_row row;
     (void)state;
@@ -307,6 +308,10 @@ static void catalogue_root_update_backwards_refused(void **state)
     refuses(KW_NOT_FOUND, &master, 1, "root 1 of master-key/example is retired");
     assert_answers(masters, KW_NOT_FOUND, root_check(&masters->place, &master, 1, error));
     assert_says(masters, "is retired");
+    assert_fine(masters, root_is_over(&masters->place, &master, 1, &is_over, error));
+    assert_true(is_over);
+    assert_fine(masters, root_is_over(&masters->place, &master, 2, &is_over, error));
+    assert_false(is_over);
     row.resealed = 0;
     assert_answers(masters, KW_REFUSED, catalogue_root_update(masters->ring.catalogue, &row, error));
     root_row_clear(&row);
