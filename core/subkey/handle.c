@@ -358,22 +358,27 @@ kw_status keyring_open(struct keyring *keyring, const struct handle_name *name, 
                        kw_subkey **subkey, kw_error *error)
 {
     const struct sought sought = sought_of(name);
+    const uint64_t generation = control_generation(keyring->control);
     struct handle_key *key = NULL;
     kw_subkey *handle = NULL;
-    uint32_t version = 0;
     kw_status status = check_name(&sought, error);
-    if (status == KW_OK)
-        status = keyring_active(keyring, master, &version, error);
     if (status != KW_OK)
         return status;
     struct master *const known = keyring_master(keyring, master);
-    status = known == NULL ? error_memory(error) : master_check(known, error);
+    status = known == NULL ? error_memory(error) : master_follow(known, generation, error);
+    if (status == KW_OK && atomic_load(&known->active) == 0)
+        status = master_look(known, generation, error); /* of a first root nobody is told */
+    if (status == KW_OK)
+        status = master_check(known, error);
     if (status == KW_OK)
         status = handle_new(&sought, known, &handle, error);
     if (status != KW_OK)
         return status;
     handle = table_keep(keyring, handle, &sought);
-    status = handle_key_of(handle, version, &key, error);
+    /* Without a root there is nothing to get ready: the first seal makes one, and who opens an old seal makes none. */
+    const uint32_t version = atomic_load(&known->active);
+    if (version != 0)
+        status = handle_key_of(handle, version, &key, error);
     if (status == KW_OK)
         *subkey = handle;
     else

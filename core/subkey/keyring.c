@@ -226,13 +226,14 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id)
     return found;
 }
 
-/* Versions and generations only grow, whichever thread is the last to tell of them. */
+/* Whoever read it for a later generation knows better; within one, versions only grow, whichever thread is the last to tell of them. */
 static void master_set(struct master *master, uint64_t generation, uint32_t active, bool is_closed)
 {
     pthread_mutex_lock(&master->keyring->mutex);
-    if (active > atomic_load(&master->active))
+    const uint64_t seen = atomic_load(&master->seen);
+    if (generation > seen || (generation == seen && active > atomic_load(&master->active)))
         atomic_store(&master->active, active);
-    if (generation >= atomic_load(&master->seen)) {
+    if (generation >= seen) {
         atomic_store(&master->is_closed, is_closed);
         atomic_store(&master->seen, generation);
     }
@@ -270,18 +271,27 @@ static kw_status read_entry(struct master *master, bool *is_closed, kw_error *er
     return status;
 }
 
-kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
+/* 0: it has no root for new work, which whoever wants to seal makes. */
+static kw_status read_active(struct master *master, uint32_t *active, kw_error *error)
 {
     struct held held;
+    keyring_hold(master->keyring, &held);
+    const kw_status status = root_active(&held.place, &master->id, active, error);
+    keyring_release(&held);
+    if (status != KW_NOT_FOUND)
+        return status;
+    *active = 0;
+    return KW_OK;
+}
+
+kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
+{
     kw_error why = {0};
     uint32_t active = 0;
     bool is_closed = false;
-    kw_status status;
-    keyring_hold(master->keyring, &held);
-    status = root_active(&held.place, &master->id, &active, &why);
-    keyring_release(&held);
+    kw_status status = read_entry(master, &is_closed, &why);
     if (status == KW_OK)
-        status = read_entry(master, &is_closed, &why);
+        status = read_active(master, &active, &why);
     if (status == KW_OK) {
         master_set(master, generation, active, is_closed);
         if (control_inherited(master->keyring->control))
@@ -400,12 +410,13 @@ kw_status master_subkey(struct master *master, const struct subkey_name *name, u
 /* ---- The interface ---- */
 
 /* Makes the first root, in this thread, while others wait for it. */
-static kw_status make_first(struct master *master, uint32_t *version, kw_error *error)
+static kw_status make_first(struct master *master, kw_error *error)
 {
     struct keyring *const keyring = master->keyring;
     kw_error failure = {0};
     struct held held;
     kw_status status = KW_OK;
+    uint32_t version = 0;
     bool is_closed = false;
     struct root *root;
     pthread_mutex_lock(&keyring->mutex);
@@ -422,38 +433,43 @@ static kw_status make_first(struct master *master, uint32_t *version, kw_error *
             status = error_set(&failure, KW_REFUSED, "the master key is out of use: no root is made for it");
         keyring_hold(keyring, &held);
         if (status == KW_OK)
-            status = root_make(&held.place, &master->id, 0, version, &failure);
+            status = root_make(&held.place, &master->id, 0, &version, &failure);
         keyring_release(&held);
         if (status == KW_OK)
-            master_set(master, 0, *version, false);
+            status = master_look(master, control_generation(keyring->control), &failure);
         pthread_mutex_lock(&keyring->mutex);
         flight_end(keyring, &root->flight, status, &failure);
         if (status != KW_OK && error != NULL)
             *error = failure;
-    } else if (status == KW_OK) {
-        *version = atomic_load(&master->active);
     }
     root_leave(master, root);
     pthread_mutex_unlock(&keyring->mutex);
     return status;
 }
 
+kw_status master_active(struct master *master, uint32_t *version, kw_error *error)
+{
+    kw_status status = KW_OK;
+    *version = atomic_load_explicit(&master->active, memory_order_acquire);
+    if (*version != 0)
+        return KW_OK;
+    status = make_first(master, error);
+    if (status != KW_OK)
+        return status;
+    *version = atomic_load(&master->active);
+    return *version != 0 ? KW_OK
+                         : error_set(error, KW_CONFLICT, "somebody else retired the master key's root meanwhile");
+}
+
 kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t *version, kw_error *error)
 {
     const uint64_t generation = control_generation(keyring->control);
     struct master *const master = keyring_master(keyring, id);
-    kw_error why = {0};
     kw_status status;
     if (master == NULL)
         return error_memory(error);
-    status = master_follow(master, generation, &why);
-    if (status == KW_OK) {
-        *version = atomic_load(&master->active);
-        return KW_OK;
-    }
-    if (status == KW_NOT_FOUND)
-        return make_first(master, version, error);
-    return hand_on(status, &why, error);
+    status = master_follow(master, generation, error);
+    return status == KW_OK ? master_active(master, version, error) : status;
 }
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)

@@ -64,8 +64,6 @@ KW_MUST_USE bool keyring_find(struct keyring *keyring, const struct handle_name 
 /* Of this master key. KW_INVALID_ARGUMENT: purpose or context are out of their limits. */
 KW_MUST_USE kw_status keyring_open(struct keyring *keyring, const struct handle_name *name, const struct id *master,
                                    kw_subkey **subkey, kw_error *error);
-/* The version of the root that seals are made under now. */
-KW_MUST_USE kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error);
 
 /* ---- What all processes of the state have counted ---- */
 

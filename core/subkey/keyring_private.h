@@ -38,7 +38,7 @@ struct master {
     struct flight probe;                     /* likewise */
     atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */
     atomic_bool is_closed;                   /* it is out of use: old seals open, and no new ones are made */
-    atomic_uint active;                      /* version for new work; 0: none known */
+    atomic_uint active;                      /* version for new work; 0: none known, or none there */
     atomic_uint_least64_t tolerated;         /* until then a child that cannot read the catalogue goes on */
     atomic_uint_least64_t fresh;             /* until then no root is older than max_age; UINT64_MAX: no matter */
     _Atomic(struct control_outage *) outage; /* of the store that it was in last; NULL: not known yet */
@@ -82,6 +82,8 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id);
 KW_MUST_USE kw_status master_follow(struct master *master, uint64_t generation, kw_error *error);
 /* The same where it was not raised. */
 KW_MUST_USE kw_status master_look(struct master *master, uint64_t generation, kw_error *error);
+/* The version for new work, after one of those: a first root is made where there is none. */
+KW_MUST_USE kw_status master_active(struct master *master, uint32_t *version, kw_error *error);
 /* Whether a version may still open data, by the catalogue. */
 KW_MUST_USE kw_status master_version(struct master *master, uint32_t version, kw_error *error);
 /* keyring_subkey for handles. */

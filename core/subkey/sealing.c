@@ -85,9 +85,12 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
     kw_status status = use_begin(subkey, &use, error);
     if (status != KW_OK)
         return status;
+    uint32_t active = 0;
     status = check_open(subkey, &use, error);
     if (status == KW_OK)
-        status = use_active(subkey, active_version(subkey), &key, error);
+        status = master_active(subkey->master, &active, error);
+    if (status == KW_OK)
+        status = use_active(subkey, active, &key, error);
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
     if (status == KW_OK)
@@ -112,7 +115,7 @@ static kw_status use_version(kw_subkey *subkey, uint64_t generation, uint32_t ve
 {
     struct handle_key *found = NULL;
     kw_status status = KW_OK;
-    if (version == active_version(subkey))
+    if (version != 0 && version == active_version(subkey))
         return use_active(subkey, version, key, error);
     found = handle_key_find(atomic_load_explicit(&subkey->keys, memory_order_acquire), version);
     if (found == NULL || atomic_load_explicit(&found->seen, memory_order_acquire) < generation)
@@ -147,15 +150,4 @@ kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_
         status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
     use_end(subkey, &use);
     return status;
-}
-
-kw_status subkey_version(kw_subkey *subkey, uint32_t *version, kw_error *error)
-{
-    struct use use;
-    const kw_status status = use_begin(subkey, &use, error);
-    if (status != KW_OK)
-        return status;
-    *version = active_version(subkey);
-    use_end(subkey, &use);
-    return KW_OK;
 }

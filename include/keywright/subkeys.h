@@ -20,7 +20,7 @@ typedef struct kw_subkey kw_subkey;
 
 /*
  * `purpose` (1 to 255 bytes, in each seal for all to read) and `context` (at most 1024 bytes, in no seal) tell subkeys apart: such as "password" and the database's
- * name. The master key's first root is made where there is none yet. What is sealed by the handle is under the newest version of the root, also when that is newer than the handle.
+ * name. Where the master key has no root yet, the first kw_seal makes it. What is sealed by the handle is under the newest version of the root, also when that is newer than the handle.
  * All who ask for the same one share it; what is in memory already needs no call and no catalogue. Errors: KW_NOT_FOUND, KW_REFUSED (not a master key), KW_INVALID_ARGUMENT,
  * KW_UNSUPPORTED (the key cannot unwrap and sign), KW_UNAVAILABLE (the root is not in memory and its store is away, or the outage limit has passed), KW_CORRUPT (somebody changed
  * the root), and whatever its store answers.
@@ -32,7 +32,7 @@ KW_API void kw_subkey_free(kw_subkey *subkey);
 /*
  * XAES-256-GCM; `associated` (such as the record's id) is authenticated and not in the seal. `sealed` and `plaintext` follow the rule of plugin.h for outputs; they must not overlap
  * the inputs. A seal is KW_SEAL_OVERHEAD + strlen(purpose) bytes longer than what is in it. Errors: KW_INVALID_ARGUMENT (more than 1 GiB), KW_NOT_FOUND (the
- * master key was deleted), kw_seal: KW_REFUSED (it is out of use), KW_UNAVAILABLE and KW_CORRUPT as for kw_subkey_get. Where the rule answers KW_BUFFER_TOO_SMALL, `error` stays as it was.
+ * master key was deleted), kw_seal: KW_REFUSED (it is out of use), and what making a first root fails with; KW_UNAVAILABLE and KW_CORRUPT as for kw_subkey_get. Where the rule answers KW_BUFFER_TOO_SMALL, `error` stays as it was.
  */
 #define KW_SEAL_OVERHEAD 65u
 KW_MUST_USE KW_API kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw_output *sealed,

@@ -158,8 +158,11 @@ static void seals_after_the_start_need_no_call(void **state)
 /* The first time, roots are made; after that a start costs one unwrapping for each master key that is used, and nothing for the others. */
 static void start_each_master_key_that_is_used_is_unwrapped_once(void **state)
 {
-    for (unsigned i = 0; i < MASTERS; i++)
-        kw_subkey_free(get(i, "password"));
+    for (unsigned i = 0; i < MASTERS; i++) {
+        kw_subkey *subkey = get(i, "password");
+        assert_good(there_and_back(subkey, i, &error));
+        kw_subkey_free(subkey);
+    }
     close_server(state);
     shim_forget_calls(server.control);
     assert_int_equal(open_server(state), 0);

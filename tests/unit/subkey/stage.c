@@ -91,8 +91,8 @@ kw_status __wrap_root_make(const struct root_place *place, const struct id *mast
     const kw_status status = answer(&roots.load, "the store is away", error);
     if (status != KW_OK)
         return status;
-    atomic_store(&roots.active, 1);
-    *version = 1;
+    *version = atomic_load(&roots.retired) + 1;
+    atomic_store(&roots.active, *version);
     return KW_OK;
 }
 
@@ -140,7 +140,9 @@ kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const st
                                            kw_error *error)
 {
     (void)catalogue;
-    (void)error;
+    const kw_status status = answer(&roots.catalogue, "the catalogue cannot be read", error);
+    if (status != KW_OK)
+        return status;
     *row = (struct entry_row){.id = *id, .state = atomic_load(&roots.is_retired) ? ENTRY_RETIRED : ENTRY_IN_USE};
     return KW_OK;
 }
@@ -206,6 +208,10 @@ kw_subkey *stage_get(struct stage *stage, const char *purpose, const char *conte
     const struct handle_name name = {
         "master-key/m", purpose, {(const unsigned char *)context, context == NULL ? 0 : strlen(context)}};
     kw_subkey *subkey = NULL;
+    uint32_t version;
+    if (atomic_load(&roots.active) == 0 &&
+        keyring_active(stage->keyring, &master_id, &version, &stage->error) != KW_OK)
+        fail_msg("%s", stage->error.message);
     if (!keyring_find(stage->keyring, &name, &subkey) &&
         keyring_open(stage->keyring, &name, &master_id, &subkey, &stage->error) != KW_OK)
         fail_msg("%s", stage->error.message);

@@ -44,7 +44,7 @@ void stage_rotate(struct stage *stage);
 
 extern const struct id master_id;
 
-/* A handle, which must be had. */
+/* A handle, which must be had; of a root, which is made where there is none. */
 kw_subkey *stage_get(struct stage *stage, const char *purpose, const char *context);
 /* What is sealed by it, into a buffer of the caller's. */
 kw_status stage_seal(kw_subkey *subkey, const char *text, unsigned char *sealed, size_t *length, kw_error *error);

@@ -360,6 +360,39 @@ static void retired_master_key_opens_and_seals_no_more(void **state)
     stage_close(&stage);
 }
 
+/* Roots are made for what is sealed, and not for what somebody wants to open. */
+static void unseal_makes_no_root(void **state)
+{
+    const struct handle_name name = {"master-key/m", "password", {0}};
+    struct stage stage;
+    unsigned char sealed[SEALED_MAXIMUM], last[SEALED_MAXIMUM];
+    size_t length = 0, last_length = 0;
+    uint64_t generation;
+    kw_subkey *subkey = NULL;
+    stage_open(state, &stage, NULL);
+    kw_subkey *first = stage_get(&stage, "password", NULL);
+    assert_int_equal(stage_seal(first, "text", sealed, &length, &stage.error), KW_OK);
+    kw_subkey_free(first);
+    /* All versions are retired, and the master key is out of use. */
+    atomic_store(&roots.active, 0);
+    atomic_store(&roots.retired, 1);
+    atomic_store(&roots.is_retired, true);
+    assert_int_equal(control_raise(stage.control, &generation, &stage.error), KW_OK);
+    for (unsigned in_use = 0; in_use < 2; in_use++) {
+        atomic_store(&roots.makes, 0);
+        assert_int_equal(keyring_open(stage.keyring, &name, &master_id, &subkey, &stage.error), KW_OK);
+        assert_int_equal(stage_unseal(subkey, "text", sealed, length, &stage.error), KW_NOT_FOUND);
+        assert_string_equal(stage.error.message, "version 1 is retired, or there is none");
+        assert_int_equal(roots.makes, 0);
+        assert_int_equal(stage_seal(subkey, "text", last, &last_length, &stage.error), in_use ? KW_OK : KW_REFUSED);
+        assert_int_equal(roots.makes, in_use);
+        assert_true(!in_use || stage_version(last, last_length) == 2);
+        kw_subkey_free(subkey);
+        atomic_store(&roots.is_retired, false);
+    }
+    stage_close(&stage);
+}
+
 /* A catalogue that does not say which version is the active one: nothing is sealed, as it may have been rotated. */
 static void rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind(void **state)
 {
@@ -583,6 +616,7 @@ int main(void)
         CASE(stampede_a_failure_is_told_to_all_and_the_next_try_is_made),
         CASE(rotation_new_seals_are_under_the_new_version_and_old_ones_open),
         CASE(unseal_versions_that_somebody_made_up_leave_nothing_behind),
+        CASE(unseal_makes_no_root),
         CASE(retired_master_key_opens_and_seals_no_more),
         CASE(rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind),
         CASE(rotation_while_sealing_no_seal_is_lost_or_under_a_version_that_is_settled),
