@@ -72,7 +72,7 @@ static void tell_failure(struct master *master, const struct store *store, const
         return;
     log_write(master->keyring->log, KW_LOG_WARNING,
               "store %s is not available (%s): subkeys in memory serve on until outage_limit has passed",
-              store == NULL ? "of a master key" : store_name(store), why->message);
+              store_name(store), why->message);
 }
 
 static void tell_success(struct master *master, const struct store *store)
@@ -102,10 +102,10 @@ void master_loaded(struct master *master, const struct root_place *place)
 static kw_status probe(struct master *master, const struct root_place *place, struct store **store, kw_error *error)
 {
     kw_status status = root_store(place, &master->id, store, error);
-    if (status == KW_OK) {
-        look_at(master, *store);
-        status = store_health(*store, error);
-    }
+    if (status != KW_OK)
+        return status; /* the catalogue's, or the configuration's */
+    look_at(master, *store);
+    status = store_health(*store, error);
     if (status != KW_OK && is_of_store[status])
         tell_failure(master, *store, error);
     return status;
@@ -199,7 +199,7 @@ static kw_status load(struct master *master, const struct root_place *place, str
     const bool is_known = drop_if_over(master, place, version, &is_over);
     if (is_over)
         return KW_OK;
-    if (is_of_store[status] || (status == KW_NOT_FOUND && is_known))
+    if (is_known && (is_of_store[status] || status == KW_NOT_FOUND))
         tell_failure(master, store, error);
     return status;
 }

@@ -137,17 +137,23 @@ kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_
     kw_status status = seal_read_header(sealed, &header, error);
     if (status == KW_OK)
         status = check_header(subkey, &header, error);
-    if (status != KW_OK)
+    if (status != KW_OK) {
+        plaintext->length = 0;
         return status;
+    }
     plaintext->length = seal_plaintext_length(&header, sealed.length);
     if (plaintext->data == NULL || plaintext->capacity < plaintext->length)
         return KW_BUFFER_TOO_SMALL;
     status = use_begin(subkey, &use, error);
-    if (status != KW_OK)
+    if (status != KW_OK) {
+        plaintext->length = 0;
         return status;
+    }
     status = use_version(subkey, use.generation, header.version, &key, error);
     if (status == KW_OK)
         status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
     use_end(subkey, &use);
+    if (status != KW_OK)
+        plaintext->length = 0;
     return status;
 }

@@ -346,6 +346,10 @@ static void refresh_failures_that_are_not_the_stores_begin_no_outage(void **stat
         assert_false(lasts(&stage, &milliseconds));
     }
     for (size_t i = 0; i < sizeof(its) / sizeof(its[0]); i++) {
+        atomic_store(&roots.catalogue, its[i]);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), its[i]);
+        assert_false(lasts(&stage, &milliseconds));
+        atomic_store(&roots.catalogue, KW_OK);
         atomic_store(&roots.health, its[i]);
         assert_int_equal(keyring_refresh(stage.keyring, &stage.error), its[i]);
         assert_true(lasts(&stage, &milliseconds));
