@@ -294,6 +294,12 @@ static kw_status root_version(void *user, const struct id *master, uint32_t *ver
     return keyring_active(context->keyring, master, version, error);
 }
 
+static kw_status root_may_open(void *user, const struct id *master, uint32_t version, kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_check(context->keyring, master, version, error);
+}
+
 static kw_status root_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
                              kw_error *error)
 {
@@ -382,7 +388,12 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
         status = context_tell_stores(made, error);
     if (status == KW_OK) {
         made->derivation = (struct derived_service){
-            .crypto = made->crypto, .active = root_version, .subkey = root_subkey, .user = made};
+            .crypto = made->crypto,
+            .active = root_version,
+            .check = root_may_open,
+            .subkey = root_subkey,
+            .user = made,
+        };
         made->derived = &made->derivation;
         made->keeper =
             (struct secret_keeper){.catalogue = made->catalogue, .roots = &made->derivation, .log = &made->log};

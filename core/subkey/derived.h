@@ -13,10 +13,11 @@
 
 #define DERIVED_STORE SETTINGS_RESERVED_STORE /* its name and id */
 
-/* What the store works on; outlives it. `subkey` and `active` are keyring_subkey and keyring_active. */
+/* What the store works on; outlives it. `subkey`, `active` and `check` are keyring_subkey, keyring_active and keyring_check. */
 struct derived_service {
     struct crypto *crypto;
     kw_status (*active)(void *user, const struct id *master, uint32_t *version, kw_error *error);
+    kw_status (*check)(void *user, const struct id *master, uint32_t version, kw_error *error);
     kw_status (*subkey)(void *user, const struct subkey_name *name, unsigned char *out, size_t length, kw_error *error);
     void *user;
 };

@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SECRET_BYTES 32
-#define FORMAT       1
-#define PIN_LENGTH   22u
-#define PREFIX       "secret/"
-#define NEXT         "/next"
+#define SECRET_BYTES     32
+#define FORMAT           1
+#define PIN_LENGTH       22u
+#define ATTEMPTS_MAXIMUM 3
+#define PREFIX           "secret/"
+#define NEXT             "/next"
 
 /* ---- Pins ---- */
 
@@ -89,6 +90,23 @@ static kw_status pin_write(const struct secret_keeper *keeper, const struct secr
         status = catalogue_record_put(keeper->catalogue, DERIVED_STORE, pin_name(place, next, name),
                                       buffer_view(&value), error);
     buffer_free(&value);
+    return status;
+}
+
+/* As pin_write, of a version that is not retired in that instant: it is not retired any more once the pin is there. KW_NOT_FOUND: it is. */
+static kw_status pin_write_checked(const struct secret_keeper *keeper, const struct secret_place *place, bool next,
+                                   bool fresh, const struct pin *pin, kw_error *error)
+{
+    kw_status status = catalogue_begin(keeper->catalogue, error);
+
+    if (status != KW_OK)
+        return status;
+    status = keeper->roots->check(keeper->roots->user, &pin->master, pin->version, error);
+    if (status == KW_OK)
+        status = pin_write(keeper, place, next, fresh, pin, error);
+    if (status == KW_OK)
+        status = catalogue_commit(keeper->catalogue, error);
+    catalogue_rollback(keeper->catalogue);
     return status;
 }
 
@@ -200,10 +218,15 @@ static kw_status pin_find(const struct secret_keeper *keeper, const struct secre
         return status;
     status = error_tolerate(status, KW_NOT_FOUND, error);
     *pin = (struct pin){.master = *master};
-    if (status == KW_OK)
+    if (status != KW_OK)
+        return status;
+    status = KW_NOT_FOUND;
+    for (unsigned attempt = 0; status == KW_NOT_FOUND && attempt < ATTEMPTS_MAXIMUM; attempt++) {
         status = keeper->roots->active(keeper->roots->user, master, &pin->version, error);
-    if (status == KW_OK)
-        status = pin_write(keeper, place, false, true, pin, error);
+        if (status != KW_OK)
+            return status;
+        status = pin_write_checked(keeper, place, false, true, pin, error);
+    }
     if (status == KW_CONFLICT)
         status = pin_read(keeper, place, false, pin, error);
     return status;
@@ -309,7 +332,7 @@ kw_status secret_prepare(struct secret_keeper *keeper, const struct secret_place
         status = derive(keeper, place, &pin, value, error);
     if (status != KW_OK)
         return status;
-    status = pin_write(keeper, place, true, false, &pin, error);
+    status = pin_write_checked(keeper, place, true, false, &pin, error);
     if (status != KW_OK)
         secret_clear(value);
     return status;

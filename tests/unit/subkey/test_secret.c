@@ -11,7 +11,8 @@
 struct scene {
     struct fixture fixture;
     struct id master, other;
-    uint32_t active; /* version of every root */
+    uint32_t active;  /* version of every root */
+    uint32_t retires; /* this one is retired as soon as somebody has read that it is the active one; 0: none is */
     kw_error failure;
     struct derived_service roots;
     struct secret_keeper keeper;
@@ -28,6 +29,17 @@ static kw_status get_active(void *user, const struct id *master, uint32_t *versi
     (void)error;
     *version = scene->active;
     return KW_OK;
+}
+
+static kw_status check_version(void *user, const struct id *master, uint32_t version, kw_error *error)
+{
+    struct scene *const scene = user;
+
+    (void)master;
+    if (scene->retires == 0 || version > scene->retires)
+        return KW_OK;
+    scene->active = scene->retires + 1;
+    return error_set(error, KW_NOT_FOUND, "root %u is retired", (unsigned)version);
 }
 
 static kw_status get_subkey(void *user, const struct subkey_name *name, unsigned char *out, size_t length,
@@ -106,7 +118,12 @@ static void scene_open(struct scene *scene)
     fixture_module(&scene->fixture, "memory", 0644);
     configure(scene, "subkey:" MASTER, "x");
     scene->roots = (struct derived_service){
-        .crypto = scene->fixture.crypto, .active = get_active, .subkey = get_subkey, .user = scene};
+        .crypto = scene->fixture.crypto,
+        .active = get_active,
+        .check = check_version,
+        .subkey = get_subkey,
+        .user = scene,
+    };
     scene->keeper = (struct secret_keeper){
         .catalogue = scene->fixture.catalogue, .roots = &scene->roots, .log = &scene->fixture.log};
     scene->service = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &scene->keeper};
@@ -179,6 +196,19 @@ static void first_use_pins_the_active_root_for_good(void **state)
     scene.active = 2;
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
     assert_string_equal(pins(&scene), "1");
+    scene_close(&scene);
+}
+
+/* A pin is never of a root that was retired while it was on its way. */
+static void a_root_that_is_retired_meanwhile_is_not_pinned(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    scene_open(&scene);
+    scene.retires = 1;
+    expect_opens(&scene, secret_of(&scene, &scene.master, 2));
+    assert_string_equal(pins(&scene), "2");
     scene_close(&scene);
 }
 
@@ -441,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_use_pins_the_active_root_for_good),
+        cmocka_unit_test(a_root_that_is_retired_meanwhile_is_not_pinned),
         cmocka_unit_test(a_refused_first_secret_leaves_no_pin),
         cmocka_unit_test(failures_tell_what_is_missing),
         cmocka_unit_test(another_master_key_than_the_pinned_is_refused),
