@@ -158,7 +158,7 @@ static kw_status store_new(const struct stores_options *options, const struct st
         status = error_memory(error);
         goto out;
     }
-    if (settings == NULL) {
+    if (builtin != NULL) {
         made->builtin = (struct store_settings){.name = builtin->name, .id = builtin->name, .plugin = builtin->name};
         made->settings = &made->builtin;
         made->module = builtin->module;
