@@ -96,7 +96,7 @@ do_tests-tsan() {
 }
 
 # Of the same tests by other compilers or with more optimisation every third, by the seed.
-third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$((($KW_TEST_SEED + $2) % 3 + 1)),,3"; }
+third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$(((KW_TEST_SEED + $2) % 3 + 1)),,3"; }
 
 do_tests-clang() {
     if [[ $full == yes ]]; then ctest_of clang; else third_of clang 0; fi
