@@ -38,11 +38,27 @@ json_t *certificate_json(const kw_certificate_info *certificate)
                      certificate->derived_from, "root_version", (json_int_t)certificate->root_version);
 }
 
+static json_t *roots_json(const kw_certificate_info *certificate)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < certificate->root_count; i++) {
+        const kw_root_info *root = &certificate->roots[i];
+        if (json_array_append_new(array, json_pack("{s:I,s:s,s:b,s:b}", "version", (json_int_t)root->version, "state",
+                                                   root->state, "resealed", root->resealed ? 1 : 0, "recoverable",
+                                                   root->recoverable ? 1 : 0)) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
 json_t *certificate_json_whole(const kw_certificate_info *certificate)
 {
     json_t *document = certificate_json(certificate);
     json_t *more =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o,s:I,s:o}", "issuer",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o,s:I,s:o,s:o}", "issuer",
                   certificate->issuer, "serial", certificate->serial, "sha1", certificate->sha1, "spki_sha256",
                   certificate->spki_sha256, "signature_algorithm", certificate->signature_algorithm, "use",
                   certificate->use, "store_id", certificate->store_id, "plugin", certificate->plugin, "key_id",
@@ -52,7 +68,7 @@ json_t *certificate_json_whole(const kw_certificate_info *certificate)
                   json_texts(certificate->key_usage, certificate->key_usage_count), "extended_key_usage",
                   json_texts(certificate->extended_key_usage, certificate->extended_key_usage_count), "chain_length",
                   (json_int_t)certificate->chain_count, "chain_subjects",
-                  json_texts(certificate->chain_subjects, certificate->chain_count));
+                  json_texts(certificate->chain_subjects, certificate->chain_count), "roots", roots_json(certificate));
 
     if (document != NULL && (more == NULL || json_object_update(document, more) != 0)) {
         json_decref(document);
@@ -314,6 +330,23 @@ static kw_status add_key(struct table *details, const kw_certificate_info *certi
     return status;
 }
 
+static kw_status add_roots(struct table *details, const kw_certificate_info *certificate, kw_error *error)
+{
+    kw_status status = KW_OK;
+
+    for (size_t i = 0; status == KW_OK && i < certificate->root_count; i++) {
+        const kw_root_info *root = &certificate->roots[i];
+        char name[32], from[TEXT_TIME_SIZE], text[TEXT_TIME_SIZE + 128];
+        text_time(from, root->created);
+        snprintf(name, sizeof(name), "Root %u", root->version);
+        snprintf(text, sizeof(text), "%s, of %s%s%s", root->state, from,
+                 root->resealed ? ", sealed anew under a later one" : "",
+                 root->recoverable ? ", wrapped to the recovery certificate" : "");
+        status = details_add(details, name, text, error);
+    }
+    return status;
+}
+
 kw_status certificate_print_details(const kw_certificate_info *certificate, kw_error *error)
 {
     struct table *details = details_new();
@@ -332,6 +365,8 @@ kw_status certificate_print_details(const kw_certificate_info *certificate, kw_e
         status = add_values(details, "Chain", certificate->chain_subjects, certificate->chain_count, error);
     if (status == KW_OK)
         status = add_key(details, certificate, error);
+    if (status == KW_OK)
+        status = add_roots(details, certificate, error);
     if (status == KW_OK)
         status = table_print(details, error);
     table_free(details);

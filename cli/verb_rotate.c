@@ -1,6 +1,8 @@
 #include "certificate.h"
+#include "terminal.h"
 #include "verb.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static kw_status retire_version(const struct arguments *arguments, unsigned *version, kw_error *error)
@@ -19,6 +21,16 @@ static kw_status retire_version(const struct arguments *arguments, unsigned *ver
     return KW_OK;
 }
 
+static kw_status ask_retire(const kw_rotate_options *options, kw_error *error)
+{
+    char question[1024];
+
+    snprintf(question, sizeof(question),
+             "Retire root %u of %s, though data may be sealed under it? What was not sealed anew is lost.",
+             options->retire, options->address);
+    return terminal_confirm(question, error);
+}
+
 static kw_status rotate_run(struct session *session, kw_error *error)
 {
     const struct arguments *arguments = &session->arguments;
@@ -29,10 +41,13 @@ static kw_status rotate_run(struct session *session, kw_error *error)
         .store = argument_text(arguments, OPTION_STORE),
         .recovery_key_path = argument_text(arguments, OPTION_RECOVERY_KEY),
         .recovery_password_source = argument_text(arguments, OPTION_PASSWORD_FROM),
+        .force = argument_given(arguments, OPTION_FORCE),
     };
     kw_certificate_list *list = NULL;
     kw_status status = retire_version(arguments, &options.retire, error);
 
+    if (status == KW_OK && options.force && options.retire != 0 && !session->yes)
+        status = ask_retire(&options, error);
     if (status == KW_OK)
         status = session_open(session, error);
     if (status == KW_OK)
@@ -54,11 +69,13 @@ static const struct verb_option rotate_options[] = {
     {OPTION_PASSWORD_FROM, "SOURCE", "where the recovery key's password comes from; else it is asked for", false,
      false},
     {OPTION_RETIRE, "VERSION", "retires a version of the root secret that nothing needs any more", false, false},
+    {OPTION_FORCE, NULL, "with --retire, of a master key that is retired: also what was not sealed anew", false, false},
 };
 
 const struct verb verb_rotate = {
     .name = "rotate",
-    .synopsis = "CERT [--new-key [--store S] [--recovery-key FILE [--password-from SOURCE]]] [--retire VERSION]",
+    .synopsis =
+        "CERT [--new-key [--store S] [--recovery-key FILE [--password-from SOURCE]]] [--retire VERSION [--force]]",
     .summary = "makes a new root secret for a master key, or a new key for an entry",
     .description =
         "Without options: a master key gets a new root secret. What is sealed from now on is under it; those\n"

@@ -2,6 +2,7 @@
 #include "certificate/calls.h"
 #include "certificate/derivation.h"
 #include "certificate/findings.h"
+#include "certificate/roots.h"
 
 #include "base/arena.h"
 #include "base/buffer.h"
@@ -180,6 +181,8 @@ static kw_status describe(kw_context *context, const struct catalogue_snapshot *
         .export_due = reminder_is_due(context, kind, entry, &row->id),
     };
     describe_derivation(snapshot, row, arena, info);
+    if (current && kind_has_roots(kind))
+        roots_describe(context, entry, arena, info);
     return describe_chain(context, entry, row, arena, info, error);
 }
 

@@ -1,5 +1,6 @@
 #include "certificate/roots.h"
 
+#include "base/arena.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "certificate/password.h"
@@ -9,6 +10,7 @@
 #include "subkey/root_wrap.h"
 
 #include <openssl/err.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEY_FILE_MAXIMUM (1u << 20)
@@ -83,11 +85,11 @@ kw_status roots_rotate(kw_context *context, const struct found *found, kw_event_
     return KW_OK;
 }
 
-kw_status roots_retire(kw_context *context, const struct found *found, unsigned version, kw_event_callback event,
-                       void *user, kw_error *error)
+kw_status roots_retire(kw_context *context, const struct found *found, unsigned version, bool force,
+                       kw_event_callback event, void *user, kw_error *error)
 {
     const struct root_place place = roots_place(context);
-    const kw_status status = root_retire(&place, &found->entry.id, version, error);
+    const kw_status status = root_retire(&place, &found->entry.id, version, force, error);
     if (status == KW_OK)
         event_tell(event, user, false, found->address.text, "root %u is retired", version);
     return status;
@@ -195,7 +197,8 @@ kw_status roots_check_retired(kw_context *context, const struct entry_row *entry
     kw_status status = root_any_unretired(&place, &entry->id, &any, error);
     if (status == KW_OK && any) {
         status = error_set(error, KW_REFUSED, "%s has root secrets that are not retired", entry->address);
-        error_remedy(error, "`keywright rotate %s --retire VERSION` retires one of a master key that is out of use",
+        error_remedy(error,
+                     "`keywright rotate %s --retire VERSION --force` retires one of a master key that is out of use",
                      entry->address);
     }
     return status;
@@ -223,4 +226,29 @@ bool roots_lack_recovery(kw_context *context, const struct kind *kind, const str
     bool lack = false;
     return kind_has_roots(kind) && context->settings->subkeys.recovery_certificate != NULL &&
            root_lacks_recovery(&place, &entry->id, &lack, NULL) == KW_OK && lack;
+}
+
+void roots_describe(kw_context *context, const struct entry_row *entry, struct arena *arena, kw_certificate_info *info)
+{
+    static const char *const states[] = {
+        [ROOT_ACTIVE] = "active", [ROOT_DECRYPT_ONLY] = "decrypt-only", [ROOT_RETIRED] = "retired"};
+    const struct root_place place = roots_place(context);
+    struct root_fact *facts = NULL;
+    size_t count = 0;
+    kw_root_info *roots = NULL;
+    kw_error why = {0};
+    if (root_facts(&place, &entry->id, &facts, &count, &why) != KW_OK) {
+        log_write(&context->log, KW_LOG_ERROR, "%s: %s", entry->address, why.message);
+        return;
+    }
+    roots = arena_allocate(arena, (count + 1) * sizeof(*roots));
+    for (size_t i = 0; roots != NULL && i < count; i++)
+        roots[i] = (kw_root_info){.version = facts[i].version,
+                                  .state = states[facts[i].state],
+                                  .resealed = facts[i].resealed,
+                                  .recoverable = facts[i].recoverable,
+                                  .created = facts[i].created};
+    info->roots = roots;
+    info->root_count = roots != NULL ? count : 0;
+    free(facts);
 }

@@ -12,7 +12,7 @@ bool kind_has_roots(const struct kind *kind);
 /* kw_rotate on a master key without a new key pair: a new root; and all that are not wrapped to the recovery certificate are. */
 KW_MUST_USE kw_status roots_rotate(kw_context *context, const struct found *found, kw_event_callback event, void *user,
                                    kw_error *error);
-KW_MUST_USE kw_status roots_retire(kw_context *context, const struct found *found, unsigned version,
+KW_MUST_USE kw_status roots_retire(kw_context *context, const struct found *found, unsigned version, bool force,
                                    kw_event_callback event, void *user, kw_error *error);
 
 /*
@@ -33,6 +33,8 @@ KW_MUST_USE kw_status roots_check_retired(kw_context *context, const struct entr
 /* Within a transaction that takes the entry away, with nothing but retired ones left; and after its commit. */
 KW_MUST_USE kw_status roots_drop(kw_context *context, const struct entry_row *entry, kw_error *error);
 
+/* The versions of an entry, for people. Rows that are damaged are told in the log; what is left out is none. */
+void roots_describe(kw_context *context, const struct entry_row *entry, struct arena *arena, kw_certificate_info *info);
 /* Whether some root is not wrapped to the configured recovery certificate; false where none is configured. */
 bool roots_lack_recovery(kw_context *context, const struct kind *kind, const struct entry_row *entry);
 

@@ -136,7 +136,7 @@ static kw_status rotate_root(kw_context *context, const kw_rotate_options *optio
         return error_set(error, KW_INVALID_ARGUMENT, "roots are of a master key as a whole: leave out @%u",
                          found->address.number);
     if (options->retire != 0)
-        return roots_retire(context, found, options->retire, event, user, error);
+        return roots_retire(context, found, options->retire, options->force, event, user, error);
     if (found->entry.state != ENTRY_IN_USE)
         return error_set(error, KW_REFUSED, "%s is retired: nothing new is sealed under it", found->address.text);
     return roots_rotate(context, found, event, user, error);
@@ -150,6 +150,8 @@ static kw_status check_options(const kw_rotate_options *options, kw_error *error
         return error_set(error, KW_INVALID_ARGUMENT, "a new key and the retirement of a root are two commands");
     if (!options->new_key && (options->store != NULL || options->recovery_key_path != NULL))
         return error_set(error, KW_INVALID_ARGUMENT, "a store and a recovery key go with a new key alone");
+    if (options->force && options->retire == 0)
+        return error_set(error, KW_INVALID_ARGUMENT, "there is nothing to insist on but the retirement of a root");
     if (options->recovery_key_path == NULL && options->recovery_password_source != NULL)
         return error_set(error, KW_INVALID_ARGUMENT, "a password goes with a recovery key alone");
     return KW_OK;

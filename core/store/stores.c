@@ -138,7 +138,7 @@ static void store_release(struct store *store)
 static kw_status store_new(const struct stores_options *options, const struct store_settings *settings,
                            const struct builtin_store *builtin, struct store **store, kw_error *error)
 {
-    kw_status status;
+    kw_status status = KW_OK;
     struct store *made = calloc(1, sizeof(*made));
 
     if (made == NULL)
@@ -158,13 +158,12 @@ static kw_status store_new(const struct stores_options *options, const struct st
         status = error_memory(error);
         goto out;
     }
-    if (settings == NULL) {
+    if (settings != NULL) {
+        status = store_check(options->settings, settings, &made->module, &made->options, error);
+    } else if (builtin != NULL) {
         made->builtin = (struct store_settings){.name = builtin->name, .id = builtin->name, .plugin = builtin->name};
         made->settings = &made->builtin;
         made->module = builtin->module;
-        status = KW_OK;
-    } else {
-        status = store_check(options->settings, settings, &made->module, &made->options, error);
     }
     if (status != KW_OK)
         goto out;

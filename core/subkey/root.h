@@ -56,6 +56,15 @@ KW_MUST_USE kw_status root_note_resealed(const struct root_place *place, const s
 /* Whether a root that is not retired is not wrapped to the configured recovery certificate. KW_CONFIGURATION: that cannot be read. */
 KW_MUST_USE kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks,
                                           kw_error *error);
+/* What the catalogue says of each version, for people; `facts` is the caller's to free. No call to a store. */
+struct root_fact {
+    uint32_t version;
+    enum root_state state;
+    bool resealed, recoverable;
+    int64_t created;
+};
+KW_MUST_USE kw_status root_facts(const struct root_place *place, const struct id *master, struct root_fact **facts,
+                                 size_t *count, kw_error *error);
 /* The store that its key is in: for probes. */
 KW_MUST_USE kw_status root_store(const struct root_place *place, const struct id *master, struct store **store,
                                  kw_error *error);

@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdlib.h>
 
 #define FILE_MAXIMUM (1u << 20)
 
@@ -85,5 +86,35 @@ kw_status root_lacks_recovery(const struct root_place *place, const struct id *m
             *lacks = true;
     root_rows_clear(&rows);
     kw_key_free(recovery.key);
+    return status;
+}
+
+kw_status root_facts(const struct root_place *place, const struct id *master, struct root_fact **facts, size_t *count,
+                     kw_error *error)
+{
+    struct wrap_key recovery = {0};
+    struct root_rows rows = {0};
+    struct root_fact *made = NULL;
+    kw_status status = root_rows_look(place, master, &rows, error);
+    /* A recovery certificate that cannot be read opens nothing. */
+    const bool recovers = recovery_open(place, &recovery, NULL) == KW_OK && recovery.key != NULL;
+    if (status == KW_OK) {
+        made = calloc(rows.count + 1, sizeof(*made));
+        status = made != NULL ? KW_OK : error_memory(error);
+    }
+    for (size_t i = 0; status == KW_OK && i < rows.count; i++) {
+        const struct root_row *row = &rows.rows[i];
+        made[i] = (struct root_fact){.version = row->version,
+                                     .state = row->state,
+                                     .resealed = row->resealed > row->version,
+                                     .recoverable = recovers && root_row_is_recoverable(row, recovery.spki),
+                                     .created = row->created};
+    }
+    if (status == KW_OK) {
+        *facts = made;
+        *count = rows.count;
+    }
+    kw_key_free(recovery.key);
+    root_rows_clear(&rows);
     return status;
 }

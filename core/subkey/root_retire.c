@@ -26,12 +26,21 @@ static size_t pin_names(const struct root_pin *pins, size_t count, uint32_t vers
 
 /* ---- Retiring ------------------------------------------------------------------------------------------------ */
 
+/* What would go on needing it is behind the entry's state: in use, data comes; out of use, it stays. */
 static kw_status refuse_active(const struct entry_row *entry, uint32_t version, kw_error *error)
 {
-    const kw_status status =
-        error_set(error, KW_REFUSED, "root %u of %s is the active one: new data is sealed under it", (unsigned)version,
-                  entry->address);
-    error_remedy(error, "`keywright rotate %s` makes a new one; then seal anew what is under this one", entry->address);
+    kw_status status;
+    if (entry->state == ENTRY_IN_USE) {
+        status = error_set(error, KW_REFUSED, "root %u of %s is the active one: new data is sealed under it",
+                           (unsigned)version, entry->address);
+        error_remedy(error, "`keywright rotate %s` makes a new one; then seal anew what is under this one",
+                     entry->address);
+        return status;
+    }
+    status =
+        error_set(error, KW_REFUSED, "root %u of %s is the active one: what is sealed under it could not be opened",
+                  (unsigned)version, entry->address);
+    error_remedy(error, "once nothing that is sealed under it is needed, --force retires it");
     return status;
 }
 
@@ -41,7 +50,8 @@ static kw_status refuse_unsealed(const struct entry_row *entry, uint32_t version
         error_set(error, KW_REFUSED,
                   "data may still be sealed under root %u of %s: no re-seal of everything was reported completed",
                   (unsigned)version, entry->address);
-    error_remedy(error, "let the server seal everything anew (kw_reseal, with `everything`), and then retire it");
+    error_remedy(error, "let the server seal everything anew (kw_reseal, with `everything`), and then retire it%s",
+                 entry->state == ENTRY_IN_USE ? "" : "; or --force, and what is sealed under it is lost");
     return status;
 }
 
@@ -62,9 +72,9 @@ static kw_status check_pins(const struct root_place *place, const struct entry_r
     return status;
 }
 
-/* Of an entry that is out of use the active one may go too: nothing new is sealed under it. It is the last to go. */
+/* Of an entry that is out of use, who insists may give up what is sealed. */
 static kw_status check_may_retire(const struct root_place *place, const struct entry_row *entry,
-                                  const struct root_rows *rows, uint32_t version, kw_error *error)
+                                  const struct root_rows *rows, uint32_t version, bool force, kw_error *error)
 {
     const struct root_row *row;
     if (version == 0 || version > rows->count)
@@ -72,7 +82,7 @@ static kw_status check_may_retire(const struct root_place *place, const struct e
     row = &rows->rows[version - 1];
     if (row->state == ROOT_RETIRED)
         return error_set(error, KW_REFUSED, "root %u of %s is retired already", (unsigned)version, entry->address);
-    if (entry->state == ENTRY_IN_USE) {
+    if (entry->state == ENTRY_IN_USE || !force) {
         if (row->state == ROOT_ACTIVE)
             return refuse_active(entry, version, error);
         if (row->resealed <= version)
@@ -82,7 +92,8 @@ static kw_status check_may_retire(const struct root_place *place, const struct e
 }
 
 /* Within the caller's transaction. */
-static kw_status retire_row(const struct root_place *place, const struct id *master, uint32_t version, kw_error *error)
+static kw_status retire_row(const struct root_place *place, const struct id *master, uint32_t version, bool force,
+                            kw_error *error)
 {
     struct entry_row entry = {0};
     struct root_rows rows = {0};
@@ -90,7 +101,7 @@ static kw_status retire_row(const struct root_place *place, const struct id *mas
     if (status == KW_OK)
         status = root_rows_look(place, master, &rows, error);
     if (status == KW_OK)
-        status = check_may_retire(place, &entry, &rows, version, error);
+        status = check_may_retire(place, &entry, &rows, version, force, error);
     if (status == KW_OK) {
         rows.rows[version - 1].state = ROOT_RETIRED;
         status = catalogue_root_update(place->catalogue, &rows.rows[version - 1], error);
@@ -100,14 +111,15 @@ static kw_status retire_row(const struct root_place *place, const struct id *mas
     return status;
 }
 
-kw_status root_retire(const struct root_place *place, const struct id *master, uint32_t version, kw_error *error)
+kw_status root_retire(const struct root_place *place, const struct id *master, uint32_t version, bool force,
+                      kw_error *error)
 {
     uint64_t generation = 0;
     kw_error why = {0};
     kw_status status = catalogue_begin(place->catalogue, error);
     if (status != KW_OK)
         return status;
-    status = retire_row(place, master, version, error);
+    status = retire_row(place, master, version, force, error);
     if (status == KW_OK)
         status = catalogue_commit(place->catalogue, error);
     catalogue_rollback(place->catalogue);
@@ -162,10 +174,11 @@ static kw_status refuse_needed(const struct root_place *place, const struct entr
                  : error_set(error, KW_REFUSED,
                              "the key of %s opens its root secrets (%s): what is sealed under them would be lost",
                              entry->address, versions);
-    error_remedy(error,
-                 "`keywright rotate %s --new-key` gives them another key. Where nothing is sealed under them any "
-                 "more: `keywright retire %s`, `keywright rotate %s --retire VERSION` for each, and then delete",
-                 entry->address, entry->address, entry->address);
+    error_remedy(
+        error,
+        "`keywright rotate %s --new-key` gives them another key. Where nothing is sealed under them any "
+        "more: `keywright retire %s`, `keywright rotate %s --retire VERSION --force` for each, and then delete",
+        entry->address, entry->address, entry->address);
     root_pins_free(pins, count);
     return status;
 }

@@ -267,6 +267,15 @@ typedef struct kw_certificate_finding {
 } kw_certificate_finding;
 
 /* Everything about one certificate. Strings are never NULL unless it says so. */
+/* One version of a master key's root secret. */
+typedef struct kw_root_info {
+    unsigned version;
+    const char *state; /* "active", "decrypt-only", "retired" */
+    bool resealed;     /* all that was sealed under it was sealed anew, as kw_reseal has noted */
+    bool recoverable;  /* the configured recovery certificate's private key opens it */
+    int64_t created;
+} kw_root_info;
+
 typedef struct kw_certificate_info {
     const char *address; /* of the entry's current certificate plain, of others with @N */
     const char *kind;
@@ -310,7 +319,9 @@ typedef struct kw_certificate_info {
     size_t finding_count;
     const char *
         derived_from; /* address of the master key that the key is derived from, its id where it is not there; NULL: it is in a store */
-    unsigned root_version; /* of that master key; 0 where nothing is derived */
+    unsigned root_version;     /* of that master key; 0 where nothing is derived */
+    const kw_root_info *roots; /* of a master key, with its current certificate */
+    size_t root_count;
 } kw_certificate_info;
 
 typedef struct kw_certificate_list {
@@ -390,6 +401,7 @@ typedef struct kw_rotate_options {
     unsigned retire;               /* not 0: in place of all that, this version of a master key's root is retired */
     const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
     const char *recovery_password_source; /* NULL: prompt when one is needed */
+    bool force; /* with `retire`, of a master key that is out of use: also what was not sealed anew, which is lost */
 } kw_rotate_options;
 
 /*

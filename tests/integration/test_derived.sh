@@ -274,16 +274,16 @@ what_needs_a_root_is_named() {
     expect_err "password-reset/sales/web"
     expect_err "the passphrase of store 'local'"
     expect 0 keywright retire master-key/corp
-    expect 5 keywright rotate master-key/corp --retire 1
+    expect 5 keywright rotate master-key/corp --retire 1 --force --yes
     expect_err "root 1 of master-key/corp is needed by password-reset/sales/web@1, the passphrase of store 'local'"
     signs general/www
     (umask 077 && echo 'a passphrase of my own' >one/passphrase)
     expect 0 keywright passphrase local --new file:one/passphrase
     sed -i 's|passphrase: subkey:master-key/corp|passphrase: file:passphrase|' one/keywright.yaml
-    expect 5 keywright rotate master-key/corp --retire 1
+    expect 5 keywright rotate master-key/corp --retire 1 --force --yes
     expect_err 'is needed by password-reset/sales/web@1$'
     expect 0 keywright delete password-reset/sales/web --force --yes
-    expect 0 keywright rotate master-key/corp --retire 1
+    expect 0 keywright rotate master-key/corp --retire 1 --force --yes
 }
 
 secret_subkey_where_there_is_none_is_refused() {

@@ -28,8 +28,13 @@ rotate_makes_roots_and_keeps_what_is_needed() {
     opens h1 h2
     expect 5 keywright rotate master-key/x --retire 1
     expect_err 'data may still be sealed under root 1 of master-key/x'
-    expect 5 keywright rotate master-key/x --retire 2
+    expect 5 keywright rotate master-key/x --retire 1 --force --yes
+    expect_err 'data may still be sealed under root 1 of master-key/x'
+    expect 5 keywright rotate master-key/x --retire 2 --force --yes
     expect_err 'root 2 of master-key/x is the active one'
+    expect 0 keywright show master-key/x
+    expect_out 'Root 1 +decrypt-only, of '
+    expect_out 'Root 2 +active, of '
     expect 4 keywright rotate master-key/x --retire 3
     expect 2 keywright rotate master-key/x --retire 1x
     expect 2 keywright rotate master-key/x --retire 1 --new-key
@@ -50,12 +55,20 @@ delete_goes_once_all_roots_are_retired() {
     expect 5 keywright delete master-key/x --force --yes
     expect 5 keywright rotate master-key/x
     expect_err 'master-key/x is retired'
-    expect 0 keywright rotate master-key/x --retire 1
+    # Nothing was sealed anew: not by the way.
+    expect 5 keywright rotate master-key/x --retire 1
+    expect_err 'data may still be sealed under root 1'
+    expect 5 keywright rotate master-key/x --retire 1 --force
+    expect_err 'Retire root 1 of master-key/x, though data may be sealed under it'
+    opens h1 h2
+    expect 0 keywright rotate master-key/x --retire 1 --force --yes
     expect 4 keywright unseal master-key/x --purpose p -i h1 -o opened
     expect_err 'root 1 of master-key/x is retired'
     expect 5 keywright delete master-key/x --yes
     expect_err 'root secrets \(2\)'
-    expect 0 keywright rotate master-key/x --retire 2
+    expect 5 keywright rotate master-key/x --retire 2
+    expect_err 'root 2 of master-key/x is the active one'
+    expect 0 keywright rotate master-key/x --retire 2 --force --yes
     expect 0 keywright delete master-key/x --yes
     [[ $(sqlite3 "$catalogue" 'SELECT count(*) FROM root') == 0 ]] || fail "roots stayed"
     grep -q '^mac ' a/state/root-marks || fail "no marks"
@@ -69,7 +82,7 @@ rotate_retire_names_what_is_derived() {
     keywright -q create password-reset/sales/web --derived
     keywright -q retire password-reset/sales/web
     keywright -q retire master-key/x
-    expect 5 keywright rotate master-key/x --retire 1
+    expect 5 keywright rotate master-key/x --retire 1 --force --yes
     expect_err 'root 1 of master-key/x is needed by password-reset/sales/web@1'
     expect 5 keywright delete master-key/x --force --yes
     expect_err 'on which password-reset/sales/web@1 depend'
@@ -109,6 +122,8 @@ recovery() {
     expect 0 keywright rotate master-key/x
     expect 0 keywright --json status
     expect_json '[.reminders[] | select(test("master-key/x"))] | length == 0'
+    expect 0 keywright --json show master-key/x
+    expect_json '[.roots[] | "\(.version) \(.state) \(.recoverable)"] == ["1 decrypt-only true", "2 decrypt-only true", "3 active true"]'
     keywright seal master-key/x --purpose p -i plain -o h3
     rm a/second
     expect 3 keywright rotate master-key/x --new-key --store local
@@ -158,7 +173,7 @@ moved_server_opens_what_was_sealed() {
     use a
     keywright -q retire master-key/x
     for version in 1 2 3 4; do
-        expect 0 keywright rotate master-key/x --retire "$version"
+        expect 0 keywright rotate master-key/x --retire "$version" --force --yes
     done
     expect 0 keywright delete master-key/x --yes
     expect 0 keywright import sales.pfx --password-from file:password
