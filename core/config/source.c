@@ -32,11 +32,14 @@ static bool check_variable(const char *argument)
     return strspn(argument, first) > 0 && argument[strspn(argument, further)] == '\0';
 }
 
-/* A master key; that it is one, and that it exists, is for those to say who know addresses. */
+/* A master key as a whole, not one of its certificates; the rest, and that it exists, is for those to say who know addresses. */
 static bool check_master_key(const char *argument)
 {
     static const char kind[] = "master-key/";
-    return strncmp(argument, kind, sizeof(kind) - 1) == 0 && argument[sizeof(kind) - 1] != '\0';
+    if (strncmp(argument, kind, sizeof(kind) - 1) != 0)
+        return false;
+    const char *const domain = argument + sizeof(kind) - 1;
+    return domain[0] != '\0' && strpbrk(domain, "/@") == NULL;
 }
 
 /* A file's name below the credentials' directory, and nothing outside of it. */

@@ -147,7 +147,12 @@ static void source_check_misspelt_scheme_is_told(void **state)
 static void source_check_subkey_only_where_it_is_allowed(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"subkey:", "subkey:master-key", "subkey:master-key/", "subkey:database/sales",
+    static const char *const wrong[] = {"subkey:",
+                                        "subkey:master-key/corp@1",
+                                        "subkey:master-key/a/b",
+                                        "subkey:master-key",
+                                        "subkey:master-key/",
+                                        "subkey:database/sales",
                                         "subkey:Master-key/corp"};
     kw_error error = {0};
     assert_int_equal(source_check("subkey:master-key/corp", SOURCE_SUBKEY, NULL), KW_OK);
