@@ -268,7 +268,12 @@ kw_status keyring_refresh(struct keyring *keyring, kw_error *error)
     /* They stay where they are; new ones are put in front. All are tried, and the first failure is told. */
     for (; master != NULL; master = master->next) {
         kw_error why = {0};
-        const kw_status one = has_roots(master) ? master_refresh(master, &why) : KW_OK;
+        /* A forked child that reads the catalogue proves that it can, so that nobody waits for it while it is idle. */
+        kw_status one = control_inherited(keyring->control)
+                            ? master_look(master, control_generation(keyring->control), &why)
+                            : KW_OK;
+        if (one == KW_OK && has_roots(master))
+            one = master_refresh(master, &why);
         if (status == KW_OK && one != KW_OK) {
             status = one;
             if (error != NULL)
