@@ -211,6 +211,17 @@ static kw_status check_unchanged(kw_context *context, const struct making *makin
     return in_use ? error_set(error, KW_EXISTS, "a certificate has this key already") : status;
 }
 
+/* Of a key that was there before. */
+static kw_status check_kind(kw_context *context, const struct creation *creation, kw_input chain, kw_error *error)
+{
+    struct key_claim claim = {.address = &creation->address, .kind = creation->kind};
+    kw_status status = x509_read(context->crypto, &chain, &claim.certificate, error);
+    if (status == KW_OK)
+        status = key_check_kind(context, &claim, 1, error);
+    X509_free(claim.certificate);
+    return status;
+}
+
 static kw_status place_new(kw_context *context, const struct creation *creation, const struct making *making,
                            kw_input chain, struct root_set *roots, struct key_arrival *arrival, kw_error *error)
 {
@@ -228,6 +239,8 @@ static kw_status place_new(kw_context *context, const struct creation *creation,
     if (status != KW_OK)
         return status;
     status = check_unchanged(context, making, arrival, creation->address.text, error);
+    if (status == KW_OK && making->adopted.length > 0)
+        status = check_kind(context, creation, chain, error);
     if (status == KW_OK)
         status = manager_place(context, &placement, arrival, error);
     if (status == KW_OK)

@@ -398,12 +398,30 @@ static kw_status refresh(struct importing *importing, struct arrival *arrival, k
     return status;
 }
 
+static kw_status check_kinds(struct importing *importing, kw_error *error)
+{
+    struct key_claim *claims = calloc(importing->count + 1, sizeof(*claims));
+    size_t count = 0;
+    kw_status status;
+    if (claims == NULL)
+        return error_memory(error);
+    for (size_t i = 0; i < importing->count; i++) {
+        const struct arrival *arrival = &importing->arrivals[i];
+        if (!arrival->here && !arrival->left_out)
+            claims[count++] = (struct key_claim){&arrival->address, arrival->kind, arrival->item->certificate};
+    }
+    status = key_check_kind(importing->context, claims, count, error);
+    free(claims);
+    return status;
+}
+
 static kw_status place_all(struct importing *importing, kw_error *error)
 {
     struct catalogue *catalogue = importing->context->catalogue;
     kw_status status = catalogue_begin(catalogue, error);
     if (status != KW_OK)
         return status;
+    status = check_kinds(importing, error);
     for (size_t i = 0; status == KW_OK && i < importing->count; i++) {
         struct arrival *arrival = &importing->arrivals[i];
         /* Another import may have come first: what is replaced is what is there now. */

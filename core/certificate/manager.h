@@ -193,6 +193,17 @@ KW_MUST_USE kw_status certificate_make(kw_context *context, const struct making 
 /* KW_EXISTS: a certificate has this very key, at this place, by way of another store. Whoever deleted one would delete the other. */
 KW_MUST_USE kw_status key_check_no_other_way(kw_context *context, const struct store *store, kw_input locator,
                                              const kw_key *key, kw_error *error);
+/*
+ * Of keys that come from outside, within the caller's transaction. What keeps a master key's handle from being an oracle for its roots hangs on the kind, so a key is either
+ * master keys' or others'. KW_REFUSED: a certificate of the other sort has it here, or another of the claims.
+ */
+struct key_claim {
+    const struct address *address;
+    const struct kind *kind;
+    X509 *certificate;
+};
+KW_MUST_USE kw_status key_check_kind(kw_context *context, const struct key_claim *claims, size_t count,
+                                     kw_error *error);
 /* KW_EXISTS: the journal says that the key is being deleted. Within the caller's transaction. */
 KW_MUST_USE kw_status key_check_not_leaving(kw_context *context, const struct store *store, kw_input locator,
                                             kw_error *error);

@@ -262,8 +262,27 @@ PYTHON
     opens h1
 }
 
+key_of_a_master_key_is_no_other_kinds() {
+    master
+    printf 'a password' >password
+    chmod 600 password
+    expect 0 keywright export master-key/x -o x.pfx --password-from file:password
+    expect 5 keywright import x.pfx --as general/leak --password-from file:password
+    expect_err 'the key of general/leak is the key of master-key/x too'
+    expect 4 keywright show general/leak
+    # Where the master key is not, it is a key as any other; then the master key cannot come.
+    other_server b
+    expect 0 keywright import x.pfx --as general/leak --password-from file:password
+    expect 5 keywright import x.pfx --password-from file:password
+    expect_err 'the key of master-key/x is the key of general/leak too'
+    expect 0 keywright retire general/leak --yes
+    expect 0 keywright delete general/leak --yes
+    expect 0 keywright import x.pfx --password-from file:password
+    opens h1 h2
+}
+
 run_cases rotate_makes_roots_and_keeps_what_is_needed delete_goes_once_all_roots_are_retired \
     rotate_retire_names_what_is_derived create_again_brings_the_roots_along \
     rotate_by_an_rsa_recovery_key_opens_everything rotate_by_an_ec_recovery_key_opens_everything \
     moved_server_opens_what_was_sealed changed_root_is_corrupt older_catalogue_is_corrupt_until_it_is_accepted \
-    decrypt_of_a_wrapped_root_is_invalid_as_any_other
+    decrypt_of_a_wrapped_root_is_invalid_as_any_other key_of_a_master_key_is_no_other_kinds

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +76,12 @@ static kw_bytes put_beside(struct server *server, const struct foreign *foreign,
 
 static kw_status adopt(struct server *server, const char *locator, const char *address)
 {
-    const kw_adopt_options options = {
-        .size = sizeof(options), .store = "memory", .locator = locator, .address = address};
+    static const char *const databases[] = {"sales"};
+    kw_adopt_options options = {.size = sizeof(options), .store = "memory", .locator = locator, .address = address};
+    if (strncmp(address, "master-key/", 11) == 0) {
+        options.databases = databases;
+        options.database_count = 1;
+    }
     return kw_adopt(server->context, &options, NULL, NULL, &server->error);
 }
 
@@ -243,6 +248,41 @@ static void adopt_what_cannot_be_is_refused_and_changes_nothing(void **state)
     assert_ok(server, adopt(server, signer.text, "general/x"));
 }
 
+/* Two copies of one key under two locators: whose the first one is, the second one cannot be of the other sort. */
+static void adopt_of_a_copy_of_a_master_keys_key_is_refused(void **state)
+{
+    static const char *const addresses[][2] = {{"master-key/theirs", "general/theirs"},
+                                               {"general/mine", "master-key/mine"}};
+    struct server *server = *state;
+    assert_ok(server, server_create(server, "database/sales", NULL));
+    for (size_t i = 0; i < 2; i++) {
+        EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+        PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair);
+        unsigned char *der = NULL;
+        const int length = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+        assert_true(length > 0);
+        for (size_t copy = 0; copy < 2; copy++) {
+            kw_key_template wanted = {.size = sizeof(wanted),
+                                      .type = KW_KEY_EC,
+                                      .curve = KW_CURVE_P256,
+                                      .operations = KW_CAN_SIGN | KW_CAN_DERIVE};
+            struct foreign foreign = {0};
+            foreign.locator = (kw_output){.data = foreign.bytes, .capacity = sizeof(foreign.bytes)};
+            assert_ok(server, crypto_random(server->context->crypto, wanted.id, sizeof(wanted.id), &server->error));
+            assert_ok(server, store_key_import(memory(server), &wanted, (kw_input){der, (size_t)length},
+                                               &foreign.locator, &server->error));
+            hex_encode((kw_input){foreign.bytes, foreign.locator.length}, foreign.text);
+            assert_status(server, copy == 0 ? KW_OK : KW_REFUSED, adopt(server, foreign.text, addresses[i][copy]));
+            if (copy == 1)
+                assert_non_null(strstr(server->error.message, addresses[i][0]));
+        }
+        OPENSSL_clear_free(der, (size_t)length);
+        PKCS8_PRIV_KEY_INFO_free(info);
+        EVP_PKEY_free(pair);
+    }
+    assert_int_equal(count_keys(server, NULL), 2); /* and stays where it is */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -253,6 +293,7 @@ int main(void)
         TEST(adopt_without_a_certificate_makes_one),
         TEST(adopt_takes_the_certificate_beside_where_it_fits),
         TEST(adopt_what_cannot_be_is_refused_and_changes_nothing),
+        TEST(adopt_of_a_copy_of_a_master_keys_key_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

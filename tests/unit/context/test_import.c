@@ -210,13 +210,15 @@ static void master_key_warns_of_databases_that_are_missing_alone(void **state)
     (void)state;
     assert_ok(&server, server_create(&server, "database/old", NULL));
     assert_ok(&server, kw_certificate_retire(server.context, "database/old", NULL, NULL, &server.error));
-    struct pfx_item item = item_of(key, issue("Active Directory: corp", key, true), "master-key/corp");
+    EVP_PKEY *own = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    struct pfx_item item = item_of(own, issue("Active Directory: corp", own, true), "master-key/corp");
     item.databases = calloc(2, sizeof(*item.databases));
     item.databases[0] = text_copy("old");
     item.databases[1] = text_copy("gone");
     item.database_count = 2;
     assert_ok(&server, import_items(&item, 1, NULL, "this server does not have"));
     assert_int_equal(warnings, 1);
+    EVP_PKEY_free(own);
 }
 
 static void key_without_a_certificate_is_told_of(void **state)
@@ -262,6 +264,42 @@ static void number_beyond_all_reason_is_refused(void **state)
     assert_said("can have no more");
 }
 
+/* What keeps a master key from being an oracle for its roots hangs on the kind: its key has no other. */
+static void key_of_a_master_key_is_no_other_kinds(void **state)
+{
+    (void)state;
+    EVP_PKEY *shared = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    EVP_PKEY *taken = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    const char *const master = "Active Directory: shared";
+    const size_t before = server_count(&server, true, NULL, NULL);
+    /* Both in one file. */
+    struct pfx_item both[] = {item_of(shared, issue(master, shared, true), "master-key/shared"),
+                              item_of(shared, issue("leak", shared, true), "general/leak")};
+    assert_int_equal(import_items(both, 2, NULL, NULL), KW_REFUSED);
+    assert_said("the key of general/leak is the key of master-key/shared too");
+    assert_int_equal(server_count(&server, true, NULL, NULL), before);
+    /* The master key first: under its own certificate and under another. */
+    struct pfx_item item = item_of(shared, issue(master, shared, true), "master-key/shared");
+    assert_ok(&server, import_items(&item, 1, NULL, NULL));
+    for (unsigned i = 0; i < 2; i++) {
+        item = item_of(shared, issue(i == 0 ? master : "leak", shared, true), NULL);
+        assert_int_equal(import_items(&item, 1, "general/leak", NULL), KW_REFUSED);
+        assert_said("the key of general/leak is the key of master-key/shared too");
+    }
+    /* The other one first. */
+    item = item_of(taken, issue("taken", taken, true), NULL);
+    assert_ok(&server, import_items(&item, 1, "general/taken", NULL));
+    item = item_of(taken, issue("Active Directory: taken", taken, true), "master-key/taken");
+    assert_int_equal(import_items(&item, 1, NULL, NULL), KW_REFUSED);
+    assert_said("the key of master-key/taken is the key of general/taken too");
+    /* Two of other kinds may share one. */
+    item = item_of(taken, issue("again", taken, true), NULL);
+    assert_ok(&server, import_items(&item, 1, "general/again", NULL));
+    assert_int_equal(server_count(&server, true, NULL, NULL), before + 3);
+    EVP_PKEY_free(shared);
+    EVP_PKEY_free(taken);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +312,7 @@ int main(void)
         cmocka_unit_test(key_without_a_certificate_is_told_of),
         cmocka_unit_test(pem_with_two_keys_is_refused),
         cmocka_unit_test(number_beyond_all_reason_is_refused),
+        cmocka_unit_test(key_of_a_master_key_is_no_other_kinds),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
