@@ -2,6 +2,7 @@
 #include "subkey/derived.h"
 
 #include "base/buffer.h"
+#include "base/gate.h"
 #include "base/secret.h"
 #include "store/host.h"
 
@@ -19,7 +20,7 @@
 struct kw_plugin_instance {
     kw_host host;
     const struct derived_service *service;
-    pthread_rwlock_t gate; /* a fork waits until no thread is within libcrypto, which might hold a lock there */
+    struct gate gate; /* a fork waits until no thread is within libcrypto, which might hold a lock there */
 };
 
 struct kw_plugin_key {
@@ -84,20 +85,6 @@ static kw_status fail(const kw_error *error)
 
 /* ---- The instance ---- */
 
-static bool gate_make(pthread_rwlock_t *gate)
-{
-    pthread_rwlockattr_t attributes;
-    bool made;
-
-    if (pthread_rwlockattr_init(&attributes) != 0)
-        return false;
-    /* Else a process that is busy would never come to fork. */
-    made = pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0 &&
-           pthread_rwlock_init(gate, &attributes) == 0;
-    pthread_rwlockattr_destroy(&attributes);
-    return made;
-}
-
 static kw_status derived_open(const kw_call *call, const kw_host *host, const kw_option_value *options,
                               size_t option_count, kw_plugin_instance **instance, kw_capabilities *capabilities)
 {
@@ -114,10 +101,9 @@ static kw_status derived_open(const kw_call *call, const kw_host *host, const kw
         return KW_CONFIGURATION;
     }
     made = calloc(1, sizeof(*made));
-    if (made == NULL || !gate_make(&made->gate)) {
-        free(made);
+    if (made == NULL)
         return KW_OUT_OF_MEMORY;
-    }
+    gate_init(&made->gate);
     made->host = builtin.host;
     made->service = builtin.service;
     *capabilities = (kw_capabilities){
@@ -135,7 +121,7 @@ static kw_status derived_open(const kw_call *call, const kw_host *host, const kw
 
 static void derived_close(kw_plugin_instance *instance)
 {
-    pthread_rwlock_destroy(&instance->gate);
+    gate_destroy(&instance->gate);
     free(instance);
 }
 
@@ -149,18 +135,17 @@ static kw_status derived_health(kw_plugin_instance *instance, const kw_call *cal
 
 static void derived_fork_prepare(kw_plugin_instance *instance)
 {
-    pthread_rwlock_wrlock(&instance->gate);
+    gate_fork_prepare(&instance->gate);
 }
 
 static void derived_fork_parent(kw_plugin_instance *instance)
 {
-    pthread_rwlock_unlock(&instance->gate);
+    gate_fork_parent(&instance->gate);
 }
 
-/* Those who waited for it are not in this process. */
 static void derived_fork_child(kw_plugin_instance *instance)
 {
-    (void)gate_make(&instance->gate);
+    gate_fork_child(&instance->gate);
 }
 
 /* ---- Keys ---- */
@@ -169,10 +154,10 @@ static void derived_key_close(kw_plugin_key *key)
 {
     if (key == NULL)
         return;
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     EVP_PKEY_free(key->pkey);
     OPENSSL_free(key->spki);
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     free(key);
 }
 
@@ -205,7 +190,7 @@ static kw_status make_pkey(kw_plugin_key *key, const struct secret *bytes, kw_er
     int length;
     kw_status status;
 
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     status = derived_key_make(service->crypto, key->name, secret_view(bytes), &key->pkey, error);
     if (status == KW_OK) {
         length = i2d_PUBKEY(key->pkey, &key->spki);
@@ -213,7 +198,7 @@ static kw_status make_pkey(kw_plugin_key *key, const struct secret *bytes, kw_er
         if (length <= 0)
             status = crypto_error(error, KW_FAILED, "libcrypto failed to encode the public key");
     }
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     return status;
 }
 
@@ -301,7 +286,7 @@ static kw_status derived_key_export(kw_plugin_key *key, const kw_call *call, kw_
     int length = 0;
 
     (void)call;
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     info = EVP_PKEY2PKCS8(key->pkey);
     length = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
     if (length > 0)
@@ -309,7 +294,7 @@ static kw_status derived_key_export(kw_plugin_key *key, const kw_call *call, kw_
     if (status == KW_OK && i2d_PKCS8_PRIV_KEY_INFO(info, &at) != length)
         status = KW_FAILED;
     PKCS8_PRIV_KEY_INFO_free(info); /* wipes */
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     return status == KW_FAILED ? report(key->instance, KW_FAILED, "libcrypto failed to encode the key") : status;
 }
 
@@ -345,9 +330,9 @@ static kw_status take_digest(const kw_plugin_key *key, const kw_algorithm *algor
         return input->length == hash_length(algorithm->hash)
                    ? KW_OK
                    : report(key->instance, KW_INVALID_ARGUMENT, "the digest does not have the length of its hash");
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     status = crypto_digest(key->instance->service->crypto, algorithm->hash, *input, digest, &length, &error);
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     *input = (kw_input){digest, length};
     return status == KW_OK ? KW_OK : fail(&error);
 }
@@ -392,12 +377,12 @@ static kw_status derived_sign(kw_plugin_key *key, const kw_call *call, const kw_
         return status;
     if (!fits(signature, length))
         return KW_BUFFER_TOO_SMALL;
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     done = algorithm.scheme == KW_SCHEME_ECDSA ? sign_digest(key, input, signature->data, &length)
                                                : sign_message(key, input, signature->data, &length);
     if (!done)
         (void)crypto_error(&error, KW_FAILED, "libcrypto failed to sign");
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     if (!done)
         return fail(&error);
     signature->length = length;
@@ -438,7 +423,7 @@ static kw_status derived_derive(kw_plugin_key *key, const kw_call *call, const k
         return status;
     if (!fits(shared, length))
         return KW_BUFFER_TOO_SMALL;
-    pthread_rwlock_rdlock(&key->instance->gate);
+    gate_enter(&key->instance->gate);
     other = read_peer(crypto, peer);
     context = EVP_PKEY_CTX_new_from_pkey(crypto->library, key->pkey, PROVIDER);
     done = other != NULL && context != NULL && EVP_PKEY_derive_init(context) == 1 &&
@@ -447,7 +432,7 @@ static kw_status derived_derive(kw_plugin_key *key, const kw_call *call, const k
         (void)crypto_error(&error, KW_INVALID_ARGUMENT, "the peer's key is none on the curve of this one");
     EVP_PKEY_CTX_free(context);
     EVP_PKEY_free(other);
-    pthread_rwlock_unlock(&key->instance->gate);
+    gate_leave(&key->instance->gate);
     if (!done)
         return fail(&error);
     shared->length = length;

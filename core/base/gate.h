@@ -1,0 +1,30 @@
+/*
+ * A gate that a fork shuts. Threads are inside of it while they are in code whose locks must not be taken when the process forks, such as
+ * libcrypto's: the child would wait for ever for a thread that it does not have. Not to be nested.
+ */
+#ifndef KEYWRIGHT_BASE_GATE_H
+#define KEYWRIGHT_BASE_GATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct gate {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    unsigned inside;
+    bool shut;
+};
+
+#define GATE_INITIALIZER {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}
+
+void gate_init(struct gate *gate);
+void gate_destroy(struct gate *gate);
+void gate_enter(struct gate *gate);
+void gate_leave(struct gate *gate);
+
+/* Waits until nobody is inside; who comes meanwhile waits. One of the other two follows, on each side. */
+void gate_fork_prepare(struct gate *gate);
+void gate_fork_parent(struct gate *gate);
+void gate_fork_child(struct gate *gate);
+
+#endif
