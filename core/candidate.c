@@ -2,6 +2,7 @@
 #include "candidate.h"
 
 #include "base/buffer.h"
+#include "subkey/root.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,9 @@ kw_status candidate_read(const kw_context *view, struct candidate *candidate, kw
         status = candidate_refuse("state", made.settings, error);
     if (status == KW_OK && strcmp(made.settings->catalogue_key, view->settings->catalogue_key) != 0)
         status = candidate_refuse("catalogue_key", made.settings, error);
+    /* A server that takes one that is no good could make no root from then on. */
+    if (status == KW_OK)
+        status = root_check_recovery(view->crypto, made.settings, error);
     if (status == KW_OK)
         status = context_make_stores(whole, made.settings, view->stores, &made.stores, error);
     context_watch_forks();

@@ -3,6 +3,7 @@
 
 #include "base/options.h"
 #include "certificate/trust.h"
+#include "subkey/root.h"
 
 struct warnings {
     kw_event_callback event;
@@ -59,14 +60,16 @@ static kw_status check_keys(kw_context *context, const struct warnings *warnings
     return status;
 }
 
-/* The CAs' files: who finds a mistake when a certificate must be replaced finds it too late. */
-static kw_status check_trust(const struct settings *settings, kw_error *error)
+/* The CAs' files and the recovery certificate: who finds a mistake when one is needed finds it too late. */
+static kw_status check_files(const struct settings *settings, kw_error *error)
 {
     struct crypto *crypto = NULL;
     struct trust trust = {0};
     kw_status status = crypto_open(&crypto, error);
     if (status == KW_OK)
         status = trust_read(crypto, settings, &trust, error);
+    if (status == KW_OK)
+        status = root_check_recovery(crypto, settings, error);
     trust_clear(&trust);
     crypto_close(crypto);
     return status;
@@ -85,7 +88,7 @@ kw_status kw_configuration_check(const kw_open_options *given, bool connect, kw_
     if (status == KW_OK)
         status = stores_check(settings, error);
     if (status == KW_OK)
-        status = check_trust(settings, error);
+        status = check_files(settings, error);
     settings_free(settings);
     if (status != KW_OK || !connect)
         return status;

@@ -159,8 +159,13 @@ static kw_status find_reminders(kw_context *context, const struct catalogue_snap
                                 kw_error *error)
 {
     const char **sentences = arena_allocate(&report->arena, (2 * snapshot->entry_count + 1) * sizeof(*sentences));
+    kw_error why = {0};
     if (sentences == NULL)
         return error_memory(error);
+    if (root_check_recovery(context->crypto, context->settings, &why) != KW_OK)
+        sentences[report->state.reminder_count++] =
+            arena_format(&report->arena, "no root secret can be made for master keys: %s:%u: %s; %s", why.where,
+                         why.line, why.message, why.remedy);
     for (size_t i = 0; i < snapshot->entry_count; i++) {
         const struct entry_row *entry = &snapshot->entries[i];
         struct address address;

@@ -53,6 +53,8 @@ KW_MUST_USE kw_status root_is_over(const struct root_place *place, const struct 
 /* Notes in every version before this one that all that was sealed under it was sealed anew. */
 KW_MUST_USE kw_status root_note_resealed(const struct root_place *place, const struct id *master, uint32_t version,
                                          kw_error *error);
+/* Whether the configured recovery certificate, where there is one, can be read and encrypted to. KW_CONFIGURATION, with the setting's place. */
+KW_MUST_USE kw_status root_check_recovery(struct crypto *crypto, const struct settings *settings, kw_error *error);
 /* Whether a root that is not retired is not wrapped to the configured recovery certificate. KW_CONFIGURATION: that cannot be read. */
 KW_MUST_USE kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks,
                                           kw_error *error);

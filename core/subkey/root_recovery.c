@@ -72,6 +72,15 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
     return status;
 }
 
+kw_status root_check_recovery(struct crypto *crypto, const struct settings *settings, kw_error *error)
+{
+    const struct root_place place = {.crypto = crypto, .settings = settings};
+    struct wrap_key recovery = {0};
+    const kw_status status = recovery_open(&place, &recovery, error);
+    kw_key_free(recovery.key);
+    return status;
+}
+
 kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks, kw_error *error)
 {
     struct wrap_key recovery = {0};

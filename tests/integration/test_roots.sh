@@ -281,8 +281,28 @@ key_of_a_master_key_is_no_other_kinds() {
     opens h1 h2
 }
 
+# What would be found at the next rotation is found before.
+recovery_certificate_that_is_none_is_told() {
+    server a
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=recovery -keyout recovery.key -out recovery.crt 2>/dev/null
+    openssl req -x509 -newkey ed25519 -nodes -subj /CN=recovery -keyout signer.key -out signer.crt 2>/dev/null
+    local file
+    cp a/keywright.yaml good.yaml
+    for file in missing.crt recovery.key signer.crt; do
+        { cat good.yaml; printf 'subkeys: {recovery_certificate: ../%s}\n' "$file"; } >a/keywright.yaml
+        expect 3 keywright config check
+        expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
+        expect 0 keywright --json status
+        expect_json '[.reminders[] | select(test("no root secret can be made.*keywright.yaml:[0-9]+.*recovery_certificate: .*name a certificate"))] | length == 1'
+    done
+    { cat good.yaml; printf 'subkeys: {recovery_certificate: ../recovery.crt}\n'; } >a/keywright.yaml
+    expect 0 keywright config check
+    expect 0 keywright --json status
+    expect_json '[.reminders[] | select(test("root"))] | length == 0'
+}
+
 run_cases rotate_makes_roots_and_keeps_what_is_needed delete_goes_once_all_roots_are_retired \
     rotate_retire_names_what_is_derived create_again_brings_the_roots_along \
     rotate_by_an_rsa_recovery_key_opens_everything rotate_by_an_ec_recovery_key_opens_everything \
     moved_server_opens_what_was_sealed changed_root_is_corrupt older_catalogue_is_corrupt_until_it_is_accepted \
-    decrypt_of_a_wrapped_root_is_invalid_as_any_other key_of_a_master_key_is_no_other_kinds
+    decrypt_of_a_wrapped_root_is_invalid_as_any_other key_of_a_master_key_is_no_other_kinds recovery_certificate_that_is_none_is_told
