@@ -242,9 +242,6 @@ static void failures_tell_what_is_missing(void **state)
     expect_text(error.message, "master-key/none, which does not exist");
     expect_text(error.where, "keywright.yaml");
     assert_int_not_equal(error.line, 0);
-    configure(&scene, "subkey:" MASTER "@1", "x");
-    expect_status(KW_CONFIGURATION, open_store(&scene, &error), &error);
-    expect_text(error.message, "names no master key as a whole");
     configure(&scene, "subkey:" MASTER, "x");
     error_set(&scene.failure, KW_UNAVAILABLE, "the token is away");
     expect_status(KW_UNAVAILABLE, open_store(&scene, &error), &error);
