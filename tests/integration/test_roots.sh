@@ -298,6 +298,8 @@ recovery_certificate_that_is_none_is_told() {
         { cat good.yaml; printf 'subkeys: {recovery_certificate: ../%s}\n' "$file"; } >a/keywright.yaml
         expect 3 keywright config check
         expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
+        expect 3 keywright reload --dry-run
+        expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
         expect 0 keywright --json status
         expect_json '[.reminders[] | select(test("no root secret can be made.*keywright.yaml:[0-9]+.*recovery_certificate: .*name a certificate"))] | length == 1'
     done
