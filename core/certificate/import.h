@@ -25,6 +25,7 @@ struct arrival {
     bool exists;            /* the entry */
     bool unproven;          /* its key is derived from a master key of the same file: proved when that is in place */
     struct root_set *roots; /* that came with a master key; NULL: none */
+    uint32_t first_added, last_added; /* versions of a master key that is here; 0: none */
     struct key_arrival arrival;
 };
 

@@ -24,6 +24,10 @@ static kw_status join(const struct root_place *place, struct arrival *arrival, k
 {
     struct root_set *here = NULL;
     kw_status status = root_set_load(place, &arrival->item->entry, &here, error);
+    if (status == KW_OK && root_set_versions(arrival->roots) > root_set_versions(here)) {
+        arrival->first_added = root_set_versions(here) + 1;
+        arrival->last_added = root_set_versions(arrival->roots);
+    }
     if (status == KW_OK)
         status = root_set_join(arrival->roots, here, error);
     root_set_free(here);
@@ -74,6 +78,20 @@ kw_status import_bring_roots(struct importing *importing, struct arrival *arriva
     return read_roots(importing, arrival, error);
 }
 
+static void tell_added(const struct importing *importing, const struct arrival *arrival)
+{
+    if (arrival->first_added == 0)
+        return;
+    if (arrival->first_added == arrival->last_added)
+        event_tell(importing->event, importing->user, false, arrival->address.text,
+                   "root %u of the file is added: what was sealed under it opens here too",
+                   (unsigned)arrival->last_added);
+    else
+        event_tell(importing->event, importing->user, false, arrival->address.text,
+                   "roots %u to %u of the file are added: what was sealed under them opens here too",
+                   (unsigned)arrival->first_added, (unsigned)arrival->last_added);
+}
+
 void import_tell_roots(const struct importing *importing)
 {
     const struct root_place place = roots_place(importing->context);
@@ -83,6 +101,7 @@ void import_tell_roots(const struct importing *importing)
     for (size_t i = 0; i < importing->count; i++)
         if (importing->arrivals[i].roots != NULL) {
             root_set_note(&place, importing->arrivals[i].roots);
+            tell_added(importing, &importing->arrivals[i]);
             any = true;
         }
     if (any && control_raise(importing->context->control, &generation, &why) != KW_OK)

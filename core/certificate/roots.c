@@ -10,6 +10,7 @@
 #include "subkey/root_wrap.h"
 
 #include <openssl/err.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,22 @@ static kw_status read_recovery_key(kw_context *context, const char *path, const 
     return status;
 }
 
+/* Of the recovery certificate people think too late: whoever has lost a store is told. */
+static void tell_recovery(const struct root_place *place, const struct entry_row *entry, kw_status status,
+                          kw_error *error)
+{
+    char before[sizeof(((kw_error *)0)->remedy)] = "";
+    bool all = false;
+    if (error == NULL || status == KW_CORRUPT || root_all_recoverable(place, &entry->id, &all, NULL) != KW_OK || !all)
+        return;
+    snprintf(before, sizeof(before), "%s", error->remedy);
+    error_remedy(
+        error,
+        "%s%swhen its store is lost, `keywright rotate %s --new-key --store STORE --recovery-key FILE` does it "
+        "by the recovery certificate's private key",
+        before, before[0] != '\0' ? "; " : "", entry->address);
+}
+
 kw_status roots_take(kw_context *context, const struct kind *kind, const char *address, const char *recovery_key,
                      const char *password_source, struct root_set **set, kw_error *error)
 {
@@ -155,6 +172,8 @@ kw_status roots_take(kw_context *context, const struct kind *kind, const char *a
     if (status == KW_OK)
         status = recovery != NULL ? root_set_recover(&place, &entry.id, recovery, set, error)
                                   : root_set_load(&place, &entry.id, set, error);
+    if (status != KW_OK && recovery_key == NULL)
+        tell_recovery(&place, &entry, status, error);
     EVP_PKEY_free(recovery);
     entry_row_clear(&entry);
     return status;

@@ -58,6 +58,9 @@ KW_MUST_USE kw_status root_check_recovery(struct crypto *crypto, const struct se
 /* Whether a root that is not retired is not wrapped to the configured recovery certificate. KW_CONFIGURATION: that cannot be read. */
 KW_MUST_USE kw_status root_lacks_recovery(const struct root_place *place, const struct id *master, bool *lacks,
                                           kw_error *error);
+/* Whether there are roots that are not retired, and each is wrapped to a recovery certificate, be it the configured one or not. */
+KW_MUST_USE kw_status root_all_recoverable(const struct root_place *place, const struct id *master, bool *all,
+                                           kw_error *error);
 /* What the catalogue says of each version, for people; `facts` is the caller's to free. No call to a store. */
 struct root_fact {
     uint32_t version;

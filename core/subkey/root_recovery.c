@@ -98,6 +98,32 @@ kw_status root_lacks_recovery(const struct root_place *place, const struct id *m
     return status;
 }
 
+static bool is_recoverable_somehow(const struct root_row *row)
+{
+    struct root_wraps wraps;
+    bool met = false;
+    if (root_wraps_read((kw_input){row->wraps.data, row->wraps.length}, &wraps))
+        for (size_t i = 0; i < wraps.count; i++)
+            met = met || wraps.wraps[i].recipient == ROOT_TO_RECOVERY;
+    return met;
+}
+
+kw_status root_all_recoverable(const struct root_place *place, const struct id *master, bool *all, kw_error *error)
+{
+    struct root_rows rows = {0};
+    size_t needed = 0, met = 0;
+    kw_status status = root_rows_look(place, master, &rows, error);
+    for (size_t i = 0; status == KW_OK && i < rows.count; i++)
+        if (rows.rows[i].state != ROOT_RETIRED) {
+            needed++;
+            met += is_recoverable_somehow(&rows.rows[i]);
+        }
+    if (status == KW_OK)
+        *all = needed > 0 && met == needed;
+    root_rows_clear(&rows);
+    return status;
+}
+
 kw_status root_facts(const struct root_place *place, const struct id *master, struct root_fact **facts, size_t *count,
                      kw_error *error)
 {

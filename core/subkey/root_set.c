@@ -18,6 +18,11 @@ void root_set_free(struct root_set *set)
     free(set);
 }
 
+uint32_t root_set_versions(const struct root_set *set)
+{
+    return (uint32_t)set->rows.count;
+}
+
 size_t root_set_count(const struct root_set *set)
 {
     size_t count = 0;

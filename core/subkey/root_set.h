@@ -12,6 +12,8 @@
 struct root_set;
 /* NULL is allowed. */
 void root_set_free(struct root_set *set);
+/* How many versions there are, retired or not. */
+uint32_t root_set_versions(const struct root_set *set);
 /* How many are not retired. */
 size_t root_set_count(const struct root_set *set);
 

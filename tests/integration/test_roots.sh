@@ -113,6 +113,8 @@ recovery() {
     expect 0 keywright transfer master-key/x --to second
     rm a/second
     # Not wrapped to it yet.
+    expect 3 keywright rotate master-key/x --new-key --store local
+    refuse_err recovery-key
     expect 5 keywright rotate master-key/x --new-key --store local --recovery-key recovery.key --password-from file:password
     expect_err 'root 1 of master-key/x: it is not wrapped to the certificate of this recovery key'
     printf '%s\n' 'a passphrase' >a/second
@@ -127,6 +129,7 @@ recovery() {
     keywright seal master-key/x --purpose p -i plain -o h3
     rm a/second
     expect 3 keywright rotate master-key/x --new-key --store local
+    expect_err 'rotate master-key/x --new-key --store STORE --recovery-key FILE'
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out other.key 2>/dev/null
     expect 5 keywright rotate master-key/x --new-key --store local --recovery-key other.key
     printf wrong >wrong
@@ -159,7 +162,10 @@ moved_server_opens_what_was_sealed() {
     use b
     expect 4 keywright unseal master-key/x --purpose p -i h3 -o opened
     expect 0 keywright import sales.pfx --password-from file:password
+    expect_out 'master-key/x: root 3 of the file is added'
     opens h1 h2 h3
+    expect 0 keywright import sales.pfx --password-from file:password
+    refuse_out 'of the file'
     # Servers that went apart do not become one.
     keywright -q rotate master-key/x
     use a
@@ -291,6 +297,8 @@ recovery_certificate_that_is_none_is_told() {
     for file in missing.crt recovery.key signer.crt; do
         { cat good.yaml; printf 'subkeys: {recovery_certificate: ../%s}\n' "$file"; } >a/keywright.yaml
         expect 3 keywright config check
+        expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
+        expect 3 keywright reload --dry-run
         expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
         expect 0 keywright --json status
         expect_json '[.reminders[] | select(test("no root secret can be made.*keywright.yaml:[0-9]+.*recovery_certificate: .*name a certificate"))] | length == 1'

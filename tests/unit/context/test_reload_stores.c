@@ -56,19 +56,6 @@ static void store_that_stays_the_same_stays_open(void **state)
     kw_key_free(key);
 }
 
-static void recovery_certificate_that_is_none_is_not_taken(void **state)
-{
-    struct scene *scene = *state;
-    struct server *server = &scene->server;
-    reload_configure(server, LOCAL, memory_store, QUICK "subkeys: {recovery_certificate: missing.crt}\n");
-    assert_status(server, KW_CONFIGURATION, reload_now(server, NULL));
-    assert_non_null(strstr(server->error.message, "recovery_certificate: "));
-    assert_non_null(strstr(server->error.where, "keywright.yaml"));
-    assert_true(server->error.line > 0);
-    reload_configure(server, LOCAL, memory_store, QUICK);
-    assert_ok(server, reload_now(server, NULL));
-}
-
 static void store_with_other_options_is_opened_anew(void **state)
 {
     struct scene *scene = *state;
@@ -343,7 +330,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(key_of_a_removed_store_goes_on_until_it_is_freed),
         TEST(store_that_stays_the_same_stays_open),
-        TEST(recovery_certificate_that_is_none_is_not_taken),
         TEST(store_with_other_options_is_opened_anew),
         TEST(renamed_store_keeps_its_keys),
         TEST(key_follows_to_a_store_that_came_later),
