@@ -158,22 +158,34 @@ static kw_reload_report *report_of(struct server *server, kw_context *context)
     return report;
 }
 
+/* Another context has opened a key when a third store is configured. */
+static void third_store_comes(struct scene *scene, kw_context **other, kw_key **key)
+{
+    struct server *server = &scene->server;
+    server_write_file(server, "third-passphrase", "of the third\n", 13, 0600);
+    assert_ok(server, reload_create(server, "database/sales", NULL));
+    reload_open(scene, other);
+    assert_ok(server, kw_key_open(*other, "database/sales", key, &server->error));
+    reload_configure(server, LOCAL, OTHER THIRD("file:third-passphrase"), QUICK);
+    assert_ok(server, reload_now(server, NULL));
+}
+
+static kw_status move_to_third(struct server *server)
+{
+    const char *addresses[] = {"database/sales"};
+    const kw_transfer_options move = {
+        .size = sizeof(move), .addresses = addresses, .address_count = 1, .store = "third"};
+    return kw_transfer(server->context, &move, NULL, NULL, &server->error);
+}
+
 /* A TLS server opens its key once, and then only signs. */
 static void context_whose_key_alone_is_used_takes_it(void **state)
 {
     struct scene *scene = *state;
     struct server *server = &scene->server;
-    const char *addresses[] = {"database/sales"};
-    const kw_transfer_options move = {
-        .size = sizeof(move), .addresses = addresses, .address_count = 1, .store = "third"};
     kw_context *other = NULL;
     kw_key *key = NULL;
-    server_write_file(server, "third-passphrase", "of the third\n", 13, 0600);
-    assert_ok(server, reload_create(server, "database/sales", NULL));
-    reload_open(scene, &other);
-    assert_ok(server, kw_key_open(other, "database/sales", &key, &server->error));
-    reload_configure(server, LOCAL, OTHER THIRD("file:third-passphrase"), QUICK);
-    assert_ok(server, reload_now(server, NULL));
+    third_store_comes(scene, &other, &key);
     kw_reload_report *report = report_of(server, server->context);
     assert_int_equal(report->contexts, 2);
     assert_int_equal(report->taken, 1);
@@ -181,14 +193,14 @@ static void context_whose_key_alone_is_used_takes_it(void **state)
     assert_non_null(strstr(report->waiting, "test_reload"));
     assert_null(report->refusing);
     kw_reload_report_free(report);
-    assert_status(server, KW_REFUSED, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    assert_status(server, KW_REFUSED, move_to_third(server));
     assert_ok(server, reload_sign(key, &server->error));
     assert_int_equal(lines_told(&scene->lines, "is in force"), 1);
     report = report_of(server, server->context);
     assert_int_equal(report->taken, 2);
     assert_null(report->waiting);
     kw_reload_report_free(report);
-    assert_ok(server, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    assert_ok(server, move_to_third(server));
     assert_ok(server, reload_sign(key, &server->error));
     assert_int_equal(lines_told(&scene->lines, "is in force"), 1);
     kw_key_free(key);
@@ -200,17 +212,9 @@ static void context_that_cannot_open_a_store_goes_on_with_the_old_one(void **sta
 {
     struct scene *scene = *state;
     struct server *server = &scene->server;
-    const char *addresses[] = {"database/sales"};
-    const kw_transfer_options move = {
-        .size = sizeof(move), .addresses = addresses, .address_count = 1, .store = "third"};
     kw_context *other = NULL;
     kw_key *key = NULL;
-    server_write_file(server, "third-passphrase", "of the third\n", 13, 0600);
-    assert_ok(server, reload_create(server, "database/sales", NULL));
-    reload_open(scene, &other);
-    assert_ok(server, kw_key_open(other, "database/sales", &key, &server->error));
-    reload_configure(server, LOCAL, OTHER THIRD("file:third-passphrase"), QUICK);
-    assert_ok(server, reload_now(server, NULL));
+    third_store_comes(scene, &other, &key);
     assert_int_equal(unlink(server_path(server, "third-passphrase")), 0);
     for (int i = 0; i < 3; i++)
         assert_ok(server, reload_sign(key, &server->error));
@@ -221,7 +225,7 @@ static void context_that_cannot_open_a_store_goes_on_with_the_old_one(void **sta
     assert_null(report->waiting);
     assert_non_null(strstr(report->refusing, "test_reload"));
     kw_reload_report_free(report);
-    assert_status(server, KW_REFUSED, kw_transfer(server->context, &move, NULL, NULL, &server->error));
+    assert_status(server, KW_REFUSED, move_to_third(server));
     /* what is told next it takes */
     reload_configure(server, LOCAL, OTHER, QUICK);
     assert_ok(server, reload_now(server, NULL));

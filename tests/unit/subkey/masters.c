@@ -134,3 +134,17 @@ void masters_execute(struct masters *masters, const char *format, ...)
     sqlite3_close(database);
     sqlite3_free(text);
 }
+
+struct masters *masters_new(void)
+{
+    struct masters *made = calloc(1, sizeof(*made));
+    assert_non_null(made);
+    masters_open(made);
+    return made;
+}
+
+void masters_free(struct masters *masters)
+{
+    masters_close(masters);
+    free(masters);
+}

@@ -14,6 +14,9 @@ struct masters {
 };
 
 void masters_open(struct masters *masters);
+/* The same for a set-up and a tear-down. */
+struct masters *masters_new(void);
+void masters_free(struct masters *masters);
 /* A store of the plugin `memory` with this fault. */
 void masters_open_faulty(struct masters *masters, const char *modules, const char *fault);
 void masters_close(struct masters *masters);

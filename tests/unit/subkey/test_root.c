@@ -13,9 +13,7 @@ static kw_error *error;
 static int setup(void **state)
 {
     (void)state;
-    masters = calloc(1, sizeof(*masters));
-    assert_non_null(masters);
-    masters_open(masters);
+    masters = masters_new();
     error = &masters->error;
     return 0;
 }
@@ -23,8 +21,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    masters_close(masters);
-    free(masters);
+    masters_free(masters);
     return 0;
 }
 

@@ -27,9 +27,7 @@ static void begin(const char *kind)
 static int setup(void **state)
 {
     (void)state;
-    masters = calloc(1, sizeof(*masters));
-    assert_non_null(masters);
-    masters_open(masters);
+    masters = masters_new();
     error = &masters->error;
     return 0;
 }
@@ -40,8 +38,7 @@ static int teardown(void **state)
     free(masters->ring.settings.subkeys.recovery_certificate);
     masters->ring.settings.subkeys.recovery_certificate = NULL;
     pair_clear(&pair);
-    masters_close(masters);
-    free(masters);
+    masters_free(masters);
     return 0;
 }
 

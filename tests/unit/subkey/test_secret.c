@@ -316,20 +316,26 @@ static void change_moves_the_pin(void **state)
     scene_close(&scene);
 }
 
-/* The process died between the pin and what became of it. */
-static void change_cut_off_before_the_store_took_it_opens(void **state)
+/* The process died between the pin of version 2 and what became of it. */
+static void scene_of_a_cut_off_change(struct scene *scene)
 {
-    struct scene scene;
     struct secret value = {0};
     kw_error error = {0};
 
-    (void)state;
-    scene_open(&scene);
-    expect_opens(&scene, secret_of(&scene, &scene.master, 1));
-    const struct secret_place place = place_of(&scene, MASTER);
-    scene.active = 2;
-    expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
+    scene_open(scene);
+    expect_opens(scene, secret_of(scene, &scene->master, 1));
+    const struct secret_place place = place_of(scene, MASTER);
+    scene->active = 2;
+    expect_status(KW_OK, secret_prepare(&scene->keeper, &place, &value, &error), &error);
     secret_clear(&value);
+}
+
+static void change_cut_off_before_the_store_took_it_opens(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    scene_of_a_cut_off_change(&scene);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
     /* The other one stays on record: its change may still be under way in another process. */
     assert_string_equal(pins(&scene), "1 2");
@@ -339,16 +345,9 @@ static void change_cut_off_before_the_store_took_it_opens(void **state)
 static void change_cut_off_after_the_store_took_it_opens(void **state)
 {
     struct scene scene;
-    struct secret value = {0};
-    kw_error error = {0};
 
     (void)state;
-    scene_open(&scene);
-    expect_opens(&scene, secret_of(&scene, &scene.master, 1));
-    const struct secret_place place = place_of(&scene, MASTER);
-    scene.active = 2;
-    expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
-    secret_clear(&value);
+    scene_of_a_cut_off_change(&scene);
     expect_opens(&scene, secret_of(&scene, &scene.master, 2));
     assert_string_equal(pins(&scene), "2");
     expect_opens(&scene, secret_of(&scene, &scene.master, 2));
@@ -377,16 +376,10 @@ static void first_change_cut_off_opens(void **state)
 static void neither_of_two_is_right_and_both_stay(void **state)
 {
     struct scene scene;
-    struct secret value = {0};
     kw_error error = {0};
 
     (void)state;
-    scene_open(&scene);
-    expect_opens(&scene, secret_of(&scene, &scene.master, 1));
-    const struct secret_place place = place_of(&scene, MASTER);
-    scene.active = 2;
-    expect_status(KW_OK, secret_prepare(&scene.keeper, &place, &value, &error), &error);
-    secret_clear(&value);
+    scene_of_a_cut_off_change(&scene);
     configure(&scene, "subkey:" MASTER, "neither");
     expect_status(KW_SECRET_REFUSED, open_store(&scene, &error), &error);
     expect_opens(&scene, secret_of(&scene, &scene.master, 1));
