@@ -49,6 +49,12 @@ configure_and_build() {
     cmake --build --preset "$1" --parallel "$cores"
 }
 
+# Long series run whole in tests-dev alone. Under the other compilers and sanitizers the same tests take samples, each another.
+sampled() {
+    export KW_TEST_FULL=no KW_TEST_SEED=$((KW_TEST_SEED + $1))
+    echo "KW_TEST_SEED=$KW_TEST_SEED"
+}
+
 ctest_of() {
     local preset=$1
     shift
@@ -82,12 +88,14 @@ do_tests-dev() {
 asan_long='^(integration_(certificates|decoder|derived|examples|export|formats|keys|licence|pager|processes|roots|terminal)|test_move)$'
 
 do_tests-asan() {
+    sampled 1
     if [[ $full == yes ]]; then ctest_of asan; else ctest_of asan --exclude-regex "$asan_long"; fi
 }
 
 c_tests='^(unit|conformance|fault)$'
 
 do_tests-tsan() {
+    sampled 2
     local labels='^unit$' fixed=(setarch "$(uname -m)" --addr-no-randomize)
     [[ $full == no ]] || labels=$c_tests
     # Older ThreadSanitizers end at once where the kernel randomises addresses more than they know. A container may forbid to change that.
@@ -99,10 +107,12 @@ do_tests-tsan() {
 third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$(((KW_TEST_SEED + $2) % 3 + 1)),,3"; }
 
 do_tests-clang() {
+    sampled 3
     if [[ $full == yes ]]; then ctest_of clang; else third_of clang 0; fi
 }
 
 do_tests-release() {
+    sampled 3
     if [[ $full == yes ]]; then ctest_of release; else third_of release 1; fi
 }
 
@@ -115,6 +125,7 @@ memcheck_long='^test_(cms|context|create|key_check|key_fallback|malformed|move|p
 memcheck_longest='^(conformance_.*|test_malformed|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
 
 do_memcheck() {
+    sampled 4
     local which=(--label-regex '^unit$' --exclude-regex "$memcheck_long") options
     [[ $full == no ]] || which=(--label-regex "$c_tests" --exclude-regex "$memcheck_longest")
     ctest --test-dir build/dev --test-action memcheck --no-tests=error --output-on-failure "${which[@]}" \
