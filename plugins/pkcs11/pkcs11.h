@@ -98,11 +98,12 @@ struct p11_module {
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
     struct p11_manners manners;
-    bool is_ours;  /* nobody in this process had it before, so that it may be restarted */
-    bool forked;   /* inherited by a fork, and not yet initialized in this process */
-    bool down;     /* finalized, and not initialized again yet */
-    bool descends; /* this process is the child of one that had it */
-    bool changing; /* somebody has the turn to change objects; guarded by the state */
+    bool is_ours;     /* nobody in this process had it before, so that it may be restarted */
+    bool forked;      /* inherited by a fork, and not yet initialized in this process */
+    bool down;        /* finalized, and not initialized again yet */
+    bool descends;    /* this process is the child of one that had it */
+    bool changing;    /* somebody has the turn to change objects; guarded by the state */
+    uint64_t changed; /* when somebody last gave it back; the same */
     struct p11_token *tokens;
     struct p11_module *next;
 };
