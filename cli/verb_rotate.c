@@ -57,7 +57,7 @@ static kw_status rotate_run(struct session *session, kw_error *error)
     status = certificate_find(session->context, options.address, &list, error);
     if (status != KW_OK)
         return status;
-    status = session_done(session, certificate_json(&list->certificates[0]), error);
+    status = session_done(session, certificate_json_whole(&list->certificates[0]), error);
     kw_certificate_list_free(list);
     return status;
 }

@@ -8,7 +8,8 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 
-#define FILE_MAXIMUM (1u << 20)
+#define FILE_MAXIMUM     (1u << 20)
+#define RSA_BITS_MINIMUM 2048u /* as for any RSA key: this one opens every root */
 
 /* PEM or DER. Public alone: its file may be anywhere, and that it expired changes nothing. */
 static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
@@ -56,6 +57,13 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
         status = length > 0 ? key_open_public(place->crypto, (kw_input){der, (size_t)length}, &recovery->key, &why)
                             : crypto_error(&why, KW_CORRUPT, "the certificate has no readable public key");
     }
+    if (status == KW_OK && kw_key_get_capabilities(recovery->key)->type == KW_KEY_RSA &&
+        kw_key_get_capabilities(recovery->key)->bits < RSA_BITS_MINIMUM) {
+        status = error_set(&why, KW_UNSUPPORTED, "its RSA key has %u bits, which is too weak: it takes %u at least",
+                           (unsigned)kw_key_get_capabilities(recovery->key)->bits, RSA_BITS_MINIMUM);
+        kw_key_free(recovery->key);
+        recovery->key = NULL;
+    }
     if (status == KW_OK && wrap_of_type(kw_key_get_capabilities(recovery->key)->type) == NULL) {
         kw_key_free(recovery->key);
         recovery->key = NULL;
@@ -64,7 +72,7 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
     if (status != KW_OK) {
         status = settings_error(place->settings, settings->recovery_certificate_place, error,
                                 "recovery_certificate: %s", why.message);
-        error_remedy(error, "name a certificate, PEM or DER, with an RSA or EC key");
+        error_remedy(error, "name a certificate, PEM or DER, with an EC key, or an RSA key of 2048 bits or more");
     }
     OPENSSL_free(der);
     X509_free(certificate);

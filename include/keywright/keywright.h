@@ -274,6 +274,7 @@ typedef struct kw_root_info {
     bool resealed;     /* all that was sealed under it was sealed anew, as kw_reseal has noted */
     bool recoverable;  /* the configured recovery certificate's private key opens it */
     int64_t created;
+    const char *created_text; /* RFC 3339 in UTC */
 } kw_root_info;
 
 typedef struct kw_certificate_info {
@@ -364,7 +365,9 @@ KW_MUST_USE KW_API kw_status kw_certificate_reference(kw_context *context, const
  * with it. Errors: KW_NOT_FOUND, KW_REFUSED (retired already). */
 KW_MUST_USE KW_API kw_status kw_certificate_retire(kw_context *context, const char *address, kw_event_callback event,
                                                    void *user, kw_error *error);
-/* Removes certificate and key for good. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it). */
+/* Removes certificate and key for good. With `force` also one that is required; one whose rows are damaged, and one that is not required and whose
+ * store cannot be opened, without their keys. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it),
+ * whatever the store answers. */
 KW_MUST_USE KW_API kw_status kw_certificate_delete(kw_context *context, const char *address, bool force,
                                                    kw_error *error);
 
