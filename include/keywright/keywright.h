@@ -220,7 +220,7 @@ KW_API void kw_metrics_free(kw_metrics *metrics);
  * "subkey:master-key/DOMAIN": then it is derived from the active root of that master key, and pinned to it. The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
  * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT, KW_REFUSED (the
- * master key would lie behind the store itself).
+ * master key would lie behind the store itself), KW_TIMEOUT (which of the two is in force is not known). After any other the old one is in force.
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);

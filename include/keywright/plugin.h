@@ -358,7 +358,7 @@ typedef struct kw_plugin_operations {
     /*
      * Changes the PIN or passphrase that option `option` names from the present to `secret`, at once for all servers.
      * All or nothing: after a failure the old one is in force. Errors: KW_CONFLICT, KW_INVALID_ARGUMENT (not
-     * acceptable to the backend; the sentence says why).
+     * acceptable to the backend; the sentence says why). KW_TIMEOUT alone says less: which of the two is in force is not known.
      */
     kw_status (*set_secret)(kw_plugin_instance *instance, const kw_call *call, const char *option, kw_input secret);
     void (*fork_prepare)(kw_plugin_instance *instance);

@@ -1,5 +1,5 @@
 /* Certificates beside keys, with the same CKA_ID and label, where other programs look for them. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/crypto.h>
 #include <openssl/x509.h>

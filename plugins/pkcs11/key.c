@@ -1,5 +1,5 @@
 /* Handles on keys; finding and deleting them. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/crypto.h>
 #include <openssl/x509.h>

@@ -1,5 +1,5 @@
 /* What making a key takes, whether the token generates it or is given it. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 

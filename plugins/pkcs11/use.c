@@ -1,5 +1,5 @@
 /* What keys are for: sign, decrypt, derive. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 
