@@ -174,6 +174,7 @@ typedef struct kw_store_info {
     int64_t
         outage_since; /* when a process that has subkeys in memory first found that it is away; seconds since 1970; 0: none has */
     const char *outage_since_text; /* the same as RFC 3339, or NULL */
+    const char *remedy;            /* what to do about `problem`, or NULL */
 } kw_store_info;
 
 typedef struct kw_state {
@@ -402,6 +403,7 @@ typedef struct kw_rotate_options {
     const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
     const char *recovery_password_source; /* NULL: prompt when one is needed */
     bool force; /* with `retire`, of a master key that is out of use: also what was not sealed anew, which is lost */
+    const char *key; /* with new_key: its type, rsa-3072, ...; NULL: as configured, else that of the present one */
 } kw_rotate_options;
 
 /*
@@ -424,6 +426,7 @@ typedef struct kw_store_key {
     const char *key;     /* rsa-3072, ...; empty: of another kind, or not readable */
     const char *subject; /* of the certificate beside it, RFC 4514; empty: there is none */
     const char *problem; /* why it cannot be adopted; NULL */
+    const char *label;   /* what other programs call it; empty: nothing, or the store does not tell */
 } kw_store_key;
 
 typedef struct kw_store_key_list {

@@ -197,6 +197,8 @@ typedef struct kw_capabilities {
 } kw_capabilities;
 
 /* What a key can do, filled by `key_open`. */
+#define KW_KEY_LABEL_MAXIMUM 127u
+
 typedef struct kw_key_capabilities {
     size_t size;
     kw_key_type type;
@@ -207,6 +209,8 @@ typedef struct kw_key_capabilities {
     uint32_t schemes;
     uint32_t sign_hashes;
     uint32_t oaep_hashes;
+    char label[KW_KEY_LABEL_MAXIMUM +
+               1]; /* what other programs call it (CKA_LABEL), cut off where it is longer; empty: nothing */
 } kw_key_capabilities;
 
 /* What a new key shall be. */

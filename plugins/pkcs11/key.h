@@ -60,13 +60,19 @@ bool p11_peer_point(kw_input spki, kw_curve curve, unsigned char point[P11_POINT
 
 /* ---- key.c ------------------------------------------------------------------------------------------------------------------ */
 
+/* What a private key says of itself. */
+struct p11_traits {
+    uint32_t operations; /* KW_CAN_SIGN, DECRYPT, DERIVE */
+    bool always_authenticate;
+    char label[KW_KEY_LABEL_MAXIMUM + 1];
+};
+
 struct kw_plugin_key {
     kw_plugin_instance *instance;
     struct p11_locator locator;
     char name[P11_LOCATOR_MAXIMUM];
     struct p11_public public;
-    uint32_t operations; /* KW_CAN_SIGN, DECRYPT, DERIVE */
-    bool always_authenticate;
+    struct p11_traits traits;
     size_t size; /* of the longest output */
     /* Of which generation the handle is, and the handle; both in one, since threads share the key. */
     pthread_mutex_t mutex;
@@ -83,7 +89,7 @@ CK_RV p11_place_find(struct p11_use *use, const struct p11_locator *locator, CK_
 CK_RV p11_key_handle(struct p11_use *use, kw_plugin_key *key, bool search, CK_OBJECT_HANDLE *handle);
 /* The public key of a private key, by its own attributes, else by the objects beside it. */
 CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const struct p11_locator *locator,
-                          struct p11_public *public, uint32_t *operations, bool *always_authenticate);
+                          struct p11_public *public, struct p11_traits *traits);
 /* Removes a private key, its public key, and its certificates: what else has the same CKA_ID stays. */
 CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator);
 

@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -137,9 +138,10 @@ void p11_token_distrust(kw_plugin_instance *instance, const kw_call *call)
 
 /* What became of a change. */
 struct pin_change {
-    CK_RV result;         /* of C_SetPIN, or of the session that it takes */
-    const char *function; /* which of the two */
-    bool done, unknown;   /* unknown: nobody can tell whether it was done */
+    CK_RV result;               /* of C_SetPIN, or of the session that it takes */
+    const char *function;       /* which of the two */
+    bool done, unknown;         /* unknown: nobody can tell whether it was done */
+    CK_ULONG shortest, longest; /* that it may be; 0: the token did not say */
 };
 
 /* Whether it is the old PIN that was not accepted. */
@@ -194,6 +196,16 @@ static kw_status find_out(struct p11_use *use, kw_input pin)
     return p11_failure_is_refusal_of_pin(result) ? KW_SECRET_REFUSED : KW_UNAVAILABLE;
 }
 
+static void read_lengths(struct p11_use *use, struct pin_change *change)
+{
+    CK_TOKEN_INFO info = {.flags = 0};
+    if (p11_did(use, NULL, use->functions->C_GetTokenInfo(use->instance->token->slot, &info)) != CKR_OK ||
+        info.ulMaxPinLen < info.ulMinPinLen)
+        return;
+    change->shortest = info.ulMinPinLen;
+    change->longest = info.ulMaxPinLen;
+}
+
 /* With the gate shut. */
 static void set_pin(struct p11_use *use, kw_input pin, struct pin_change *change)
 {
@@ -214,6 +226,8 @@ static void set_pin(struct p11_use *use, kw_input pin, struct pin_change *change
             found = find_out(use, pin);
         else if (change->result != CKR_OK)
             found = KW_SECRET_REFUSED;
+        if (change->result == CKR_PIN_LEN_RANGE)
+            read_lengths(use, change);
     } else
         found = KW_SECRET_REFUSED;
     change->unknown = found == KW_UNAVAILABLE;
@@ -248,8 +262,11 @@ static kw_status explain_change(const kw_plugin_instance *instance, const struct
     const kw_status status = is_refused(change->result)                      ? KW_SECRET_REFUSED
                              : p11_failure_is_refusal_of_pin(change->result) ? KW_INVALID_ARGUMENT
                                                                              : p11_failure_status(change->result);
-    return p11_report(host, status, "the token '%s' does not take the new PIN, and has the old one: %s answers %s",
-                      label, change->function, name);
+    char lengths[80] = "";
+    if (change->longest > 0)
+        snprintf(lengths, sizeof(lengths), "; it takes PINs of %lu to %lu bytes", change->shortest, change->longest);
+    return p11_report(host, status, "the token '%s' does not take the new PIN, and has the old one: %s answers %s%s",
+                      label, change->function, name, lengths);
 }
 
 /* Alone: an operation that needs the PIN must not send the old one meanwhile. */

@@ -118,6 +118,7 @@ pin_change_with_uncertain_answer_tells_which_is_in_force() {
     expect 2 keywright passphrase token --new file:one/new-pin
     expect_err 'does not take the new PIN, and has the old one: C_SetPIN answers CKR_PIN_LEN_RANGE'
     [[ $(logins) -eq 1 ]] || fail "$(logins) logins instead of 1"
+    expect_err '; it takes PINs of 4 to 255 bytes$'
 }
 
 # Where no login shows it, nobody claims to know.
