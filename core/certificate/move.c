@@ -27,9 +27,16 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
                      X509_self_signed(certificate, 0) == 1;
     X509_free(certificate);
-    if (!target_makes_such(transfer, moving))
+    const bool such = target_makes_such(transfer, moving);
+    if (!such && own)
+        error_remedy(
+            error,
+            "store '%s' makes no such key either: `keywright rotate %s --new-key --key ALG --store %s` makes one "
+            "of another type there, and keeps this one for old data",
+            target, address, target);
+    else if (!such)
         error_remedy(error,
-                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
+                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key ALG "
                      "--store %s` make one of another type there and keep this one for old data",
                      target, address, address, target);
     else if (own)
