@@ -189,12 +189,19 @@ static inline void make_blocks(const struct xaes_key *key, const unsigned char *
 {
     static const unsigned char prefixes[2][BLOCK - HALF] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
     const uint32_t *mask = key->secret->mask;
-    uint32_t words[XAES_WORDS];
-    memcpy(words + 1, nonce, HALF);
+    uint32_t first, second, third, prefix;
+    memcpy(&first, nonce, sizeof(first));
+    memcpy(&second, nonce + 4, sizeof(second));
+    memcpy(&third, nonce + 8, sizeof(third));
+    first ^= mask[1];
+    second ^= mask[2];
+    third ^= mask[3];
     for (unsigned half = 0; half < 2; half++) {
-        memcpy(words, prefixes[half], sizeof(prefixes[half]));
-        for (unsigned i = 0; i < XAES_WORDS; i++)
-            in[half][i] = words[i] ^ mask[i];
+        memcpy(&prefix, prefixes[half], sizeof(prefix));
+        in[half][0] = prefix ^ mask[0];
+        in[half][1] = first;
+        in[half][2] = second;
+        in[half][3] = third;
     }
 }
 
