@@ -25,8 +25,8 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
     X509 *certificate = NULL;
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
-                     X509_self_signed(certificate, 0) == 1;
-    X509_free(certificate);
+                     x509_is_self_signed(certificate, false);
+    crypto_x509_free(certificate);
     if (!target_makes_such(transfer, moving))
         error_remedy(error,
                      "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
@@ -188,7 +188,7 @@ static kw_status prove(const struct transfer *transfer, const struct moving *mov
                    "its store did not take the certificate beside its key: %s", why.message);
 out:
     kw_bytes_free(&der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_key_free(key);
     return status;
 }

@@ -11,8 +11,8 @@
 #define FILE_MAXIMUM (1u << 20)
 
 /* PEM or DER. Public alone: its file may be anywhere, and that it expired changes nothing. */
-static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
-                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+static kw_status certificate_parse_within(const struct root_place *place, kw_input content, X509 **certificate,
+                                          unsigned char spki[SHA256_LENGTH], kw_error *error)
 {
     BIO *memory = BIO_new_mem_buf(content.data, (int)content.length);
     X509 *read = X509_new_ex(place->crypto->library, NULL);
@@ -31,8 +31,17 @@ static kw_status certificate_parse(const struct root_place *place, kw_input cont
     status = root_certificate_read(place->crypto, content, certificate, spki, error);
 out:
     OPENSSL_free(der);
-    X509_free(read);
+    crypto_x509_free(read);
     BIO_free(memory);
+    return status;
+}
+
+static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
+                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = certificate_parse_within(place, content, certificate, spki, error);
+    crypto_leave();
     return status;
 }
 
@@ -67,7 +76,7 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
         error_remedy(error, "name a certificate, PEM or DER, with an RSA or EC key");
     }
     OPENSSL_free(der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_bytes_free(&content);
     return status;
 }

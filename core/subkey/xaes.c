@@ -91,8 +91,10 @@ kw_status xaes_new(struct crypto *crypto, struct xaes **xaes, kw_error *error)
         made->lanes[i].index = i;
         made->lanes[i].nonces = part;
     }
+    crypto_enter();
     made->ecb = EVP_CIPHER_fetch(crypto->library, "AES-256-ECB", NULL);
     made->gcm = EVP_CIPHER_fetch(crypto->library, "AES-256-GCM", NULL);
+    crypto_leave();
     if (made->ecb == NULL || made->gcm == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto has no AES-256");
         goto out;
@@ -168,9 +170,10 @@ static void lane_give_back(struct lane *lane)
 /* Of the public generator: nonces are for all to read. */
 static kw_status random_bytes(struct xaes *xaes, unsigned char *bytes, size_t length, kw_error *error)
 {
-    if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
-        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-    return KW_OK;
+    crypto_enter();
+    const bool done = RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) == 1;
+    crypto_leave();
+    return done ? KW_OK : crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
 }
 
 static kw_status lane_nonce(struct xaes *xaes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
