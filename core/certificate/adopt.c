@@ -101,7 +101,7 @@ struct beside {
 
 static void beside_clear(struct beside *beside)
 {
-    X509_free(beside->certificate);
+    crypto_x509_free(beside->certificate);
     kw_bytes_free(&beside->der);
 }
 
@@ -300,8 +300,8 @@ static kw_status find_key(struct store *store, const char *text, struct locator 
 static bool certificate_fits(kw_context *context, const struct kind *kind, const struct address *address,
                              const kw_key *key, X509 *certificate)
 {
-    if (EVP_PKEY_eq(key_public_pkey(key), X509_get0_pubkey(certificate)) != 1 ||
-        X509_self_signed(certificate, 1) != 1 || X509_check_ca(certificate) == 1)
+    if (!crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate)) ||
+        !x509_is_self_signed(certificate, true) || X509_check_ca(certificate) == 1)
         return false;
     if (!kind->replaceable)
         return import_is_own(context, kind, address, certificate, false);

@@ -66,7 +66,8 @@ static bool write_content(BIO *content, kw_input plaintext)
     return BIO_flush(content) > 0;
 }
 
-kw_status cms_seal(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms, kw_error *error)
+static kw_status cms_seal_within(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms,
+                                 kw_error *error)
 {
     EVP_CIPHER *cipher = NULL;
     CMS_ContentInfo *message = NULL;
@@ -103,6 +104,14 @@ out:
     BIO_free_all(content);
     CMS_ContentInfo_free(message);
     EVP_CIPHER_free(cipher);
+    return status;
+}
+
+kw_status cms_seal(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = cms_seal_within(crypto, certificate, plaintext, cms, error);
+    crypto_leave();
     return status;
 }
 
@@ -300,8 +309,8 @@ static kw_status read_content(CMS_ContentInfo *message, struct secret *plaintext
     return status;
 }
 
-kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms, struct secret *plaintext,
-                   kw_error *error)
+static kw_status cms_open_within(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms,
+                                 struct secret *plaintext, kw_error *error)
 {
     CMS_ContentInfo *message = NULL;
     struct secret content = {0};
@@ -333,6 +342,7 @@ out:
     return status;
 }
 
+<<<<<<< HEAD
 bool cms_is_for(struct crypto *crypto, X509 *certificate, kw_input cms)
 {
     CMS_ContentInfo *message = NULL;
@@ -341,6 +351,15 @@ bool cms_is_for(struct crypto *crypto, X509 *certificate, kw_input cms)
     CMS_ContentInfo_free(message);
     ERR_pop_to_mark();
     return is;
+=======
+kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms, struct secret *plaintext,
+                   kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = cms_open_within(crypto, certificate, key, cms, plaintext, error);
+    crypto_leave();
+    return status;
+>>>>>>> b5
 }
 
 /* ---- For an address --------------------------------------------------------------------------------- */
@@ -391,7 +410,7 @@ kw_status manager_cms_encrypt(kw_context *context, const char *address, kw_input
     kw_status status = find_certificate(context, address, &found, &certificate, error);
     if (status == KW_OK)
         status = cms_seal(context->crypto, certificate, plaintext, cms, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }
@@ -427,9 +446,9 @@ kw_status manager_cms_decrypt(kw_context *context, const char *address, kw_input
     *plaintext = (kw_bytes){copy, secret.length};
 out:
     secret_clear(&secret);
-    EVP_PKEY_free(pkey);
+    crypto_pkey_free(pkey);
     kw_key_free(key);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }

@@ -230,7 +230,7 @@ static kw_status check_kind(kw_context *context, const struct creation *creation
     kw_status status = x509_read(context->crypto, &chain, &claim.certificate, error);
     if (status == KW_OK)
         status = key_check_kind(context, &claim, 1, error);
-    X509_free(claim.certificate);
+    crypto_x509_free(claim.certificate);
     return status;
 }
 
@@ -445,7 +445,7 @@ kw_status manager_request(kw_context *context, const char *address, kw_bytes *re
         status = manager_open_key(context, &found, &key, error);
     if (status == KW_OK)
         status = x509_request(context->crypto, key, certificate, request, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_key_free(key);
     found_clear(&found);
     return status;

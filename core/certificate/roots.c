@@ -175,7 +175,7 @@ kw_status roots_take(kw_context *context, const struct kind *kind, const char *a
                                   : root_set_load(&place, &entry.id, set, error);
     if (status != KW_OK && recovery_key == NULL)
         tell_recovery(&place, &entry, status, error);
-    EVP_PKEY_free(recovery);
+    crypto_pkey_free(recovery);
     entry_row_clear(&entry);
     return status;
 }

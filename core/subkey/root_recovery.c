@@ -12,8 +12,8 @@
 #define RSA_BITS_MINIMUM 2048u /* as for any RSA key: this one opens every root */
 
 /* PEM or DER. Public alone: its file may be anywhere, and that it expired changes nothing. */
-static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
-                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+static kw_status certificate_parse_within(const struct root_place *place, kw_input content, X509 **certificate,
+                                          unsigned char spki[SHA256_LENGTH], kw_error *error)
 {
     BIO *memory = BIO_new_mem_buf(content.data, (int)content.length);
     X509 *read = X509_new_ex(place->crypto->library, NULL);
@@ -32,8 +32,17 @@ static kw_status certificate_parse(const struct root_place *place, kw_input cont
     status = root_certificate_read(place->crypto, content, certificate, spki, error);
 out:
     OPENSSL_free(der);
-    X509_free(read);
+    crypto_x509_free(read);
     BIO_free(memory);
+    return status;
+}
+
+static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
+                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = certificate_parse_within(place, content, certificate, spki, error);
+    crypto_leave();
     return status;
 }
 
@@ -75,7 +84,7 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
         error_remedy(error, "name a certificate, PEM or DER, with an EC key, or an RSA key of 2048 bits or more");
     }
     OPENSSL_free(der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_bytes_free(&content);
     return status;
 }
