@@ -342,16 +342,18 @@ out:
     return status;
 }
 
-<<<<<<< HEAD
 bool cms_is_for(struct crypto *crypto, X509 *certificate, kw_input cms)
 {
     CMS_ContentInfo *message = NULL;
+    crypto_enter();
     ERR_set_mark();
     const bool is = read_message(crypto, cms, &message, NULL) == KW_OK && is_for(message, certificate);
     CMS_ContentInfo_free(message);
     ERR_pop_to_mark();
+    crypto_leave();
     return is;
-=======
+}
+
 kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms, struct secret *plaintext,
                    kw_error *error)
 {
@@ -359,7 +361,6 @@ kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_i
     const kw_status status = cms_open_within(crypto, certificate, key, cms, plaintext, error);
     crypto_leave();
     return status;
->>>>>>> b5
 }
 
 /* ---- For an address --------------------------------------------------------------------------------- */
@@ -396,7 +397,7 @@ static void name_recipient(kw_context *context, const struct found *found, kw_in
             error_set(error, KW_CIPHERTEXT_INVALID, "the message is encrypted for %s@%u", found->address.text, number);
             error_remedy(error, "name that: `keywright decrypt %s@%u`", found->address.text, number);
         }
-        X509_free(certificate);
+        crypto_x509_free(certificate);
         certificate_row_clear(&row);
     }
     certificate_row_clear(&last);

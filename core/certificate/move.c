@@ -25,9 +25,8 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
     X509 *certificate = NULL;
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
-<<<<<<< HEAD
-                     X509_self_signed(certificate, 0) == 1;
-    X509_free(certificate);
+                     x509_is_self_signed(certificate, false);
+    crypto_x509_free(certificate);
     const bool such = target_makes_such(transfer, moving);
     if (!such && own)
         error_remedy(
@@ -36,11 +35,6 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
             "of another type there, and keeps this one for old data",
             target, address, target);
     else if (!such)
-=======
-                     x509_is_self_signed(certificate, false);
-    crypto_x509_free(certificate);
-    if (!target_makes_such(transfer, moving))
->>>>>>> b5
         error_remedy(error,
                      "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key ALG "
                      "--store %s` make one of another type there and keep this one for old data",
