@@ -272,6 +272,9 @@ static kw_status bring_key(kw_context *context, const struct creation *creation,
         return derivation_begin(context, &creation->derivation, arrival, error);
     status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
                                   creation->databases, creation->database_count, &name, error);
+    const struct store_settings *chosen = status == KW_OK ? settings_store(context->settings, name) : NULL;
+    if (chosen != NULL) /* before it is opened, which a circle would fail at */
+        status = manager_check_circle(context, creation->address.text, chosen->id, error);
     if (status == KW_OK)
         status = stores_get(context->stores, name, &store, error);
     if (status != KW_OK)

@@ -81,7 +81,7 @@ KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kin
                                            const char **chosen, kw_error *error);
 
 /* KW_REFUSED: the store could not be opened any more if a master key's key were in it, since that opens it. KW_OK for other addresses. */
-KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store,
+KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const char *store_id,
                                            kw_error *error);
 
 /* The subject's common name that a kind's certificate has here. */

@@ -38,7 +38,7 @@ KW_MUST_USE kw_status derived_locator_read(kw_input text, struct derived_locator
 
 /* The name of a key that can be derived, which lives for ever; NULL for all others. */
 const char *derived_key_name(const char *key);
-/* What keys can be derived, for people: "ec-p256, ...". */
+/* What keys of certificates can be derived, for people: those of which a kind that may be derived has some. */
 extern const char derived_keys[];
 #define DERIVED_DEFAULT_KEY "ec-p256"
 

@@ -44,6 +44,9 @@ struct secret_pin {
 #define SECRET_PIN_NAME_SIZE 160
 KW_MUST_USE kw_status secret_pins_next(struct catalogue *catalogue, char name[SECRET_PIN_NAME_SIZE],
                                        struct secret_pin *pin, kw_error *error);
+/* Whether the store exists, by its records, and no pin tells of which root its secret is. */
+KW_MUST_USE kw_status secret_is_unknown(struct catalogue *catalogue, const char *store_id, const char *option,
+                                        bool *unknown, kw_error *error);
 
 /* ---- circle.c ---- */
 
