@@ -13,12 +13,14 @@
 
 #define DERIVED_STORE SETTINGS_RESERVED_STORE /* its name and id */
 
-/* What the store works on; outlives it. `subkey`, `active` and `check` are keyring_subkey, keyring_active and keyring_check. */
+/* What the store works on; outlives it. The functions are keyring_active, keyring_check, keyring_subkey and keyring_serves. */
 struct derived_service {
     struct crypto *crypto;
     kw_status (*active)(void *user, const struct id *master, uint32_t *version, kw_error *error);
     kw_status (*check)(void *user, const struct id *master, uint32_t version, kw_error *error);
     kw_status (*subkey)(void *user, const struct subkey_name *name, unsigned char *out, size_t length, kw_error *error);
+    /* KW_UNAVAILABLE: the store of the master key has been away for too long. */
+    kw_status (*serves)(void *user, const struct id *master, kw_error *error);
     void *user;
 };
 extern const struct module derived_module;

@@ -273,7 +273,15 @@ static kw_status pin_find(const struct secret_keeper *keeper, const struct secre
     return status;
 }
 
-kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, kw_error *error)
+kw_status secret_serves(void *user, const struct id *master, kw_error *error)
+{
+    const struct secret_keeper *const keeper = user;
+
+    return keeper->roots->serves(keeper->roots->user, master, error);
+}
+
+kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, struct id *master_used,
+                     kw_error *error)
 {
     const struct secret_keeper *const keeper = user;
     const struct circle circle = {.settings = place->settings, .catalogue = keeper->catalogue};
@@ -292,7 +300,11 @@ kw_status secret_get(void *user, const struct secret_place *place, struct secret
                      "subkey:%s` then moves it to this one",
                      place->store_name, place->address);
     }
-    return status == KW_OK ? derive(keeper, place, &pin, value, error) : status;
+    if (status == KW_OK)
+        status = derive(keeper, place, &pin, value, error);
+    if (status == KW_OK)
+        *master_used = master;
+    return status;
 }
 
 static bool tell_failure(const struct secret_keeper *keeper, const struct secret_place *place, kw_status status,

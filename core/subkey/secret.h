@@ -21,7 +21,9 @@ struct secret_keeper {
  * For struct secret_service; `user` is a struct secret_keeper. A secret without a pin is one of the active root, and becomes pinned; the pin goes again when the
  * store refuses the secret. Errors: KW_CONFIGURATION (no such master key; pinned to another), KW_REFUSED (a circle), and as keyring_subkey.
  */
-KW_MUST_USE kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, kw_error *error);
+KW_MUST_USE kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, struct id *master,
+                                 kw_error *error);
+KW_MUST_USE kw_status secret_serves(void *user, const struct id *master, kw_error *error);
 bool secret_settled(void *user, const struct secret_place *place, bool accepted);
 
 /*
