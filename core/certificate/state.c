@@ -31,12 +31,11 @@ static size_t count_required(const struct catalogue_snapshot *snapshot)
     return count;
 }
 
-/* By the wall clock now, however it was moved since. */
 static int64_t outage_since(kw_context *context, const char *store_id)
 {
     struct control_outage *const outage = control_outage(context->control, store_id);
     uint64_t lasts = 0;
-    return outage != NULL && outage_lasts(outage, &lasts) ? clock_wall() - (int64_t)(lasts / 1000) : 0;
+    return outage != NULL && outage_lasts(outage, &lasts) ? outage_began(outage, lasts) : 0;
 }
 
 static void describe_store(kw_context *context, const struct store_settings *settings,

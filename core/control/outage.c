@@ -46,6 +46,9 @@ struct control_outage *control_outage(struct control *control, const char *store
 
 /* ---- Outages ---- */
 
+/* Seconds by which the wall clock is corrected without being moved. */
+#define WALL_SLACK 2
+
 static bool is_of_now(struct control_outage *outage)
 {
     return number_get(&outage->boot) == this_boot() && number_get(&outage->since) <= clock_milliseconds();
@@ -60,6 +63,7 @@ bool outage_fail(struct control_outage *outage)
         number_set(&outage->boot, this_boot());
         if (!atomic_compare_exchange_strong(&outage->since, &since, now))
             return false; /* somebody else has found it just now */
+        number_set(&outage->wall, (uint64_t)clock_wall());
     }
     number_set(&outage->failed, now);
     return begins;
@@ -78,6 +82,12 @@ bool outage_lasts(struct control_outage *outage, uint64_t *milliseconds)
         return false;
     *milliseconds = now > since ? now - since : 0;
     return true;
+}
+
+int64_t outage_began(struct control_outage *outage, uint64_t lasts)
+{
+    const int64_t counted = clock_wall() - (int64_t)(lasts / 1000), noted = (int64_t)number_get(&outage->wall);
+    return noted >= counted - WALL_SLACK && noted <= counted + WALL_SLACK ? noted : counted;
 }
 
 uint64_t outage_tried(struct control_outage *outage)

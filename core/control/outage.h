@@ -14,6 +14,7 @@ struct control_outage {
     atomic_uint_least64_t since;  /* milliseconds; 0: there is none. One atomic load tells that all is well */
     atomic_uint_least64_t failed; /* when it was tried last, in vain */
     atomic_uint_least64_t boot;   /* of which start of the machine this is */
+    atomic_uint_least64_t wall;   /* the wall clock then, for people */
 };
 
 /* Valid until control_close. NULL: there is no place left. */
@@ -24,6 +25,11 @@ bool outage_fail(struct control_outage *outage);
 bool outage_end(struct control_outage *outage);
 /* For how many milliseconds; false: there is none. */
 bool outage_lasts(struct control_outage *outage, uint64_t *milliseconds);
+/*
+ * When one that has lasted so long began, by the wall clock now, however that was moved since: seconds since 1970. Each time the same unless it was moved, so that what
+ * is told to people and to alerts does not change from one second to the next.
+ */
+int64_t outage_began(struct control_outage *outage, uint64_t lasts);
 /* How many milliseconds ago it was tried last, in vain; UINT64_MAX: never. */
 uint64_t outage_tried(struct control_outage *outage);
 

@@ -29,12 +29,15 @@ struct root {
     struct flight flight;
 };
 
+#define MASTER_STORE_SIZE 64 /* longer names are cut: it stands in messages */
+
 /* A master key that was asked for. Stays until the keyring goes. */
 struct master {
     struct master *next;
     struct keyring *keyring;
     struct id id;
     char *address;                           /* where it was found last; the mutex guards it. NULL: not known */
+    char store[MASTER_STORE_SIZE];           /* the name of the one that it was in last; likewise. Empty: not known */
     struct root *roots;                      /* the mutex guards it */
     struct flight probe;                     /* likewise */
     atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */

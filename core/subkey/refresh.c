@@ -29,23 +29,29 @@ static void say_duration(uint64_t milliseconds, char text[48])
     snprintf(text, 48, "%" PRIu64 " %s", milliseconds / units[unit].milliseconds, units[unit].name);
 }
 
-/* The wall clock now tells it, however it was moved since. */
-static void say_since(uint64_t milliseconds, char text[32])
+/* "store 'hsm' of the master key". */
+static void say_store(struct master *master, char text[MASTER_STORE_SIZE + 32])
 {
-    clock_text(clock_wall() - (int64_t)(milliseconds / 1000), text);
+    pthread_mutex_lock(&master->keyring->mutex);
+    if (master->store[0] != '\0')
+        snprintf(text, MASTER_STORE_SIZE + 32, "store '%s' of the master key", master->store);
+    else
+        snprintf(text, MASTER_STORE_SIZE + 32, "the store of the master key");
+    pthread_mutex_unlock(&master->keyring->mutex);
 }
 
-static kw_status refuse(struct master *master, uint64_t lasts, const kw_error *why, kw_error *error)
+static kw_status refuse(struct master *master, struct control_outage *outage, uint64_t lasts, const kw_error *why,
+                        kw_error *error)
 {
     const uint64_t limit = atomic_load(&master->keyring->outage_limit);
-    char since[32], how_long[48], allowed[48];
-    say_since(lasts, since);
+    char store[MASTER_STORE_SIZE + 32], since[32], how_long[48], allowed[48];
+    say_store(master, store);
+    clock_text(outage_began(outage, lasts), since);
     say_duration(lasts, how_long);
     say_duration(limit, allowed);
     const kw_status status = error_set(
         error, KW_UNAVAILABLE,
-        "the store of the master key has not been available since %s (for %s), and outage_limit lets what is in memory "
-        "serve for %s%s%s",
+        "%s has not been available since %s (for %s), and outage_limit lets what is in memory serve for %s%s%s", store,
         since, how_long, allowed, why->message[0] == '\0' ? "" : ": ", why->message);
     if (why->where[0] != '\0')
         error_where(error, "%s", why->where);
@@ -85,6 +91,9 @@ static void tell_success(struct master *master, const struct store *store)
 /* Another store may have the key since it was looked at last. */
 static void look_at(struct master *master, const struct store *store)
 {
+    pthread_mutex_lock(&master->keyring->mutex);
+    snprintf(master->store, sizeof(master->store), "%s", store_name(store));
+    pthread_mutex_unlock(&master->keyring->mutex);
     atomic_store_explicit(&master->outage, control_outage(master->keyring->control, store_id(store)),
                           memory_order_release);
 }
@@ -318,7 +327,7 @@ static kw_status try_again(struct master *master, struct control_outage *outage,
         flight_end(keyring, &master->probe, status, &why);
     }
     pthread_mutex_unlock(&keyring->mutex);
-    return status == KW_OK ? KW_OK : refuse(master, lasts, &why, error);
+    return status == KW_OK ? KW_OK : refuse(master, outage, lasts, &why, error);
 }
 
 kw_status master_check(struct master *master, kw_error *error)

@@ -100,6 +100,7 @@ static void outage_begins_with_the_first_failure_and_serves_until_the_limit(void
     assert_int_equal(roots.probes, probes);
     later(2 * MINUTE);
     assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
+    assert_non_null(strstr(stage.error.message, "store 'hsm' of the master key has not been available since 20"));
     assert_non_null(strstr(stage.error.message, "the token is gone"));
     assert_non_null(strstr(stage.error.message, "(for 11 minutes)"));
     assert_non_null(strstr(stage.error.message, "outage_limit lets what is in memory serve for 10 minutes"));
