@@ -116,6 +116,7 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
         return 1;
     }
     kw_output plaintext = {out, capacity, 0};
+    const unsigned depth = crypto_step_out();
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
     if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
         const size_t wanted = pkey_expected_length();
@@ -131,6 +132,7 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
                                        .label = {cipher->label, cipher->label_length}};
         status = kw_key_decrypt(cipher->held.key, &algorithm, ciphertext, &plaintext, &error);
     }
+    crypto_step_in(depth);
     if (status != KW_OK)
         return failure_keep(&error);
     *length = plaintext.length;

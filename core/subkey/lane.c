@@ -103,9 +103,10 @@ void lane_give_back(struct lane *lane)
 /* Of the public generator: nonces are for all to read. */
 static kw_status random_bytes(const struct lanes *lanes, unsigned char *bytes, size_t length, kw_error *error)
 {
-    if (RAND_bytes_ex(lanes->crypto->library, bytes, length, 0) != 1)
-        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-    return KW_OK;
+    crypto_enter();
+    const bool done = RAND_bytes_ex(lanes->crypto->library, bytes, length, 0) == 1;
+    crypto_leave();
+    return done ? KW_OK : crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
 }
 
 kw_status lane_nonce(struct lanes *lanes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH], kw_error *error)

@@ -40,8 +40,10 @@ kw_status xaes_new(struct crypto *crypto, struct xaes **xaes, kw_error *error)
     status = lanes_init(&made->lanes, crypto, error);
     if (status != KW_OK)
         goto out;
+    crypto_enter();
     made->ecb = EVP_CIPHER_fetch(crypto->library, "AES-256-ECB", NULL);
     made->gcm = EVP_CIPHER_fetch(crypto->library, "AES-256-GCM", NULL);
+    crypto_leave();
     if (made->ecb == NULL || made->gcm == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto has no AES-256");
         goto out;
