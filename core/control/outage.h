@@ -15,10 +15,15 @@ struct control_outage {
     atomic_uint_least64_t failed; /* when it was tried last, in vain */
     atomic_uint_least64_t boot;   /* of which start of the machine this is */
     atomic_uint_least64_t wall;   /* the wall clock then, for people */
+    atomic_uint_least64_t where;  /* of a key: the hash of its store's id; 0: it is of a store itself */
 };
 
-/* Valid until control_close. NULL: there is no place left. */
-struct control_outage *control_outage(struct control *control, const char *store_id);
+/* Valid until control_close. NULL: there is no place left. Of a store, by its id; or of a master key alone, by its entry's. */
+struct control_outage *control_outage(struct control *control, const char *id);
+/* A key is in this store now. */
+void outage_place(struct control_outage *key, const char *store_id);
+/* Whether the store is away, or a key in it: how long the longest of these lasts, and (`began`: NULL is allowed) since when. */
+bool control_store_away(struct control *control, const char *store_id, uint64_t *milliseconds, int64_t *began);
 /* Notes a failure; true when an outage begins with it. */
 bool outage_fail(struct control_outage *outage);
 /* Notes that it is there; true when an outage ends with it. */
