@@ -175,7 +175,8 @@ kw_status candidate_warn(const kw_context *view, const struct candidate *candida
     kw_status status = catalogue_snapshot_read(view->catalogue, ignore_corrupt, NULL, &snapshot, error);
     for (size_t i = 0; status == KW_OK && i < snapshot.certificate_count; i++) {
         const char *const id = snapshot.certificates[i].store_id;
-        if (settings_store_by_id(candidate->settings, id) == NULL && is_first_of_store(&snapshot, i))
+        if (strcmp(id, SETTINGS_RESERVED_STORE) != 0 && settings_store_by_id(candidate->settings, id) == NULL &&
+            is_first_of_store(&snapshot, i))
             status = warn_of_store(&snapshot, before, id, changes, error);
     }
     catalogue_snapshot_clear(&snapshot);

@@ -107,7 +107,12 @@ static kw_status do_record(struct walk *walk, const kw_reseal_record *record, bo
                            walk->master->address.text);
     if (status != KW_OK)
         return record_error(walk, error);
-    if (header.version >= walk->version)
+    if (header.version > walk->version) {
+        /* Somebody rotated meanwhile; or it is of a root that is not here, and opens nowhere. */
+        status = keyring_check(walk->context->keyring, &walk->master->entry.id, header.version, error);
+        return status == KW_OK ? KW_OK : record_error(walk, error);
+    }
+    if (header.version == walk->version)
         return KW_OK;
     status = seal_anew(walk, &header, record, &sealed, error);
     if (status != KW_OK) {

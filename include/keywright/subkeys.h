@@ -96,7 +96,7 @@ typedef struct kw_reseal_result {
 
 /*
  * Seals anew what is under an older version than the active one. Where it is cut off, what was done stays. With `everything`, a walk from the beginning to the end without a failure is noted in the catalogue, and is what `rotate --retire` asks for; it first waits until no
- * process seals under an older version any more. A walk that goes on `after` a record is not noted. `result` (NULL is allowed) is filled after a failure too. Errors: what a callback answers; KW_CIPHERTEXT_INVALID (names the record); KW_TIMEOUT (another process does not come to the new version); as kw_seal.
+ * process seals under an older version any more. A walk that goes on `after` a record is not noted. `result` (NULL is allowed) is filled after a failure too. Errors: what a callback answers; KW_CIPHERTEXT_INVALID, KW_NOT_FOUND (a record's version is retired, or no version of this master key): both name the record; KW_TIMEOUT (another process does not come to the new version); as kw_seal.
  */
 KW_MUST_USE KW_API kw_status kw_reseal(kw_context *context, const kw_reseal_options *options, kw_reseal_result *result,
                                        kw_error *error);

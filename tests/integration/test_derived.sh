@@ -68,6 +68,18 @@ create_derived_signs_decrypts_and_is_told() {
     [[ $(sqlite3 one/state/catalogue.db "SELECT count(*) FROM record WHERE CAST(name AS TEXT) LIKE 'key/%'") == 4 ]] || fail "a key was stored"
 }
 
+# The built-in store stands in no configuration.
+reload_does_not_miss_the_store_of_derived_keys() {
+    domain_server
+    keywright -q create password-reset/sales/web --derived
+    keywright -q create discovery-service/sales/scan --derived
+    echo 'trust: {system_roots: false}' >>one/keywright.yaml
+    expect 0 keywright reload --dry-run --json
+    expect_json '.warnings == []'
+    expect 0 keywright reload
+    refuse_err 'derived'
+}
+
 create_derived_refusals_say_why() {
     domain_server
     expect 5 keywright create general/www --derived
@@ -364,7 +376,8 @@ circles_are_refused_and_named() {
     expect_err "a circle: store 'local'"
 }
 
-run_cases create_derived_signs_decrypts_and_is_told create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
+run_cases create_derived_signs_decrypts_and_is_told reload_does_not_miss_the_store_of_derived_keys \
+    create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
     rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
     export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
     passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named \

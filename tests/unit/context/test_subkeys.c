@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MASTER "master-key/example.org"
@@ -583,6 +584,74 @@ static void reseal_waits_until_nobody_can_seal_under_an_older_version(void **sta
     assert_int_equal(resealed_under(server), 2);
 }
 
+static uint64_t milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A daemon opens its context before it forks: who walks has read the catalogue, and cannot be behind. */
+static void reseal_in_a_forked_process_does_not_wait_for_itself(void **state)
+{
+    struct server *server = *state;
+    struct table table;
+    int code = -1;
+    fill(&table, server);
+    new_root(server);
+    const pid_t child = fork();
+    if (child == 0) {
+        const uint64_t start = milliseconds();
+        kw_reseal_options options = options_of(&table);
+        options.wait_ms = 3000;
+        if (kw_reseal(server->context, &options, NULL, NULL) != KW_OK)
+            _exit(1);
+        _exit(milliseconds() - start < 2500 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_int_equal(code, 0);
+    assert_int_equal(resealed_under(server), 2);
+}
+
+/* The next version comes while the walk is under way: what is sealed under it is no error. */
+static kw_status next_after_a_rotation(void *user, kw_input after, kw_reseal_record *record)
+{
+    struct table *table = user;
+    char number[] = "number 9";
+    if (after.length > 0 && table->told == 8) {
+        new_root(table->server);
+        kw_subkey *subkey = get(table->server, "token", "hr");
+        assert_ok(table->server, seal(subkey, number, number, &table->records[9], &table->server->error));
+        kw_subkey_free(subkey);
+    }
+    return next(user, after, record);
+}
+
+static void reseal_a_record_of_a_version_that_is_none_is_named(void **state)
+{
+    struct server *server = *state;
+    struct table table;
+    fill(&table, server);
+    new_root(server);
+    kw_reseal_options options = options_of(&table);
+    for (unsigned byte = 20; byte < 24; byte++) { /* the version, big-endian */
+        const unsigned char was = table.records[7].data[byte];
+        table.records[7].data[byte] = 99;
+        assert_status(server, KW_NOT_FOUND, kw_reseal(server->context, &options, NULL, &server->error));
+        assert_non_null(strstr(server->error.message, "record 0007"));
+        assert_int_equal(resealed_under(server), 0);
+        table.records[7].data[byte] = was;
+    }
+    kw_reseal_result result = {0};
+    table.told = 0;
+    options.next = next_after_a_rotation;
+    assert_ok(server, kw_reseal(server->context, &options, &result, &server->error));
+    assert_int_equal(version_of(&table.records[9]), 3);
+    assert_int_equal(result.records, RECORDS);
+    assert_int_equal(result.version, 2);
+    assert_int_equal(resealed_under(server), 2);
+}
+
 static void reseal_callbacks_that_do_not_come_to_an_end_are_an_error(void **state)
 {
     struct server *server = *state;
@@ -621,6 +690,8 @@ int main(void)
         CASE(reseal_a_walk_that_was_cut_goes_on_where_it_was),
         CASE(reseal_a_record_that_does_not_open_is_named_and_nothing_is_noted),
         CASE(reseal_waits_until_nobody_can_seal_under_an_older_version),
+        CASE(reseal_in_a_forked_process_does_not_wait_for_itself),
+        CASE(reseal_a_record_of_a_version_that_is_none_is_named),
         CASE(reseal_callbacks_that_do_not_come_to_an_end_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

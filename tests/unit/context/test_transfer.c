@@ -349,6 +349,28 @@ static void transfer_waits_for_a_forked_child_and_names_it(void **state)
     assert_whole(moving);
 }
 
+/* A daemon opens its context before it forks; what it moves waits for others, not for itself. */
+static void transfer_in_a_forked_process_does_not_wait_for_itself(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    int code = -1;
+    const char *address = "database/sales";
+    const kw_transfer_options options = {
+        .size = sizeof(options), .addresses = &address, .address_count = 1, .store = "second", .wait_ms = 1000};
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct told told = {0};
+        const kw_status status = kw_transfer(server->context, &options, told_note, &told, NULL);
+        _exit(status == KW_OK && told.warnings == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_int_equal(code, 0);
+    assert_int_equal(moving_keys(server, FIRST_ID), 0);
+    assert_whole(moving);
+}
+
 /* A process whose configuration is older, without `second`; it lives until `ends` is closed. */
 static pid_t start_with_older_configuration(struct server *server, int ends[2])
 {
@@ -430,6 +452,7 @@ int main(void)
         TEST(transfer_does_not_disturb_threads_and_processes_that_sign),
         TEST(handle_of_a_key_that_has_moved_does_not_need_the_old_store),
         TEST(transfer_waits_for_a_forked_child_and_names_it),
+        TEST(transfer_in_a_forked_process_does_not_wait_for_itself),
         TEST(transfer_to_a_store_that_a_living_process_does_not_know_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

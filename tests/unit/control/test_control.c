@@ -191,6 +191,28 @@ static void child_uses(struct process *self, void *argument)
     control_close(control);
 }
 
+/* Whoever waits has read the state just now. */
+static void waits_for_others(struct process *self, void *argument)
+{
+    struct control *control = argument;
+    char who[CONTROL_WHO_SIZE];
+    uint64_t generation = 0;
+    process_pause(self);
+    if (!control_inherited(control) || control_raise(control, &generation, NULL) != KW_OK)
+        _exit(2);
+    if (control_wait(control, generation, 0, who, NULL) != KW_OK)
+        _exit(3);
+    control_close(control);
+}
+
+static void forked_child_that_waits_does_not_wait_for_itself(void **state)
+{
+    struct control *control = control_new(state);
+    struct process child = process_start(waits_for_others, control);
+    process_finish(&child);
+    control_close(control);
+}
+
 static void forked_child_delays_until_it_has_proved_itself(void **state)
 {
     struct control *control = control_new(state);
@@ -591,6 +613,7 @@ int main(void)
         TEST(raise_when_too_many_generations_hang_fails_and_names_them),
         TEST(settled_waits_for_another_process),
         TEST(killed_process_delays_nobody),
+        TEST(forked_child_that_waits_does_not_wait_for_itself),
         TEST(forked_child_delays_until_it_has_proved_itself),
         TEST(forked_child_may_acknowledge_instead),
         TEST(forked_child_has_seen_what_its_parent_had),
