@@ -1,4 +1,5 @@
 /* seal and unseal: two verbs with the same options, which differ in one call. */
+#include "certificate.h"
 #include "file.h"
 #include "verb.h"
 
@@ -14,6 +15,42 @@ static kw_input text_argument(const struct session *session, enum option_id opti
     return input;
 }
 
+/* Where a seal says under which version of the root it is: four bytes, big-endian, behind its format and the master key's id. */
+#define VERSION_PLACE 20u
+#define VERSION_BYTES 4u
+
+/* Whether it says a version that the master key has or had here; when that cannot be told, it is taken for one. */
+static bool version_is_known(const struct session *session, kw_input seal)
+{
+    kw_certificate_list *list = NULL;
+    unsigned version = 0;
+    bool known = false;
+
+    if (seal.length < VERSION_PLACE + VERSION_BYTES ||
+        certificate_find(session->context, session_certificate(session), &list, NULL) != KW_OK)
+        return true;
+    for (size_t i = 0; i < VERSION_BYTES; i++)
+        version = version << 8 | seal.data[VERSION_PLACE + i];
+    for (size_t i = 0; i < list->count; i++)
+        for (size_t j = 0; j < list->certificates[i].root_count; j++)
+            known = known || list->certificates[i].roots[j].version == version;
+    kw_certificate_list_free(list);
+    return known;
+}
+
+/*
+ * Who changed a seal is refused with the exit status of what was tampered with, whichever of its fields it was. A wrong purpose, context or AAD cannot be
+ * told from that, so it has the same.
+ */
+static kw_status judge(const struct session *session, operation *convert_by, kw_input input, kw_status status,
+                       kw_error *error)
+{
+    if (convert_by == kw_unseal &&
+        (status == KW_CIPHERTEXT_INVALID || (status == KW_NOT_FOUND && !version_is_known(session, input))))
+        status = error->status = KW_CORRUPT;
+    return status;
+}
+
 static kw_status convert(const struct session *session, operation *convert_by, kw_input input, struct content *made,
                          kw_error *error)
 {
@@ -27,14 +64,17 @@ static kw_status convert(const struct session *session, operation *convert_by, k
     if (status != KW_OK)
         return status;
     status = convert_by(subkey, input, associated, &output, error);
-    if (status != KW_BUFFER_TOO_SMALL)
+    if (status != KW_BUFFER_TOO_SMALL) {
+        status = judge(session, convert_by, input, status, error);
         goto out;
+    }
     status = content_reserve(made, output.length + 1, error) /* a buffer that is none asks for the length */;
     if (status != KW_OK)
         goto out;
     output = (kw_output){.data = made->data, .capacity = made->capacity};
     status = convert_by(subkey, input, associated, &output, error);
     made->length = status == KW_OK ? output.length : 0;
+    status = judge(session, convert_by, input, status, error);
 out:
     kw_subkey_free(subkey);
     return status;
@@ -113,7 +153,7 @@ const struct verb verb_unseal = {
     .summary = "opens what was sealed",
     .description =
         "Opens a seal, also one from before the master key's last rotation. One that was changed, or sealed\n"
-        "for another purpose, context or AAD, is refused, and nothing is written.",
+        "for another purpose, context or AAD, is refused (exit status 8), and nothing is written.",
     VERB_OPTIONS(unseal_options),
     .words = "CERT",
     .words_minimum = 1,

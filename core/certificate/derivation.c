@@ -75,7 +75,7 @@ static void take_master(const struct entry_row *entry, struct derivation *deriva
 }
 
 static kw_status refuse_choice(const struct masters *masters, const struct address *address, const char *database,
-                               kw_error *error)
+                               bool asked_for, kw_error *error)
 {
     kw_status status;
 
@@ -86,8 +86,14 @@ static kw_status refuse_choice(const struct masters *masters, const struct addre
         return status;
     }
     status = error_set(error, KW_REFUSED, "several master keys serve the database %s: %s", database, masters->names);
-    error_remedy(error, "say from which the key of %s is derived: --derived --master-key CERT; or name a store for it",
-                 address->text);
+    if (asked_for)
+        error_remedy(error, "say from which the key of %s is derived: --master-key CERT", address->text);
+    else /* by rule, also where a key is rotated, which cannot be asked for another master key */
+        error_remedy(
+            error,
+            "name a store for the new key: --store STORE; `keywright create %s --derived --master-key CERT` makes a "
+            "derived one, once an entry that is there is out of use (`keywright retire`)",
+            address->text);
     return status;
 }
 
@@ -103,8 +109,11 @@ static kw_status take_named(kw_context *context, const char *name, const struct 
     if (status == KW_OK && found.address.number != 0)
         status = error_set(error, KW_INVALID_ARGUMENT, "a master key is named as a whole: leave out @%u",
                            found.address.number);
-    if (status == KW_OK && found.entry.state != ENTRY_IN_USE)
+    if (status == KW_OK && found.entry.state != ENTRY_IN_USE) {
         status = error_set(error, KW_REFUSED, "%s is retired", found.address.text);
+        error_remedy(error, "`keywright create %s` takes it into use again; or take another master key, or a store",
+                     found.address.text);
+    }
     if (status == KW_OK && !serves(&found.entry, database)) {
         status = error_set(error, KW_REFUSED, "%s does not serve the database %s, to which %s belongs",
                            found.address.text, database, address->text);
@@ -167,7 +176,7 @@ kw_status derivation_choose(kw_context *context, const kw_certificate_template *
         else if (status == KW_OK && masters.count == 1)
             take_master(masters.first, &made);
         else if (status == KW_OK)
-            status = refuse_choice(&masters, address, database, error);
+            status = refuse_choice(&masters, address, database, wanted->derived, error);
     }
     if (status == KW_OK)
         *derivation = made;

@@ -175,8 +175,16 @@ kw_status root_make(const struct root_place *place, const struct id *master, uin
 static kw_status find_version(const struct entry_row *entry, const struct root_rows *rows, uint32_t version,
                               const struct root_row **row, kw_error *error)
 {
-    if (version == 0 || version > rows->count)
-        return error_set(error, KW_NOT_FOUND, "%s has no root %u in this catalogue", entry->address, (unsigned)version);
+    if (version == 0 || version > rows->count) {
+        const kw_status status =
+            error_set(error, KW_NOT_FOUND, "%s has no root %u in this catalogue", entry->address, (unsigned)version);
+        error_remedy(
+            error,
+            "where another server has made it, `keywright export %s` there and `keywright import` here bring it; "
+            "where none has, the number is wrong, or somebody changed it",
+            entry->address);
+        return status;
+    }
     *row = &rows->rows[version - 1];
     if ((*row)->state == ROOT_RETIRED)
         return error_set(error, KW_NOT_FOUND, "root %u of %s is retired: what was sealed under it cannot be opened",

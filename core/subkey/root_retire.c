@@ -81,8 +81,11 @@ static kw_status check_may_retire(const struct root_place *place, const struct e
                                   const struct root_rows *rows, uint32_t version, bool force, kw_error *error)
 {
     const struct root_row *row;
-    if (version == 0 || version > rows->count)
-        return error_set(error, KW_NOT_FOUND, "%s has no root %u", entry->address, (unsigned)version);
+    if (version == 0 || version > rows->count) {
+        const kw_status status = error_set(error, KW_NOT_FOUND, "%s has no root %u", entry->address, (unsigned)version);
+        error_remedy(error, "`keywright show %s` lists those that it has", entry->address);
+        return status;
+    }
     row = &rows->rows[version - 1];
     if (row->state == ROOT_RETIRED)
         return error_set(error, KW_REFUSED, "root %u of %s is retired already", (unsigned)version, entry->address);

@@ -307,6 +307,25 @@ kw_status root_row_unwrap(const struct root_place *place, const struct wrap_key 
     return status;
 }
 
+/* To which one it is wrapped instead, so that whoever has several keys finds it. */
+static kw_status refuse_recovery(const struct root_wraps *wraps, kw_error *error)
+{
+    char text[2 * SHA256_LENGTH + 1] = "";
+    kw_status status = KW_REFUSED;
+    for (size_t i = 0; text[0] == '\0' && i < wraps->count; i++)
+        if (wraps->wraps[i].recipient == ROOT_TO_RECOVERY)
+            hex_encode((kw_input){wraps->wraps[i].spki, SHA256_LENGTH}, text);
+    if (text[0] == '\0')
+        return error_set(error, status, "it is not wrapped to the certificate of this recovery key, nor to any other");
+    status = error_set(error, status,
+                       "it is not wrapped to the certificate of this recovery key, but to the one whose public key has "
+                       "the SHA-256 %s",
+                       text);
+    error_remedy(error, "`openssl pkey -in FILE -pubout -outform DER | openssl sha256` tells it of a private key: take "
+                        "the one that has it");
+    return status;
+}
+
 kw_status root_row_recover(const struct root_place *place, const struct recovery_key *recovery,
                            const struct root_row *row, struct secret *root, kw_error *error)
 {
@@ -323,7 +342,7 @@ kw_status root_row_recover(const struct root_place *place, const struct recovery
             wrap = &wraps.wraps[i];
     }
     if (wrap == NULL)
-        return error_set(error, KW_REFUSED, "it is not wrapped to the certificate of this recovery key");
+        return refuse_recovery(&wraps, error);
     status = wrap_undo_private(place->crypto, algorithm, recovery->private, recovery->spki, wrap->ciphertext, &content,
                                error);
     if (status == KW_CIPHERTEXT_INVALID)

@@ -111,6 +111,12 @@ create_derived_refusals_say_why() {
     expect_out 'derived from master-key/second'
     expect 5 keywright create password-reset/sales/old --derived --master-key master-key/corp
     expect_err 'is retired'
+    # The remedy is one.
+    expect_err 'keywright create master-key/corp. takes it into use again'
+    expect 0 keywright create master-key/corp
+    expect 5 keywright create password-reset/sales/old --derived
+    expect_err 'is derived: --master-key CERT'
+    expect 0 keywright create password-reset/sales/old --derived --master-key master-key/corp
 }
 
 # In a softstore a master key is no reason to derive; in an HSM it is, unless somebody asks for another place or key.
@@ -133,6 +139,12 @@ create_by_rule_derives_where_the_master_key_is_in_an_hsm() {
     expect 0 keywright create master-key/two --database hr --store hsm --key rsa-2048
     expect 5 keywright create password-reset/hr/app
     expect_err 'several master keys serve the database hr'
+    # Also where a key is rotated, which no master key can be named for.
+    expect 5 keywright rotate password-reset/hr/web --new-key
+    expect_err '--store STORE; .keywright create password-reset/hr/web --derived --master-key CERT. makes a derived one, once'
+    expect 0 keywright rotate password-reset/hr/web --new-key --store local
+    expect 0 keywright retire password-reset/hr/web
+    expect 0 keywright create password-reset/hr/web --derived --master-key master-key/two
     decrypts password-reset/sales/web
     expect 0 keywright status
     refuse_out 'password-reset/sales/web is in store'

@@ -121,7 +121,7 @@ recovery() {
     expect 3 keywright rotate master-key/x --new-key --store local
     refuse_err recovery-key
     expect 5 keywright rotate master-key/x --new-key --store local --recovery-key recovery.key --password-from file:password
-    expect_err 'root 1 of master-key/x: it is not wrapped to the certificate of this recovery key'
+    expect_err 'root 1 of master-key/x: it is not wrapped to the certificate of this recovery key, nor to any other'
     printf '%s\n' 'a passphrase' >a/second
     chmod 600 a/second
     expect 0 keywright --json status
@@ -139,6 +139,7 @@ recovery() {
     expect 5 keywright rotate master-key/x --new-key --store local --recovery-key other.key
     printf wrong >wrong
     chmod 600 wrong
+    expect_err "but to the one whose public key has the SHA-256 $(openssl pkey -in recovery.key -passin pass:geheim -pubout -outform DER | sha256sum | head -c 64)"
     expect 7 keywright rotate master-key/x --new-key --store local --recovery-key recovery.key --password-from file:wrong
     [[ $(sqlite3 "$catalogue" 'SELECT count(*) FROM certificate WHERE number > 1') == 0 ]] || fail "a certificate was made"
     expect 0 keywright rotate master-key/x --new-key --store local --recovery-key recovery.key --password-from file:password
