@@ -134,7 +134,7 @@ rule_libraries() {
         BEGIN {
             place["yaml.h"] = "^core/config/yaml\\.c$"
             place["ltdl.h"] = "^core/store/loader\\.c$"
-            place["sqlite3.h"] = "^core/catalogue/"
+            place["sqlite3.h"] = "^(core/catalogue/|examples/)"
             place["curl/curl.h"] = "^core/certificate/crl\\.c$"
             place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
             place["openssl/ssl.h"] = "^core/tls/"

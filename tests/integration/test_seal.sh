@@ -67,7 +67,7 @@ unseal_what_is_another_thing_is_refused_and_nothing_is_written() {
     # A version that no root of this master key ever had; of the greatest, and of the next one.
     for version in 'xff\xff\xff\xff' 'x00\x00\x00\x02'; do
         cp seal changed
-        printf "\\$version" | dd of=changed bs=1 seek=20 conv=notrunc status=none
+        printf '%b' "\\$version" | dd of=changed bs=1 seek=20 conv=notrunc status=none
         expect 8 keywright unseal "$master" --purpose password --context sales --aad 7 -i changed -o opened
         expect_err 'has no root [0-9]+ in this catalogue'
         expect_err 'keywright export master-key/example.org'
@@ -148,5 +148,32 @@ rotation_and_retirement_leave_old_seals_open() {
     expect 4 keywright unseal "$master" --purpose p -i first -o gone
 }
 
-run_cases rotation_and_retirement_leave_old_seals_open seal_and_unseal_are_each_others_opposite unseal_what_is_another_thing_is_refused_and_nothing_is_written \
+# The server that docs/subkeys.md shows: its table is sealed anew, and the older version is needed no more.
+reseal_as_the_document_shows_it_works() {
+    with_master a
+    expect 0 "$EXAMPLE" a/keywright.yaml table.db fill 30
+    cp table.db backup.db
+    expect 0 keywright rotate "$master"
+    expect 5 keywright rotate "$master" --retire 1
+    expect 0 "$EXAMPLE" a/keywright.yaml table.db reseal
+    expect_out '^30 of 30 records sealed anew, under version 2$'
+    expect 0 "$EXAMPLE" a/keywright.yaml table.db reseal
+    expect_out '^0 of 30 records'
+    expect 0 keywright rotate "$master" --retire 1
+    expect 0 "$EXAMPLE" a/keywright.yaml table.db read
+    expect_out '^30 records opened$'
+    [[ $(sqlite3 table.db "SELECT count(*) FROM password WHERE hex(substr(seal, 21, 4)) = '00000002'") == 30 ]] || fail "the versions"
+    # A backup of the table from before the walk is lost from now on, and no walk takes it for done.
+    expect 1 "$EXAMPLE" a/keywright.yaml backup.db read
+    expect_err 'not found: root 1 of master-key/example.org is retired'
+    expect 1 "$EXAMPLE" a/keywright.yaml backup.db reseal
+    expect_err 'record 1: root 1'
+    local source=$here/../../examples/reseal.c
+    sed -n '/from here ----/,/to here ----/{/ here ----/d;p}' "$source" | sed '/./,$!d' >program
+    awk '/^#### An example/ { found = 1 } found && /^```$/ { exit } inside { print } found && /^```c$/ { inside = 1 }' "$here/../../docs/subkeys.md" >shown
+    [[ -s shown ]] || fail "docs/subkeys.md shows no example"
+    diff -B shown program || fail "docs/subkeys.md shows another program than $source"
+}
+
+run_cases reseal_as_the_document_shows_it_works rotation_and_retirement_leave_old_seals_open seal_and_unseal_are_each_others_opposite unseal_what_is_another_thing_is_refused_and_nothing_is_written \
     seal_with_what_is_no_master_key_is_refused seals_of_both_kinds_of_keys_are_counted_and_outlive_a_copy_of_the_server
