@@ -164,6 +164,23 @@ static kw_status export_key(const struct found *found, bool with_derived_keys, k
                                                                               : key_export(key, pkcs8, error);
 }
 
+/* Where a key is that its store does not give out. The token's serial is for a server that has another id for the same store. */
+static kw_status refer(kw_context *context, const struct certificate_row *row, struct pfx_item *item, kw_error *error)
+{
+    struct store *store = NULL;
+    const kw_status status = stores_get_by_id(context->stores, row->store_id, &store, error);
+    if (status != KW_OK)
+        return status;
+    const char *const token = store_capabilities(store)->token;
+    memcpy(item->reference.locator, row->locator, row->locator_length);
+    item->reference.locator_length = row->locator_length;
+    item->reference.store_id = text_copy(row->store_id);
+    if (token[0] != '\0')
+        item->reference.token = text_copy(token);
+    return item->reference.store_id == NULL || (token[0] != '\0' && item->reference.token == NULL) ? error_memory(error)
+                                                                                                   : KW_OK;
+}
+
 static kw_status fill_item(kw_context *context, const struct found *found, bool with_derived_keys,
                            struct pfx_item *item, kw_error *error)
 {
@@ -189,11 +206,8 @@ static kw_status fill_item(kw_context *context, const struct found *found, bool 
     status = export_key(found, with_derived_keys, key, &item->pkcs8, error);
     if (status == KW_REFUSED || status == KW_UNSUPPORTED) {
         status = error_tolerate(status, status, error);
-        item->reference.store_id = text_copy(found->certificate.store_id);
-        memcpy(item->reference.locator, found->certificate.locator, found->certificate.locator_length);
-        item->reference.locator_length = found->certificate.locator_length;
-        if (item->reference.store_id == NULL)
-            status = error_memory(error);
+        if (status == KW_OK)
+            status = refer(context, &found->certificate, item, error);
     }
 out:
     kw_key_free(key);

@@ -270,28 +270,22 @@ static kw_status adopt_reference(struct importing *importing, struct arrival *ar
     kw_context *context = importing->context;
     const struct pfx_item *item = arrival->item;
     const kw_input locator = {item->reference.locator, item->reference.locator_length};
-    kw_key *key = NULL;
+    bool proven = false;
     kw_status status = stores_get_by_id(context->stores, item->reference.store_id, &arrival->arrival.store, error);
-    if (status == KW_NOT_FOUND) {
-        status = error_set(error, KW_NOT_FOUND,
-                           "the key of %s is not in the file: it stayed in the store with id %s, which is "
-                           "not configured here",
-                           arrival->address.text, item->reference.store_id);
-        error_remedy(error, "configure that store under 'stores:' with this id, and import again");
+    if (status == KW_NOT_FOUND && settings_store_by_id(context->settings, item->reference.store_id) == NULL) {
+        status = reference_find(context, item, arrival->address.text, &arrival->arrival.store, error);
+        proven = status == KW_OK;
     }
     if (status == KW_OK && strcmp(item->reference.store_id, DERIVED_STORE) == 0)
         status = check_derived(importing, arrival, error);
-    if (status == KW_OK && !arrival->unproven)
-        status = key_open(arrival->arrival.store, locator, &key, error);
-    if (status == KW_OK && !arrival->unproven)
-        status = key_prove(context, key, item->certificate, error);
+    if (status == KW_OK && !arrival->unproven && !proven)
+        status = reference_prove(context, item, arrival->arrival.store, error);
     if (status == KW_OK)
         status = id_make(context->crypto, &arrival->arrival.key_id, error);
     if (status == KW_OK) {
         memcpy(arrival->arrival.locator, locator.data, locator.length);
         arrival->arrival.locator_length = locator.length;
     }
-    kw_key_free(key);
     return status;
 }
 

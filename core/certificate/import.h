@@ -53,6 +53,16 @@ KW_MUST_USE kw_status reply_check_key(struct importing *importing, kw_error *err
 /* After it: gives the certificate to a store that keeps one with each key. Without it all works, so a failure is a warning. */
 void reply_put_certificate(struct importing *importing, struct arrival *arrival);
 
+/* Of an item whose key stayed in its store: whether this store has the key of the item's certificate, by using it once. */
+KW_MUST_USE kw_status reference_prove(kw_context *context, const struct pfx_item *item, struct store *store,
+                                      kw_error *error);
+/*
+ * Where no store here has the id that the file says: the store, opened, whose token has the serial that it says, and in which the key has proved itself. KW_NOT_FOUND: there is
+ * no such token; else what the store with that token answered.
+ */
+KW_MUST_USE kw_status reference_find(kw_context *context, const struct pfx_item *item, const char *address,
+                                     struct store **store, kw_error *error);
+
 /* Of an item with roots, once its key is there: verifies and unwraps them. Those that can be taken are in `arrival->roots`. */
 KW_MUST_USE kw_status import_bring_roots(struct importing *importing, struct arrival *arrival, kw_error *error);
 /* After the commit. */

@@ -2,6 +2,8 @@
 #include "store/call.h"
 #include "store/key.h"
 
+#include "base/buffer.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -100,6 +102,16 @@ void store_take_counters(struct store *store)
     store->counters = counters == NULL ? store->own_counters : counters;
 }
 
+/* It goes into files and sentences: what is no text there is none. */
+static void check_token(kw_capabilities *capabilities)
+{
+    char *const token = capabilities->token;
+    const char *const end = memchr(token, '\0', sizeof(capabilities->token));
+
+    if (end == NULL || !text_is_clean(token, (size_t)(end - token)))
+        token[0] = '\0';
+}
+
 kw_status store_open(struct store *store, kw_error *error)
 {
     kw_plugin_instance *instance = NULL;
@@ -113,6 +125,7 @@ kw_status store_open(struct store *store, kw_error *error)
         return status;
     store->instance = instance;
     store->capabilities = capabilities;
+    check_token(&store->capabilities);
     return KW_OK;
 }
 

@@ -183,6 +183,8 @@ enum {
     KW_FEATURE_ALWAYS_AUTHENTICATE = 1 << 2 /* a key asks for its PIN at each use */
 };
 
+#define KW_TOKEN_MAXIMUM 63u
+
 /* What an instance can do, filled by `open`. */
 typedef struct kw_capabilities {
     size_t size;
@@ -194,6 +196,9 @@ typedef struct kw_capabilities {
     uint32_t schemes;     /* KW_BIT(KW_SCHEME_...) */
     uint32_t sign_hashes; /* KW_BIT(KW_HASH_...) for PKCS1 and PSS */
     uint32_t oaep_hashes; /* KW_BIT(KW_HASH_...) */
+    char
+        token[KW_TOKEN_MAXIMUM + 1]; /* serial number of the token that has the keys, the same for each server that uses
+                                         it (PKCS#11: CK_TOKEN_INFO.serialNumber); empty: none. Told, and believed of no key */
 } kw_capabilities;
 
 /* What a key can do, filled by `key_open`. */

@@ -191,6 +191,7 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
     }
     if (instance->always_authenticate)
         can.features |= KW_FEATURE_ALWAYS_AUTHENTICATE;
+    memcpy(can.token, instance->token->serial, sizeof(instance->token->serial));
     instance->capabilities = can;
     memcpy(instance->abilities, abilities, sizeof(abilities));
     return CKR_OK;

@@ -41,6 +41,11 @@ static void check_claims(const struct kit *kit)
     require(OPEN_CAPABILITIES, oaep == (can->oaep_hashes != 0), "OAEP and its hashes do not fit");
     require(OPEN_CAPABILITIES, (can->schemes & rsa_signatures) == 0 || can->sign_hashes != 0,
             "RSA signatures are claimed and no hash for them");
+    const char *end = memchr(can->token, '\0', sizeof(can->token));
+    bool plain = end != NULL;
+    for (const char *at = can->token; plain && at < end; at++)
+        plain = *at >= ' ' && *at <= '~';
+    require(OPEN_CAPABILITIES, plain, "the serial number of the token is no text");
     require(OPEN_CAPABILITIES, (can->sign_hashes & KW_BIT(KW_HASH_SHA1)) == 0, "SHA-1 is claimed for signatures");
 }
 

@@ -20,7 +20,8 @@ static const char faults[] =
     "long|"
     "public-garbage|locator-empty|locator-long|list-long|sign-long|sign-short|sign-status|sign-negative|sign-ok-null|"
     "too-small-lie|too-small-absurd|pss-unsupported|oaep-unsupported|decrypt-long|raw-short|"
-    "derive-zero|derive-short|record|export-fails|away|login-silent|late-refusal";
+    "derive-zero|derive-short|record|export-fails|away|login-silent|late-refusal|"
+    "token|token-control|token-endless";
 
 bool memory_has_fault(const kw_plugin_instance *instance, const char *name)
 {
@@ -136,6 +137,12 @@ static void fill_capabilities(const kw_plugin_instance *instance, kw_capabilitie
                                KW_CAN_SIGN | KW_CAN_DECRYPT | KW_CAN_DERIVE;
     if (instance->hidden)
         capabilities->operations = 0;
+    if (memory_has_fault(instance, "token"))
+        memcpy(capabilities->token, "f81db109620f8937", 17);
+    else if (memory_has_fault(instance, "token-control"))
+        memcpy(capabilities->token, "f81d\033[7m", 9);
+    else if (memory_has_fault(instance, "token-endless"))
+        memset(capabilities->token, 'x', sizeof(capabilities->token));
     capabilities->key_types = KW_BIT(KW_KEY_RSA) | KW_BIT(KW_KEY_EC) | KW_BIT(KW_KEY_ED25519) | KW_BIT(KW_KEY_X25519);
     capabilities->curves = KW_BIT(KW_CURVE_P256) | KW_BIT(KW_CURVE_P384) | KW_BIT(KW_CURVE_P521);
     capabilities->rsa_bits_minimum = 1024;

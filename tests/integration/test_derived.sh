@@ -225,6 +225,57 @@ export_derived_has_a_reference_unless_it_is_decided() {
     expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
 }
 
+# Two servers of one HSM, each of which has made up an id for it: the key stays in the token, and is found by the token's serial.
+import_of_a_master_key_in_the_same_token_finds_it_by_serial() {
+    hsm_server
+    password_file
+    keywright -q create password-reset/sales/web --derived
+    decrypts password-reset/sales/web
+    printf secret >secret
+    expect 0 keywright seal master-key/corp --purpose p -i secret -o seal
+    expect 0 keywright export --database sales -o all.pfx --password-from file:password
+    server two
+    cp one/pin two/pin
+    # A token with another serial is not the one, though it has such a store.
+    expect 4 keywright import all.pfx --password-from file:password
+    expect_err 'it stayed in the store with id 0b1d02aa11223344, which is not configured here, and no store here has its token, serial [0-9a-f]{16}$'
+    expect_err 'with this id, or any id and this token'
+    # A store that may be the one and does not open is named.
+    cp two/keywright.yaml plain.yaml
+    local options="plugin: pkcs11, options: {library: $token_library, pin: file:pin, token_label"
+    sed -i "/^stores:/a\\  theirs: {id: \"0b1d02aa99887766\", $options: nowhere}}" two/keywright.yaml
+    expect 4 keywright import all.pfx --password-from file:password
+    expect_err "; store theirs does not open: .*nowhere"
+    cp plain.yaml two/keywright.yaml
+    softhsm2-util --init-token --free --label another --pin "$token_pin" --so-pin 1234 >log
+    sed -i "/^stores:/a\\  another: {id: \"0b1d02aa55667788\", $options: another}}" two/keywright.yaml
+    expect 4 keywright import all.pfx --password-from file:password
+    expect_err 'no store here has its token'
+    sed -i "/^stores:/a\\  theirs: {id: \"0b1d02aa99887766\", $options: $token_label}}" two/keywright.yaml
+    expect 0 keywright import all.pfx --password-from file:password
+    expect 0 keywright show master-key/corp --json
+    expect_json '.store == "theirs"'
+    expect 0 keywright unseal master-key/corp --purpose p -i seal -o opened
+    expect_same secret opened
+    expect 0 keywright decrypt password-reset/sales/web -i password.cms -o plain
+}
+
+# The serial in a file is a hint: the key proves itself, or nothing is imported.
+import_of_a_key_that_the_token_does_not_have_is_refused() {
+    hsm_server
+    password_file
+    expect 0 keywright export master-key/corp -o corp.pfx --password-from file:password
+    local locator
+    locator=$(sqlite3 one/state/catalogue.db "SELECT locator FROM certificate JOIN entry ON entry.certificate = certificate.id WHERE address = 'master-key/corp'")
+    pkcs11-tool --module "$token_library" --token-label "$token_label" --login --pin "$token_pin" --delete-object --type privkey --id "${locator#*id=}" >log
+    server two
+    cp one/pin two/pin
+    sed -i "/^stores:/a\\  theirs: {id: \"0b1d02aa99887766\", plugin: pkcs11, options: {library: $token_library, pin: file:pin, token_label: $token_label}}" two/keywright.yaml
+    expect 4 keywright import corp.pfx --password-from file:password
+    refuse_err 'not configured here'
+    expect 4 keywright show master-key/corp
+}
+
 import_derived_needs_its_master_key() {
     domain_server
     password_file
@@ -392,6 +443,7 @@ run_cases create_derived_signs_decrypts_and_is_told reload_does_not_miss_the_sto
     create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
     rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
     export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
+    import_of_a_master_key_in_the_same_token_finds_it_by_serial import_of_a_key_that_the_token_does_not_have_is_refused \
     passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named \
     secret_whose_pin_somebody_deleted_pins_every_root recovery_into_the_store_that_it_opens_is_a_circle secret_subkey_where_there_is_none_is_refused \
     circles_are_refused_and_named

@@ -239,6 +239,25 @@ static void store_set_secret_not_acceptable_says_why(void **state)
     fixture_end(&fixture);
 }
 
+/* It goes into sentences and files. */
+static void store_token_that_is_no_text_is_none(void **state)
+{
+    static const struct {
+        const char *options, *token;
+    } cases[] = {{"{}", ""},
+                 {"{fault: token}", "f81db109620f8937"},
+                 {"{fault: token-control}", ""},
+                 {"{fault: token-endless}", ""}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture fixture;
+        fixture_open(&fixture, cases[i].options);
+        assert_string_equal(store_capabilities(fixture_store(&fixture))->token, cases[i].token);
+        fixture_end(&fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +266,7 @@ int main(void)
         cmocka_unit_test(store_key_generate_beyond_capabilities_is_unsupported_without_a_call),
         cmocka_unit_test(store_operations_not_claimed_are_unsupported_without_a_call),
         cmocka_unit_test(store_health_has_a_deadline_in_the_future),
+        cmocka_unit_test(store_token_that_is_no_text_is_none),
         cmocka_unit_test(store_random_fills_the_buffer),
         cmocka_unit_test(store_certificate_is_kept_beside_its_key),
         cmocka_unit_test(store_key_attest_binds_the_challenge),
