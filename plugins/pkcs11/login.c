@@ -145,8 +145,9 @@ void p11_token_connect_others(struct p11_use *use, const struct p11_token *excep
         struct p11_offer offer = {.slot = 0};
         p11_state_lock();
         kw_plugin_instance *instance = token->instances; /* stays: who closes shuts the gate first */
+        const bool renewing = token->renewing; /* that thread has the PIN for it, or asks for it, and logs in itself */
         p11_state_unlock();
-        if (token == except || instance == NULL || token->distrusted ||
+        if (token == except || instance == NULL || renewing || token->distrusted ||
             (instance->wants_pin && instance->pin_length == 0))
             continue;
         struct p11_use own = {.instance = instance, .call = use->call, .functions = use->functions};
