@@ -145,8 +145,9 @@ void p11_token_connect_others(struct p11_use *use, const struct p11_token *excep
         struct p11_offer offer = {.slot = 0};
         p11_state_lock();
         kw_plugin_instance *instance = token->instances; /* stays: who closes shuts the gate first */
+        const bool renewing = token->renewing; /* that thread has the PIN for it, or asks for it, and logs in itself */
         p11_state_unlock();
-        if (token == except || instance == NULL || token->distrusted ||
+        if (token == except || instance == NULL || renewing || token->distrusted ||
             (instance->wants_pin && instance->pin_length == 0))
             continue;
         struct p11_use own = {.instance = instance, .call = use->call, .functions = use->functions};
@@ -201,13 +202,23 @@ static bool leave_token(kw_plugin_instance *instance)
     return last;
 }
 
+/* A token that came after the module was initialized: the store has failed to open before, or other stores have the module. */
+static kw_status choose_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
+{
+    kw_status status = p11_token_choose(instance, use, true, offer);
+    if ((status != KW_UNAVAILABLE && status != KW_CONFIGURATION) || !p11_restart_is_due(use, NULL))
+        return status;
+    status = p11_restart(use, NULL);
+    return status == KW_OK ? p11_token_choose(instance, use, true, offer) : status;
+}
+
 static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
 {
     struct p11_module *module = instance->module;
     kw_status status = module->functions == NULL ? p11_module_load(module, use) : KW_OK;
     use->functions = module->functions;
     if (status == KW_OK)
-        status = p11_token_choose(instance, use, true, offer);
+        status = choose_for_open(instance, use, offer);
     if (status != KW_OK)
         return status;
     instance->token = p11_token_get(module, offer);

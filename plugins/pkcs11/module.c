@@ -167,6 +167,7 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
         goto out;
     }
     module->is_ours = before == NULL;
+    module->restarted = p11_now();
     status = take_functions(module, use);
     take_name(module->maker, sizeof(module->maker), made->context->manufacturer);
     take_name(module->description, sizeof(module->description), made->context->description);
