@@ -1,4 +1,4 @@
-/* RSA decryption, OAEP and PKCS#1 v1.5. Encryption is the default provider's, with the public key. */
+/* RSA decryption: OAEP, PKCS#1 v1.5, and the key exchange of TLS 1.2. Encryption is the default provider's, with the public key. */
 #include "openssl/provider.h"
 
 #include <openssl/core_dispatch.h>
@@ -31,6 +31,7 @@ struct asymmetric_cipher {
     kw_hash hash, mgf_hash; /* OAEP; mgf_hash KW_HASH_NONE: as hash */
     unsigned char *label;   /* NULL: empty */
     size_t label_length;
+    unsigned client_version, other_version; /* of TLS; 0: not set */
 };
 
 /* ---- Life ---- */
@@ -112,12 +113,18 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
     if (longest <= 0 || cipher->held.key == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "a decryption was asked for that was not begun");
     if (out == NULL) {
-        *length = (size_t)longest;
+        *length = cipher->padding == RSA_PKCS1_WITH_TLS_PADDING ? RSA_TLS_SECRET : (size_t)longest;
         return 1;
     }
     kw_output plaintext = {out, capacity, 0};
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
-    if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
+    if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING) {
+        if (cipher->client_version == 0)
+            return failure_set(KW_INVALID_ARGUMENT,
+                               "the RSA key exchange of TLS needs the version that the client offered");
+        status = key_decrypt_tls(cipher->held.key, ciphertext, cipher->client_version, cipher->other_version,
+                                 &plaintext, &error);
+    } else if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
         const size_t wanted = pkey_expected_length();
         status = wanted > 0 ? key_decrypt_pkcs1_exactly(cipher->held.key, ciphertext, wanted, &plaintext, &error)
                             : key_decrypt_pkcs1(cipher->held.key, ciphertext, &plaintext, &error);
@@ -200,9 +207,7 @@ static int padding_read(struct asymmetric_cipher *cipher, const OSSL_PARAM *para
     int padding = 0;
     if (!parameter_number(parameter, paddings, padding_count, &padding))
         return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
-    if (padding == RSA_PKCS1_WITH_TLS_PADDING)
-        return failure_set(KW_UNSUPPORTED, "the RSA key exchange of TLS 1.2 is not offered; use one with ECDHE");
-    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING)
+    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING && padding != RSA_PKCS1_WITH_TLS_PADDING)
         return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
     cipher->padding = padding;
     return 1;
@@ -229,6 +234,12 @@ static int rsa_set_ctx_params(void *context, const OSSL_PARAM parameters[])
         if (!OSSL_PARAM_get_octet_string_ptr(parameter, &label, &length) || !label_set(cipher, label, length))
             return failure_set(KW_INVALID_ARGUMENT, "the OAEP label cannot be read");
     }
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_get_uint(parameter, &cipher->client_version))
+        return failure_set(KW_INVALID_ARGUMENT, "the version that a TLS client offered cannot be read");
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_get_uint(parameter, &cipher->other_version))
+        return failure_set(KW_INVALID_ARGUMENT, "the version of TLS that was agreed on cannot be read");
     parameter = OSSL_PARAM_locate_const(parameters, PARAM_IMPLICIT_REJECTION);
     if (parameter != NULL) {
         unsigned wanted = 1;
@@ -251,6 +262,12 @@ static int rsa_get_ctx_params(void *context, OSSL_PARAM parameters[])
     parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST);
     if (parameter != NULL && !OSSL_PARAM_set_utf8_string(parameter, hash_name(mgf_hash)))
         return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, cipher->client_version))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, cipher->other_version))
+        return 0;
     parameter = OSSL_PARAM_locate(parameters, PARAM_IMPLICIT_REJECTION);
     if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, 1))
         return 0;
@@ -263,6 +280,8 @@ static const OSSL_PARAM gettable[] = {
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
     OSSL_PARAM_octet_ptr(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
     OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
     OSSL_PARAM_END,
 };
@@ -272,6 +291,8 @@ static const OSSL_PARAM settable[] = {
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
     OSSL_PARAM_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
     OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
     OSSL_PARAM_END,
 };
