@@ -94,6 +94,41 @@ static int begin(struct asymmetric_cipher *cipher, const struct keydata *key, bo
     return held_take(&cipher->held, key, private) && rsa_set_ctx_params(cipher, parameters);
 }
 
+/* ---- What the default provider does: encryption, and all that is done with a key in memory ---- */
+
+static int delegate(const struct asymmetric_cipher *cipher, int (*init)(EVP_PKEY_CTX *context),
+                    int (*operate)(EVP_PKEY_CTX *context, unsigned char *out, size_t *length, const unsigned char *in,
+                                   size_t in_length),
+                    const kw_output *room, size_t *length, kw_input input)
+{
+    OSSL_PARAM parameters[7], *next = parameters;
+    char digest[16] = "", mgf[16] = "";
+    int padding = cipher->padding;
+    unsigned client = cipher->client_version, other = cipher->other_version;
+    *next++ = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &padding);
+    if (padding == RSA_PKCS1_OAEP_PADDING) {
+        OPENSSL_strlcpy(digest, hash_name(cipher->hash), sizeof(digest));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, digest, 0);
+        OPENSSL_strlcpy(mgf, hash_name(cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash),
+                        sizeof(mgf));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, mgf, 0);
+        if (cipher->label != NULL)
+            *next++ = OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, cipher->label,
+                                                        cipher->label_length);
+    }
+    if (client != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &client);
+    if (other != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &other);
+    *next = OSSL_PARAM_construct_end();
+    *length = room->capacity;
+    EVP_PKEY_CTX *context = held_delegate(&cipher->held);
+    const int done = context != NULL && init(context) > 0 && EVP_PKEY_CTX_set_params(context, parameters) > 0 &&
+                     operate(context, room->data, length, input.data, input.length) > 0;
+    EVP_PKEY_CTX_free(context);
+    return done;
+}
+
 /* ---- Decryption ---- */
 
 static int rsa_decrypt_init(void *context, void *key, const OSSL_PARAM parameters[])
@@ -110,13 +145,15 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
     kw_status status = KW_OK;
     kw_error error = {0};
     failure_forget();
-    if (longest <= 0 || cipher->held.key == NULL)
+    if (longest <= 0 || (cipher->held.key == NULL && !cipher->held.in_memory))
         return failure_set(KW_INVALID_ARGUMENT, "a decryption was asked for that was not begun");
     if (out == NULL) {
         *length = cipher->padding == RSA_PKCS1_WITH_TLS_PADDING ? RSA_TLS_SECRET : (size_t)longest;
         return 1;
     }
     kw_output plaintext = {out, capacity, 0};
+    if (cipher->held.key == NULL)
+        return delegate(cipher, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt, &plaintext, length, ciphertext);
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
     if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING) {
         if (cipher->client_version == 0)
@@ -154,31 +191,11 @@ static int rsa_encrypt_init(void *context, void *key, const OSSL_PARAM parameter
 static int rsa_encrypt(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *in,
                        size_t in_length)
 {
-    struct asymmetric_cipher *cipher = context;
-    OSSL_PARAM parameters[5], *next = parameters;
-    char digest[16] = "", mgf[16] = "";
-    int encrypted = 0;
+    const struct asymmetric_cipher *cipher = context;
     if (cipher->held.public == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "an encryption was asked for that was not begun");
-    *next++ = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &cipher->padding);
-    if (cipher->padding == RSA_PKCS1_OAEP_PADDING) {
-        OPENSSL_strlcpy(digest, hash_name(cipher->hash), sizeof(digest));
-        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, digest, 0);
-        OPENSSL_strlcpy(mgf, hash_name(cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash),
-                        sizeof(mgf));
-        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, mgf, 0);
-        if (cipher->label != NULL)
-            *next++ = OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, cipher->label,
-                                                        cipher->label_length);
-    }
-    *next = OSSL_PARAM_construct_end();
-    *length = capacity;
-    EVP_PKEY_CTX *delegate = held_delegate(&cipher->held);
-    encrypted = delegate != NULL && EVP_PKEY_encrypt_init(delegate) > 0 &&
-                EVP_PKEY_CTX_set_params(delegate, parameters) > 0 &&
-                EVP_PKEY_encrypt(delegate, out, length, in, in_length) > 0;
-    EVP_PKEY_CTX_free(delegate);
-    return encrypted;
+    return delegate(cipher, EVP_PKEY_encrypt_init, EVP_PKEY_encrypt, &(kw_output){out, capacity, 0}, length,
+                    (kw_input){in, in_length});
 }
 
 /* ---- Parameters ---- */

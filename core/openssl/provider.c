@@ -12,11 +12,13 @@ static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
 #define NAMES_RSA     "RSA:rsaEncryption:1.2.840.113549.1.1.1"
 #define NAMES_EC      "EC:id-ecPublicKey:1.2.840.10045.2.1"
 #define NAMES_ED25519 "ED25519:1.3.101.112"
+#define NAMES_X25519  "X25519:1.3.101.110"
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {NAMES_RSA, PROVIDER_PROPERTY, rsa_keymgmt, "RSA key in a store"},
     {NAMES_EC, PROVIDER_PROPERTY, ec_keymgmt, "EC key in a store"},
     {NAMES_ED25519, PROVIDER_PROPERTY, ed25519_keymgmt, "Ed25519 key in a store"},
+    {NAMES_X25519, PROVIDER_PROPERTY, x25519_keymgmt, "X25519 key in a store"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -34,6 +36,7 @@ static const OSSL_ALGORITHM asymmetric_cipher_algorithms[] = {
 
 static const OSSL_ALGORITHM key_exchange_algorithms[] = {
     {"ECDH", PROVIDER_PROPERTY, ecdh_key_exchange, "ECDH by a store"},
+    {NAMES_X25519, PROVIDER_PROPERTY, ecdh_key_exchange, "X25519 by a store"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -144,9 +147,9 @@ int held_take(struct held *held, const struct keydata *data, bool private)
 {
     if (data == NULL || !data->has_public)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a key and was given none");
-    if (private && data->key == NULL)
+    if (private && data->key == NULL && !data->in_memory)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a private key and was given a public key");
-    return held_set(held, &(struct held){data->provider, data->key, data->public, data->pkcs1});
+    return held_set(held, &(struct held){data->provider, data->key, data->public, data->in_memory, data->pkcs1});
 }
 
 int held_copy(struct held *copy, const struct held *held)
@@ -160,7 +163,7 @@ EVP_PKEY_CTX *held_delegate(const struct held *held)
     return EVP_PKEY_CTX_new_from_pkey(held->provider->library, held->public, DELEGATE_PROPERTY);
 }
 
-kw_hash digest_hash(const EVP_MD *digest)
+static kw_hash digest_hash(const EVP_MD *digest)
 {
     for (kw_hash hash = KW_HASH_SHA1; hash <= KW_HASH_SHA512; hash++)
         if (EVP_MD_is_a(digest, hash_name(hash)))
@@ -168,13 +171,23 @@ kw_hash digest_hash(const EVP_MD *digest)
     return KW_HASH_NONE;
 }
 
-kw_hash digest_named(const struct provider *provider, const char *name)
+EVP_MD *digest_fetch(const struct provider *provider, const char *name, kw_hash *hash)
 {
     EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
-    const kw_hash hash = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
-    EVP_MD_free(digest);
-    if (hash == KW_HASH_NONE)
+    const kw_hash found = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
+    if (found == KW_HASH_NONE) {
+        EVP_MD_free(digest);
         failure_set(KW_UNSUPPORTED, "the hash %s is not supported; SHA-224, SHA-256, SHA-384 and SHA-512 are", name);
+        return NULL;
+    }
+    *hash = found;
+    return digest;
+}
+
+kw_hash digest_named(const struct provider *provider, const char *name)
+{
+    kw_hash hash = KW_HASH_NONE;
+    EVP_MD_free(digest_fetch(provider, name, &hash));
     return hash;
 }
 
