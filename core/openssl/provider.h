@@ -32,6 +32,7 @@ struct keydata {
     kw_key *key;      /* NULL: a public key, or parameters alone */
     EVP_PKEY *public; /* in the default provider; NULL while there is nothing */
     bool has_public;  /* false: parameters alone */
+    char *uri;        /* of the private key, for whoever writes it down; NULL: none is known */
     bool pkcs1;       /* decrypts by PKCS#1 v1.5 whatever the certificate's settings say, which CMS needs (W2) */
 };
 
