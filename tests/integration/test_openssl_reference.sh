@@ -55,7 +55,7 @@ reference_is_a_client_s_key_file() {
     expect_out 'Client certificate'
     expect_out 'CN *= *client'
     # libcrypto's reason reaches who asks for it
-    expect 0 keywright delete general/client --force
+    expect 0 keywright delete general/client --force --yes
     expect 58 curl --silent --show-error --cacert server.pem --cert certificate.pem --key key.pem "https://localhost:$port/"
     expect_err 'general/client'
     kill "$running"
