@@ -35,13 +35,16 @@ size_t hash_length(kw_hash hash)
     return (size_t)hash < hash_count ? hashes[hash].length : 0;
 }
 
-kw_status crypto_open(struct crypto **crypto, kw_error *error)
+/* Takes `library` over, also when it fails. */
+static kw_status open_with(OSSL_LIB_CTX *library, struct crypto **crypto, kw_error *error)
 {
     kw_status status = KW_OK;
     struct crypto *made = calloc(1, sizeof(*made));
-    if (made == NULL)
+    if (made == NULL) {
+        OSSL_LIB_CTX_free(library);
         return error_memory(error);
-    made->library = OSSL_LIB_CTX_new();
+    }
+    made->library = library;
     if (made->library == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto gives no library context");
         goto out;
@@ -75,6 +78,18 @@ kw_status crypto_open(struct crypto **crypto, kw_error *error)
 out:
     crypto_close(made);
     return status;
+}
+
+kw_status crypto_open(struct crypto **crypto, kw_error *error)
+{
+    return open_with(OSSL_LIB_CTX_new(), crypto, error);
+}
+
+/* Not as a child of the program's context, which would hold this very provider. */
+kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct crypto **crypto,
+                             kw_error *error)
+{
+    return open_with(OSSL_LIB_CTX_new_from_dispatch(handle, in), crypto, error);
 }
 
 void crypto_close(struct crypto *crypto)

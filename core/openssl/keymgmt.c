@@ -1,6 +1,8 @@
 /* RSA, EC, Ed25519 and X25519 keys: libcrypto sees the public half as the default provider tells it, and never gets the private one. */
 #include "openssl/provider.h"
 
+#include "base/buffer.h"
+
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -63,6 +65,7 @@ void keydata_free(struct keydata *data)
         return;
     kw_key_free(data->key);
     EVP_PKEY_free(data->public);
+    free(data->uri);
     free(data);
 }
 
@@ -140,6 +143,8 @@ static void *keymgmt_dup(const void *data, int selection)
             made->key = key_reference(from->key);
         made->in_memory = from->in_memory && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
         made->pkcs1 = from->pkcs1;
+        if (made->key != NULL && from->uri != NULL)
+            made->uri = text_copy(from->uri);
     }
     if (made->public == NULL) {
         keymgmt_free(made);

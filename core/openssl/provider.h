@@ -49,6 +49,7 @@ struct keydata {
     EVP_PKEY *public; /* in the default provider; NULL while there is nothing */
     bool has_public;  /* false: parameters alone */
     bool in_memory;   /* `public` has the private half too */
+    char *uri;        /* of the private key, for whoever writes it down; NULL: none is known */
     bool pkcs1;       /* decrypts by PKCS#1 v1.5 whatever the certificate's settings say, which CMS needs (W2) */
 };
 
@@ -59,10 +60,10 @@ const OSSL_ALGORITHM *provider_algorithms(int operation);
 OSSL_FUNC_provider_gettable_params_fn provider_gettable_params;
 OSSL_FUNC_provider_get_params_fn provider_get_params;
 
+/* Without any key yet. NULL when memory ran out. */
+struct keydata *keydata_new(const struct provider *provider, const char *type);
 /* With a reference on `key`; NULL when memory ran out. What is handed over to libcrypto is a pointer to such a pointer, which becomes NULL when
  * libcrypto takes the key. */
-/* Without any key yet. */
-struct keydata *keydata_new(const struct provider *provider, const char *type);
 struct keydata *keydata_of_key(const struct provider *provider, kw_key *key);
 void keydata_free(struct keydata *data);
 /* libcrypto's name for the type of key, or NULL: not one for certificates. */
