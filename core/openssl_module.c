@@ -118,6 +118,7 @@ static const OSSL_DISPATCH module_dispatch[] = {
     {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
     {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
     {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))module_query_operation},
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))provider_get_capabilities},
     {0, NULL},
 };
 

@@ -3,7 +3,9 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 #include <stdlib.h>
+#include <string.h>
 
 static OSSL_FUNC_provider_teardown_fn provider_teardown;
 static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
@@ -89,6 +91,44 @@ int provider_get_params(void *context, OSSL_PARAM parameters[])
         return 0;
     parameter = OSSL_PARAM_locate(parameters, OSSL_PROV_PARAM_STATUS);
     return parameter == NULL || OSSL_PARAM_set_int(parameter, 1);
+}
+
+/* ---- What TLS is told ---- */
+
+struct groups {
+    OSSL_CALLBACK *callback;
+    void *argument;
+};
+
+/* Those of the default provider's whose keys libcrypto may take from here. */
+static int tell_group(const OSSL_PARAM parameters[], void *user)
+{
+    const struct groups *groups = user;
+    const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_CAPABILITY_TLS_GROUP_ALG);
+    const char *algorithm = NULL;
+    if (parameter == NULL || !OSSL_PARAM_get_utf8_string_ptr(parameter, &algorithm) || algorithm == NULL ||
+        (OPENSSL_strcasecmp(algorithm, "EC") != 0 && OPENSSL_strcasecmp(algorithm, "X25519") != 0))
+        return 1;
+    return groups->callback(parameters, groups->argument);
+}
+
+static int find_default(OSSL_PROVIDER *provider, void *user)
+{
+    OSSL_PROVIDER **found = user;
+    if (strcmp(OSSL_PROVIDER_get0_name(provider), "default") == 0)
+        *found = provider;
+    return 1;
+}
+
+int provider_get_capabilities(void *context, const char *capability, OSSL_CALLBACK *callback, void *argument)
+{
+    const struct provider *provider = context;
+    struct groups groups = {callback, argument};
+    OSSL_PROVIDER *found = NULL;
+    if (OPENSSL_strcasecmp(capability, "TLS-GROUP") != 0)
+        return 1;
+    OSSL_PROVIDER_do_all(provider->library, find_default, &found);
+    return found != NULL && OSSL_PROVIDER_get_capabilities(found, capability, tell_group, &groups);
 }
 
 static void provider_teardown(void *context)

@@ -59,6 +59,11 @@ OSSL_provider_init_fn provider_start;
 const OSSL_ALGORITHM *provider_algorithms(int operation);
 OSSL_FUNC_provider_gettable_params_fn provider_gettable_params;
 OSSL_FUNC_provider_get_params_fn provider_get_params;
+/*
+ * TLS takes a group only where the provider that tells of it is also the one whose keys libcrypto finds first. So this one tells of the default
+ * provider's groups too, and is ignored where it does not come first.
+ */
+OSSL_FUNC_provider_get_capabilities_fn provider_get_capabilities;
 
 /* Without any key yet. NULL when memory ran out. */
 struct keydata *keydata_new(const struct provider *provider, const char *type);
