@@ -3,6 +3,7 @@
  */
 #include "openssl_module.h"
 
+#include "base/buffer.h"
 #include "base/path.h"
 
 #include <openssl/core_names.h>
@@ -16,11 +17,44 @@ static OSSL_FUNC_provider_query_operation_fn module_query_operation;
 /* In the provider's section of openssl.cnf. */
 #define SETTING_CONFIGURATION "config"
 
+/* ---- Asking ---- */
+
+static _Thread_local OSSL_PASSPHRASE_CALLBACK *ask_by;
+static _Thread_local void *ask_argument;
+
+void module_ask_by(OSSL_PASSPHRASE_CALLBACK *ask, void *argument)
+{
+    ask_by = ask;
+    ask_argument = argument;
+}
+
+/* The kw_prompt_callback of the module's context. */
+static kw_status ask_program(void *user, const char *what, bool confirm, kw_output *answer)
+{
+    char *about = text_copy(what);
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, about, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t length = 0;
+    (void)user;
+    /* A program that uses a key sets no secret. */
+    const bool answered = about != NULL && ask_by != NULL && !confirm &&
+                          ask_by((char *)answer->data, answer->capacity, &length, parameters, ask_argument) == 1 &&
+                          length <= answer->capacity;
+    free(about);
+    if (!answered)
+        return KW_CONFIGURATION;
+    answer->length = length;
+    return KW_OK;
+}
+
 /* ---- The context and its keys ---- */
 
 kw_status module_context(struct module_provider *module, kw_context **context, kw_error *error)
 {
-    const kw_open_options options = {.size = sizeof(options), .configuration = module->configuration};
+    const kw_open_options options = {
+        .size = sizeof(options), .configuration = module->configuration, .prompt = ask_program};
     kw_status status = KW_OK;
     pthread_mutex_lock(&module->mutex);
     if (module->context == NULL)

@@ -25,6 +25,11 @@ KW_MUST_USE kw_status module_context(struct module_provider *module, kw_context 
 /* The private key at an address, as the keymgmt takes it. keydata_free it. */
 KW_MUST_USE kw_status module_key(struct module_provider *module, const char *address, struct keydata **data,
                                  kw_error *error);
+/*
+ * Until it is called with NULL: what asks for a PIN or a passphrase on this thread asks so, as libcrypto has it of the program. Elsewhere
+ * there is nobody to ask.
+ */
+void module_ask_by(OSSL_PASSPHRASE_CALLBACK *ask, void *argument);
 /* Hands it to libcrypto, which may take it: then `*data` becomes NULL. Returns what `object` did. */
 int module_give_key(struct keydata **data, OSSL_CALLBACK *object, void *argument);
 /* The program's BIO as one of the library's; NULL when memory ran out. BIO_free it. */
