@@ -26,10 +26,20 @@ static OSSL_FUNC_store_close_fn loader_close;
 
 enum object_kind { OBJECT_NAME, OBJECT_PRIVATE, OBJECT_PUBLIC, OBJECT_CERTIFICATE, OBJECT_PROBLEM };
 
+/* What it points to is the loader's. */
 struct object {
     enum object_kind kind;
-    const kw_certificate_info *info; /* of the list; not of a problem */
-    size_t position;                 /* of a certificate in its chain, of a problem among the list's */
+    const char *address;
+    const char *subject;     /* of a name */
+    kw_input certificate;    /* DER; of a public key, the one that has it */
+    const kw_error *problem; /* of a problem alone */
+};
+
+/* A certificate, with what is known of it without opening its key. */
+struct listed {
+    const char *address, *name, *subject;
+    const kw_input *chain;
+    size_t chain_count;
 };
 
 struct loader {
@@ -38,8 +48,10 @@ struct loader {
     char *type;   /* of ?type=; NULL: none */
     int expected; /* OSSL_STORE_INFO_...; 0: anything */
     struct search search;
-    bool listed; /* what follows is there */
-    kw_certificate_list *list;
+    bool listed;               /* what follows is there */
+    kw_certificate_list *list; /* of several */
+    struct found found;        /* of one */
+    kw_input *chain;           /* of one: views of its row */
     struct object *objects;
     size_t count, room, next;
 };
@@ -87,8 +99,7 @@ static const struct selection *select_objects(const struct loader *loader)
     return NULL;
 }
 
-static kw_status add(struct loader *loader, enum object_kind kind, const kw_certificate_info *info, size_t position,
-                     kw_error *error)
+static kw_status add(struct loader *loader, struct object object, kw_error *error)
 {
     if (loader->count == loader->room) {
         const size_t room = loader->room * 2 + 8;
@@ -101,23 +112,106 @@ static kw_status add(struct loader *loader, enum object_kind kind, const kw_cert
         loader->objects = grown;
         loader->room = room;
     }
-    loader->objects[loader->count++] = (struct object){.kind = kind, .info = info, .position = position};
+    loader->objects[loader->count++] = object;
     return KW_OK;
 }
 
-static kw_status add_objects(struct loader *loader, const kw_certificate_info *info, const struct selection *selection,
-                             kw_error *error)
+static kw_status add_selected(struct loader *loader, const struct listed *listed, kw_error *error)
 {
+    const struct selection *const selection = select_objects(loader);
+    struct object object = {.address = listed->address, .certificate = listed->chain[0]};
     kw_status status = KW_OK;
+    if (selection == NULL)
+        return KW_OK;
+    object.kind = OBJECT_PRIVATE;
     if (selection->private)
-        status = add(loader, OBJECT_PRIVATE, info, 0, error);
-    if (status == KW_OK && selection->public)
-        status = add(loader, OBJECT_PUBLIC, info, 0, error);
+        status = add(loader, object, error);
+    object.kind = OBJECT_PUBLIC;
+    if (selection->public && status == KW_OK)
+        status = add(loader, object, error);
     /* Who searches gets what was found, not those who signed it, unless that is what was asked for. */
     const bool issuers = selection->issuers && (loader->type != NULL || !search_is_set(&loader->search));
-    const size_t chain = !selection->certificate ? 0 : issuers || info->chain_count == 0 ? info->chain_count : 1;
-    for (size_t i = 0; i < chain && status == KW_OK; i++)
-        status = add(loader, OBJECT_CERTIFICATE, info, i, error);
+    const size_t chain = !selection->certificate ? 0 : issuers ? listed->chain_count : 1;
+    object.kind = OBJECT_CERTIFICATE;
+    for (size_t i = 0; i < chain && status == KW_OK; i++) {
+        object.certificate = listed->chain[i];
+        status = add(loader, object, error);
+    }
+    return status;
+}
+
+/* Those that are searched, or all. */
+static kw_status add_listed(struct loader *loader, const struct listed *listed, bool name, kw_error *error)
+{
+    const struct searched searched = {listed->address, listed->name, listed->chain[0]};
+    if (search_is_set(&loader->search) && !search_matches(&loader->search, loader->module->crypto, &searched))
+        return KW_OK;
+    if (name)
+        return add(loader, (struct object){.kind = OBJECT_NAME, .address = listed->address, .subject = listed->subject},
+                   error);
+    return add_selected(loader, listed, error);
+}
+
+/* ---- One certificate, or several ---- */
+
+/* The DER certificates that stand one behind the other in the row. */
+static kw_status split_chain(struct loader *loader, size_t *count, kw_error *error)
+{
+    kw_input rest = {loader->found.certificate.chain.data, loader->found.certificate.chain.length};
+    kw_status status = KW_OK;
+    size_t room = 0;
+    for (*count = 0; status == KW_OK && (rest.length > 0 || *count == 0); ++*count) {
+        X509 *certificate = NULL;
+        kw_input der = rest;
+        if (*count == room) {
+            kw_input *grown = calloc(room + 8, sizeof(*grown));
+            if (grown == NULL)
+                return error_memory(error);
+            if (room > 0)
+                memcpy(grown, loader->chain, room * sizeof(*grown));
+            free(loader->chain);
+            loader->chain = grown;
+            room += 8;
+        }
+        status = x509_read_bare(loader->module->crypto, &rest, &certificate, error);
+        der.length -= rest.length;
+        loader->chain[*count] = der;
+        X509_free(certificate);
+    }
+    return status;
+}
+
+static kw_status list_one(struct loader *loader, kw_context *context, kw_error *error)
+{
+    struct kw_context view;
+    struct listed listed = {.address = loader->path};
+    context_take(context, &view);
+    kw_status status = manager_find(&view, loader->path, &loader->found, error);
+    context_give(&view);
+    if (status == KW_OK)
+        status = split_chain(loader, &listed.chain_count, error);
+    if (status != KW_OK)
+        return status;
+    const struct address *const address = &loader->found.address;
+    listed.name = address->parts[address->part_count - 1];
+    listed.chain = loader->chain;
+    return add_listed(loader, &listed, false, error);
+}
+
+static kw_status list_several(struct loader *loader, kw_context *context, kw_error *error)
+{
+    const kw_certificate_filter filter = {.size = sizeof(filter), .all = search_is_exact(&loader->search)};
+    const bool names = loader->type == NULL && !search_is_set(&loader->search);
+    kw_status status = kw_certificates(context, &filter, &loader->list, error);
+    /* Before the others, since libcrypto does not tell a last object that failed from the end. */
+    for (size_t i = 0; status == KW_OK && i < loader->list->problem_count; i++)
+        status = add(loader, (struct object){.kind = OBJECT_PROBLEM, .problem = &loader->list->problems[i]}, error);
+    for (size_t i = 0; status == KW_OK && i < loader->list->count; i++) {
+        const kw_certificate_info *const info = &loader->list->certificates[i];
+        const struct listed listed = {info->address, info->name, info->subject, info->chain, info->chain_count};
+        if (info->chain_count > 0 && strncmp(info->address, loader->path, strlen(loader->path)) == 0)
+            status = add_listed(loader, &listed, names, error);
+    }
     return status;
 }
 
@@ -130,45 +224,21 @@ static bool is_collection(const char *path)
 
 static kw_status list_objects(struct loader *loader, kw_error *error)
 {
-    const bool collection = is_collection(loader->path), searching = search_is_set(&loader->search);
-    const kw_certificate_filter filter = {
-        .size = sizeof(filter),
-        .all = !collection || search_is_exact(&loader->search),
-        .address = collection ? NULL : loader->path,
-    };
-    const bool names = collection && loader->type == NULL && !searching;
-    const struct selection *const selection = select_objects(loader);
     kw_context *context = NULL;
-    kw_status status = module_context(loader->module, &context, error);
-    if (status == KW_OK)
-        status = kw_certificates(context, &filter, &loader->list, error);
+    const kw_status status = module_context(loader->module, &context, error);
     if (status != KW_OK)
         return status;
-    /* Before the others, since libcrypto does not tell a last object that failed from the end. */
-    for (size_t i = 0; i < loader->list->problem_count && status == KW_OK; i++)
-        status = add(loader, OBJECT_PROBLEM, NULL, i, error);
-    for (size_t i = 0; i < loader->list->count && status == KW_OK; i++) {
-        const kw_certificate_info *const info = &loader->list->certificates[i];
-        if (collection && strncmp(info->address, loader->path, strlen(loader->path)) != 0)
-            continue;
-        if (searching && !search_matches(&loader->search, loader->module->crypto, info))
-            continue;
-        if (names)
-            status = add(loader, OBJECT_NAME, info, 0, error);
-        else if (selection != NULL)
-            status = add_objects(loader, info, selection, error);
-    }
-    return status;
+    return is_collection(loader->path) ? list_several(loader, context, error) : list_one(loader, context, error);
 }
 
 /* ---- One object ---- */
 
-static int give_name(const kw_certificate_info *info, OSSL_CALLBACK *object, void *argument)
+static int give_name(const struct object *this, OSSL_CALLBACK *object, void *argument)
 {
     int type = OSSL_OBJECT_NAME, taken = 0;
     struct address address;
-    char *uri = address_parse(info->address, &address, NULL) == KW_OK ? address_uri(&address) : NULL;
-    char *subject = text_copy(info->subject);
+    char *uri = address_parse(this->address, &address, NULL) == KW_OK ? address_uri(&address) : NULL;
+    char *subject = text_copy(this->subject);
     if (uri != NULL && subject != NULL) {
         const OSSL_PARAM parameters[] = {
             OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
@@ -183,11 +253,12 @@ static int give_name(const kw_certificate_info *info, OSSL_CALLBACK *object, voi
     return taken;
 }
 
-static int give_certificate(kw_input der, OSSL_CALLBACK *object, void *argument)
+/* Bytes that libcrypto makes something of by itself. */
+static int give_bytes(int type, char *structure, kw_input der, OSSL_CALLBACK *object, void *argument)
 {
-    int type = OSSL_OBJECT_CERT;
     const OSSL_PARAM parameters[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
         /* libcrypto's parameters are not const; it only reads these. */
         OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)(uintptr_t)der.data, der.length),
         OSSL_PARAM_construct_end(),
@@ -195,58 +266,53 @@ static int give_certificate(kw_input der, OSSL_CALLBACK *object, void *argument)
     return object(parameters, argument);
 }
 
-/* As bytes: the program's default provider makes a key of them, which then needs nothing of ours. */
-static int give_public(const struct loader *loader, const kw_certificate_info *info, OSSL_CALLBACK *object,
-                       void *argument)
+/* The program's default provider makes the key, which then needs nothing of ours. */
+static int give_public(const struct loader *loader, const struct object *this, OSSL_CALLBACK *object, void *argument)
 {
-    int type = OSSL_OBJECT_PKEY, taken = 0;
     char structure[] = "SubjectPublicKeyInfo";
+    int taken = 0;
     X509 *certificate = NULL;
     unsigned char *spki = NULL;
-    kw_input der = info->chain[0];
+    kw_input der = this->certificate;
     kw_error error = {0};
     if (x509_read_bare(loader->module->crypto, &der, &certificate, &error) != KW_OK)
         return failure_keep(&error);
     const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &spki);
-    if (length > 0) {
-        const OSSL_PARAM parameters[] = {
-            OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-            OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
-            OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, spki, (size_t)length),
-            OSSL_PARAM_construct_end(),
-        };
-        taken = object(parameters, argument);
-    }
+    if (length > 0)
+        taken = give_bytes(OSSL_OBJECT_PKEY, structure, (kw_input){spki, (size_t)length}, object, argument);
     OPENSSL_free(spki);
     X509_free(certificate);
     return taken;
 }
 
-static int give_private(const struct loader *loader, const kw_certificate_info *info, OSSL_CALLBACK *object,
-                        void *argument)
+static int give_private(const struct loader *loader, const struct object *this, OSSL_CALLBACK *object, void *argument)
 {
     struct keydata *data = NULL;
     kw_error error = {0};
-    if (module_key(loader->module, info->address, &data, &error) != KW_OK)
+    if (module_key(loader->module, this->address, &data, &error) != KW_OK)
         return failure_keep(&error);
     const int taken = module_give_key(&data, object, argument);
     keydata_free(data);
     return taken;
 }
 
+static int give_certificate(const struct object *this, OSSL_CALLBACK *object, void *argument)
+{
+    char structure[] = "Certificate";
+    return give_bytes(OSSL_OBJECT_CERT, structure, this->certificate, object, argument);
+}
+
 static int give(const struct loader *loader, const struct object *this, OSSL_CALLBACK *object, void *argument)
 {
     if (this->kind == OBJECT_PROBLEM)
-        return failure_keep(&loader->list->problems[this->position]);
+        return failure_keep(this->problem);
     if (this->kind == OBJECT_NAME)
-        return give_name(this->info, object, argument);
+        return give_name(this, object, argument);
     if (this->kind == OBJECT_PRIVATE)
-        return give_private(loader, this->info, object, argument);
-    if (this->info->chain_count == 0)
-        return failure_set(KW_CORRUPT, "the certificate of %s cannot be read", this->info->address);
+        return give_private(loader, this, object, argument);
     if (this->kind == OBJECT_PUBLIC)
-        return give_public(loader, this->info, object, argument);
-    return give_certificate(this->info->chain[this->position], object, argument);
+        return give_public(loader, this, object, argument);
+    return give_certificate(this, object, argument);
 }
 
 static int loader_load(void *context, OSSL_CALLBACK *object, void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase,
@@ -285,6 +351,8 @@ static int loader_close(void *context)
     if (loader == NULL)
         return 1;
     kw_certificate_list_free(loader->list);
+    found_clear(&loader->found);
+    free(loader->chain);
     search_clear(&loader->search);
     free(loader->objects);
     free(loader->path);

@@ -13,11 +13,10 @@
 #include <openssl/core_object.h>
 
 struct module_provider {
-    struct provider provider; /* first: what the algorithms are given */
-    struct crypto *crypto;    /* with a default provider of its own, whatever the program has loaded */
-    char *configuration;      /* of the program's openssl.cnf, absolute; NULL: as for kw_open */
-    pthread_mutex_t mutex;
-    kw_context *context; /* NULL: not opened yet */
+    struct provider provider;      /* first: what the algorithms are given */
+    struct crypto *crypto;         /* with a default provider of its own, whatever the program has loaded */
+    char *configuration;           /* of the program's openssl.cnf, absolute; NULL: as for kw_open */
+    _Atomic(kw_context *) context; /* NULL: not opened yet */
 };
 
 /* The context, opened at the first use; it is the module's. */

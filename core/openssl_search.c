@@ -147,21 +147,19 @@ static bool fingerprint_is(const struct search *search, struct crypto *crypto, X
     return found;
 }
 
-bool search_matches(const struct search *search, struct crypto *crypto, const kw_certificate_info *info)
+bool search_matches(const struct search *search, struct crypto *crypto, const struct searched *of)
 {
     X509 *certificate = NULL;
-    if (info->chain_count == 0)
+    if (search->alias != NULL && strcmp(search->alias, of->address) != 0 && strcmp(search->alias, of->name) != 0)
         return false;
-    if (search->alias != NULL && strcmp(search->alias, info->address) != 0 && strcmp(search->alias, info->name) != 0)
-        return false;
-    kw_input der = info->chain[0];
+    kw_input der = of->certificate;
     if (x509_read_bare(crypto, &der, &certificate, NULL) != KW_OK)
         return false;
     const bool matches =
         (search->subject == NULL || X509_NAME_cmp(X509_get_subject_name(certificate), search->subject) == 0) &&
         (search->issuer == NULL || X509_NAME_cmp(X509_get_issuer_name(certificate), search->issuer) == 0) &&
         (search->serial == NULL || serial_is(certificate, search->serial)) &&
-        (search->fingerprint == NULL || fingerprint_is(search, crypto, certificate, info->chain[0]));
+        (search->fingerprint == NULL || fingerprint_is(search, crypto, certificate, of->certificate));
     X509_free(certificate);
     return matches;
 }

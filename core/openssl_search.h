@@ -6,6 +6,12 @@
 
 #include <openssl/core.h>
 
+/* What is looked at. */
+struct searched {
+    const char *address, *name; /* the latter is the last part of the former */
+    kw_input certificate;       /* DER */
+};
+
 /* Zero-initialise. All that is set must match; nothing is set: everything matches. */
 struct search {
     X509_NAME *subject, *issuer;
@@ -25,7 +31,7 @@ bool search_is_exact(const struct search *search);
  * A fingerprint is the certificate's, or its SubjectPublicKeyInfo's; an alias the address, or its last part. A certificate that cannot be
  * read does not match.
  */
-bool search_matches(const struct search *search, struct crypto *crypto, const kw_certificate_info *info);
+bool search_matches(const struct search *search, struct crypto *crypto, const struct searched *of);
 void search_clear(struct search *search);
 
 #endif
