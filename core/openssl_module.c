@@ -166,6 +166,7 @@ static const OSSL_DISPATCH module_dispatch[] = {
     {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
     {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
     {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))module_query_operation},
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))provider_get_capabilities},
     {0, NULL},
 };
 
@@ -193,7 +194,7 @@ int kw_openssl_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH
         module_free(made);
         return 0;
     }
-    made->provider.library = made->crypto->library;
+    made->provider = (struct provider){.library = made->crypto->library, .generate = module_generate, .user = made};
     *context = made;
     *out = module_dispatch;
     return 1;

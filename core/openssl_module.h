@@ -29,6 +29,9 @@ KW_MUST_USE kw_status module_key(struct module_provider *module, const char *add
  * there is nobody to ask.
  */
 void module_ask_by(OSSL_PASSPHRASE_CALLBACK *ask, void *argument);
+/* The provider's `generate`; `user` is the module. */
+KW_MUST_USE kw_status module_generate(void *user, const struct generation *wanted, struct keydata **made,
+                                      kw_error *error);
 /* Hands it to libcrypto, which may take it: then `*data` becomes NULL. Returns what `object` did. */
 int module_give_key(struct keydata **data, OSSL_CALLBACK *object, void *argument);
 /* The program's BIO as one of the library's; NULL when memory ran out. BIO_free it. */

@@ -23,7 +23,7 @@ static OSSL_FUNC_signature_digest_sign_update_fn signature_digest_update;
 static OSSL_FUNC_signature_digest_sign_final_fn signature_digest_sign_final;
 static OSSL_FUNC_signature_digest_verify_init_fn signature_digest_verify_init;
 static OSSL_FUNC_signature_digest_verify_final_fn signature_digest_verify_final;
-static OSSL_FUNC_signature_digest_sign_fn eddsa_digest_sign;
+static OSSL_FUNC_signature_digest_sign_fn signature_digest_sign, eddsa_digest_sign;
 static OSSL_FUNC_signature_digest_verify_fn eddsa_digest_verify;
 
 /* ---- Life ---- */
@@ -121,16 +121,16 @@ static int digest_begin(struct signature *signature, const char *name, const str
     }
     if (name == NULL || name[0] == '\0')
         name = hash_name(signature->hash != KW_HASH_NONE ? signature->hash : KW_HASH_SHA256);
-    const kw_hash hash = digest_named(signature->provider, name);
-    if (hash == KW_HASH_NONE)
+    kw_hash hash = KW_HASH_NONE;
+    EVP_MD *digest = digest_fetch(signature->provider, name, &hash);
+    if (digest == NULL)
         return 0;
     signature->hash = hash;
-    if (!begin(signature, key, verifying, parameters))
-        return 0;
-    EVP_MD *digest = EVP_MD_fetch(signature->provider->library, hash_name(hash), DELEGATE_PROPERTY);
-    signature->content = EVP_MD_CTX_new();
-    const int begun =
-        digest != NULL && signature->content != NULL && EVP_DigestInit_ex2(signature->content, digest, NULL);
+    int begun = begin(signature, key, verifying, parameters);
+    if (begun) {
+        signature->content = EVP_MD_CTX_new();
+        begun = signature->content != NULL && EVP_DigestInit_ex2(signature->content, digest, NULL);
+    }
     EVP_MD_free(digest);
     return begun;
 }
@@ -220,6 +220,27 @@ static int algorithm_of(const struct signature *signature, size_t digest_length,
     return 1;
 }
 
+/* The default provider signs with a key in memory. */
+static int sign_in_memory(const struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
+                          kw_input input)
+{
+    int made = 0;
+    *length = capacity;
+    if (signature->type == KW_KEY_ED25519) {
+        EVP_MD_CTX *signer = EVP_MD_CTX_new();
+        made = signer != NULL &&
+               EVP_DigestSignInit_ex(signer, NULL, NULL, signature->provider->library, DELEGATE_PROPERTY,
+                                     signature->held.public, NULL) == 1 &&
+               EVP_DigestSign(signer, out, length, input.data, input.length) == 1;
+        EVP_MD_CTX_free(signer);
+        return made;
+    }
+    EVP_PKEY_CTX *signer = signature_delegate(signature, EVP_PKEY_sign_init);
+    made = signer != NULL && EVP_PKEY_sign(signer, out, length, input.data, input.length) == 1;
+    EVP_PKEY_CTX_free(signer);
+    return made;
+}
+
 static int sign(struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
                 const unsigned char *input, size_t input_length)
 {
@@ -232,6 +253,8 @@ static int sign(struct signature *signature, unsigned char *out, size_t *length,
         *length = (size_t)longest;
         return 1;
     }
+    if (signature->held.key == NULL)
+        return sign_in_memory(signature, out, length, capacity, (kw_input){input, input_length});
     if (!algorithm_of(signature, input_length, &algorithm))
         return 0;
     kw_output output = {out, capacity, 0};
@@ -261,6 +284,16 @@ static int signature_digest_sign_final(void *context, unsigned char *out, size_t
     return sign(signature, out, length, capacity, digest, digest_length);
 }
 
+/* All at once: libcrypto would else copy the context to finish it. */
+static int signature_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
+                                 const unsigned char *message, size_t message_length)
+{
+    struct signature *signature = context;
+    if (out != NULL && !signature_digest_update(signature, message, message_length))
+        return 0;
+    return signature_digest_sign_final(signature, out, length, capacity);
+}
+
 static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
                              const unsigned char *message, size_t message_length)
 {
@@ -270,7 +303,7 @@ static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, 
 
 /* ---- What the default provider does with the public key ---- */
 
-EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
+EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(EVP_PKEY_CTX *context))
 {
     OSSL_PARAM parameters[5], *next = parameters;
     char digest[16] = "", mgf[16] = "";
@@ -292,7 +325,7 @@ EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
     }
     *next = OSSL_PARAM_construct_end();
     EVP_PKEY_CTX *context = held_delegate(&signature->held);
-    if (context == NULL || EVP_PKEY_verify_init(context) <= 0 || EVP_PKEY_CTX_set_params(context, parameters) <= 0) {
+    if (context == NULL || init(context) <= 0 || EVP_PKEY_CTX_set_params(context, parameters) <= 0) {
         EVP_PKEY_CTX_free(context);
         context = NULL;
     }
@@ -302,7 +335,7 @@ EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
 static int signature_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *digest,
                             size_t digest_length)
 {
-    EVP_PKEY_CTX *verifier = signature_delegate(context);
+    EVP_PKEY_CTX *verifier = signature_delegate(context, EVP_PKEY_verify_init);
     const int valid = verifier != NULL && EVP_PKEY_verify(verifier, bytes, length, digest, digest_length) == 1;
     EVP_PKEY_CTX_free(verifier);
     return valid;
@@ -346,6 +379,7 @@ static int eddsa_digest_verify(void *context, const unsigned char *bytes, size_t
         {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))signature_verify},                                                \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))signature_digest_update},                             \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))signature_digest_sign_final},                          \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))signature_digest_sign},                                      \
         {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))signature_digest_update},                           \
         {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))signature_digest_verify_final},                      \
     {                                                                                                                  \

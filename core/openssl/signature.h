@@ -18,8 +18,11 @@ struct signature {
     int salt_length;     /* PSS: bytes, or RSA_PSS_SALTLEN_... */
 };
 
-/* A context of the default provider, begun to verify with the public key and the same parameters; NULL and the reason in the queue. */
-EVP_PKEY_CTX *signature_delegate(const struct signature *signature);
+/*
+ * A context of the default provider with the public key (or a key in memory) and the same parameters, begun by EVP_PKEY_verify_init or its
+ * like; NULL and the reason in the queue.
+ */
+EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(EVP_PKEY_CTX *context));
 
 OSSL_FUNC_signature_get_ctx_params_fn signature_get_ctx_params;
 OSSL_FUNC_signature_set_ctx_params_fn signature_set_ctx_params;
