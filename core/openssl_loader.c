@@ -54,6 +54,8 @@ struct loader {
     kw_input *chain;           /* of one: views of its row */
     struct object *objects;
     size_t count, room, next;
+    bool
+        ended; /* not by a last object that failed, which libcrypto would take for no object; then by the call that follows */
 };
 
 /* ---- Which objects ---- */
@@ -203,7 +205,6 @@ static kw_status list_several(struct loader *loader, kw_context *context, kw_err
     const kw_certificate_filter filter = {.size = sizeof(filter), .all = search_is_exact(&loader->search)};
     const bool names = loader->type == NULL && !search_is_set(&loader->search);
     kw_status status = kw_certificates(context, &filter, &loader->list, error);
-    /* Before the others, since libcrypto does not tell a last object that failed from the end. */
     for (size_t i = 0; status == KW_OK && i < loader->list->problem_count; i++)
         status = add(loader, (struct object){.kind = OBJECT_PROBLEM, .problem = &loader->list->problems[i]}, error);
     for (size_t i = 0; status == KW_OK && i < loader->list->count; i++) {
@@ -320,19 +321,23 @@ static int loader_load(void *context, OSSL_CALLBACK *object, void *argument, OSS
 {
     struct loader *loader = context;
     kw_error error = {0};
+    int given = 0;
     failure_forget();
     module_ask_by(passphrase, passphrase_argument);
-    int given = 0;
     if (!loader->listed) {
-        loader->listed = true; /* also when it fails: libcrypto asks until there is no more */
-        const kw_status status = list_objects(loader, &error);
-        if (status != KW_OK) {
+        loader->listed = true;
+        if (list_objects(loader, &error) != KW_OK) {
             loader->next = loader->count;
             failure_keep(&error);
+            goto out;
         }
     }
     if (loader->next < loader->count)
         given = give(loader, &loader->objects[loader->next++], object, argument);
+    else
+        loader->ended = true;
+    loader->ended = loader->ended || (given && loader->next == loader->count);
+out:
     module_ask_by(NULL, NULL);
     return given;
 }
@@ -340,7 +345,7 @@ static int loader_load(void *context, OSSL_CALLBACK *object, void *argument, OSS
 static int loader_eof(void *context)
 {
     const struct loader *loader = context;
-    return loader->listed && loader->next == loader->count;
+    return loader->ended;
 }
 
 /* ---- URIs ---- */
