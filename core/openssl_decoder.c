@@ -125,7 +125,7 @@ static kw_status open_key(struct module_provider *module, const char *uri, const
 }
 
 static int decode_der(struct module_provider *module, const char *type, OSSL_CORE_BIO *from, OSSL_CALLBACK *callback,
-                      void *argument)
+                      void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
     unsigned char der[REFERENCE_MAXIMUM];
     size_t length = 0;
@@ -141,8 +141,10 @@ static int decode_der(struct module_provider *module, const char *type, OSSL_COR
     kw_status status = read ? reference_decode((kw_input){der, length}, &uri, &error) : KW_NOT_FOUND;
     if (status == KW_NOT_FOUND)
         goto out;
+    module_ask_by(passphrase, passphrase_argument);
     if (status == KW_OK)
         status = open_key(module, uri, type, &data, &error);
+    module_ask_by(NULL, NULL);
     if (status != KW_OK)
         result = failure_keep(&error);
     else if (data != NULL)
@@ -158,27 +160,21 @@ static int decode_rsa(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CA
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
     (void)selection;
-    (void)passphrase;
-    (void)passphrase_argument;
-    return decode_der(context, "RSA", from, callback, argument);
+    return decode_der(context, "RSA", from, callback, argument, passphrase, passphrase_argument);
 }
 
 static int decode_ec(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CALLBACK *callback, void *argument,
                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
     (void)selection;
-    (void)passphrase;
-    (void)passphrase_argument;
-    return decode_der(context, "EC", from, callback, argument);
+    return decode_der(context, "EC", from, callback, argument, passphrase, passphrase_argument);
 }
 
 static int decode_ed25519(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CALLBACK *callback, void *argument,
                           OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
     (void)selection;
-    (void)passphrase;
-    (void)passphrase_argument;
-    return decode_der(context, "ED25519", from, callback, argument);
+    return decode_der(context, "ED25519", from, callback, argument, passphrase, passphrase_argument);
 }
 
 /* ---- Tables ---- */

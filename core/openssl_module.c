@@ -3,9 +3,11 @@
  */
 #include "openssl_module.h"
 
+#include "base/buffer.h"
 #include "base/path.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/params.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +18,56 @@ static OSSL_FUNC_provider_query_operation_fn module_query_operation;
 /* In the provider's section of openssl.cnf. */
 #define SETTING_CONFIGURATION "config"
 
+/* ---- Asking ---- */
+
+static _Thread_local OSSL_PASSPHRASE_CALLBACK *ask_by;
+static _Thread_local void *ask_argument;
+
+void module_ask_by(OSSL_PASSPHRASE_CALLBACK *ask, void *argument)
+{
+    ask_by = ask;
+    ask_argument = argument;
+}
+
+/* The kw_prompt_callback of the module's context. */
+static kw_status ask_program(void *user, const char *what, bool confirm, kw_output *answer)
+{
+    char *about = text_copy(what);
+    const OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PASSPHRASE_PARAM_INFO, about, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t length = 0;
+    (void)user;
+    /* A program that uses a key sets no secret. */
+    const bool answered = about != NULL && ask_by != NULL && !confirm &&
+                          ask_by((char *)answer->data, answer->capacity, &length, parameters, ask_argument) == 1 &&
+                          length <= answer->capacity;
+    free(about);
+    if (!answered)
+        return KW_CONFIGURATION;
+    answer->length = length;
+    return KW_OK;
+}
+
 /* ---- The context and its keys ---- */
 
+/* No lock: opening may ask a person, and the process may fork meanwhile. Two threads that come first both find or make one; one is given back. */
 kw_status module_context(struct module_provider *module, kw_context **context, kw_error *error)
 {
-    const kw_open_options options = {.size = sizeof(options), .configuration = module->configuration};
+    const kw_open_options options = {
+        .size = sizeof(options), .configuration = module->configuration, .prompt = ask_program};
+    kw_context *present = atomic_load(&module->context), *made = NULL;
     kw_status status = KW_OK;
-    pthread_mutex_lock(&module->mutex);
-    if (module->context == NULL)
-        status = context_open(&options, false, &module->context, error); /* a program that uses a key adds no others */
+    if (present == NULL) {
+        status = context_join(&options, &made, error);
+        if (status == KW_OK && atomic_compare_exchange_strong(&module->context, &present, made))
+            present = made;
+        else if (status == KW_OK)
+            context_leave(made, false);
+    }
     if (status == KW_OK)
-        *context = module->context;
-    pthread_mutex_unlock(&module->mutex);
+        *context = present;
     return status;
 }
 
@@ -96,11 +136,21 @@ static const OSSL_ALGORITHM *module_query_operation(void *context, int operation
     return provider_algorithms(operation);
 }
 
+/*
+ * libcrypto tears its providers down from atexit too. Tokens' modules have then ended before it, since they were loaded later, and a call of any of them
+ * crashes; so the context is left to the end of the process, which closes everything. libcrypto says that it is ending by not starting any more.
+ */
+static bool process_is_ending(void)
+{
+    return OPENSSL_init_crypto(0, NULL) == 0;
+}
+
 static void module_free(struct module_provider *module)
 {
     if (module == NULL)
         return;
-    kw_close(module->context);
+    if (!process_is_ending())
+        context_leave(atomic_load(&module->context), false);
     crypto_close(module->crypto);
     free(module->configuration);
     free(module);
@@ -108,9 +158,7 @@ static void module_free(struct module_provider *module)
 
 static void module_teardown(void *context)
 {
-    struct module_provider *module = context;
-    pthread_mutex_destroy(&module->mutex);
-    module_free(module);
+    module_free(context);
 }
 
 static const OSSL_DISPATCH module_dispatch[] = {
@@ -146,7 +194,6 @@ int kw_openssl_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH
         module_free(made);
         return 0;
     }
-    pthread_mutex_init(&made->mutex, NULL);
     made->provider = (struct provider){.library = made->crypto->library, .generate = module_generate, .user = made};
     *context = made;
     *out = module_dispatch;

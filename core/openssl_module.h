@@ -13,11 +13,10 @@
 #include <openssl/core_object.h>
 
 struct module_provider {
-    struct provider provider; /* first: what the algorithms are given */
-    struct crypto *crypto;    /* with a default provider of its own, whatever the program has loaded */
-    char *configuration;      /* of the program's openssl.cnf, absolute; NULL: as for kw_open */
-    pthread_mutex_t mutex;
-    kw_context *context; /* NULL: not opened yet */
+    struct provider provider;      /* first: what the algorithms are given */
+    struct crypto *crypto;         /* with a default provider of its own, whatever the program has loaded */
+    char *configuration;           /* of the program's openssl.cnf, absolute; NULL: as for kw_open */
+    _Atomic(kw_context *) context; /* NULL: not opened yet */
 };
 
 /* The context, opened at the first use; it is the module's. */
@@ -25,6 +24,11 @@ KW_MUST_USE kw_status module_context(struct module_provider *module, kw_context 
 /* The private key at an address, as the keymgmt takes it. keydata_free it. */
 KW_MUST_USE kw_status module_key(struct module_provider *module, const char *address, struct keydata **data,
                                  kw_error *error);
+/*
+ * Until it is called with NULL: what asks for a PIN or a passphrase on this thread asks so, as libcrypto has it of the program. Elsewhere
+ * there is nobody to ask.
+ */
+void module_ask_by(OSSL_PASSPHRASE_CALLBACK *ask, void *argument);
 /* The provider's `generate`; `user` is the module. */
 KW_MUST_USE kw_status module_generate(void *user, const struct generation *wanted, struct keydata **made,
                                       kw_error *error);

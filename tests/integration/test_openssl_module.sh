@@ -110,7 +110,7 @@ uri_that_names_no_key_is_refused_with_the_reason() {
 
 # A TLS server calls nothing but its key: a new configuration reaches it at the next handshake, and its key moves online.
 server_takes_a_new_configuration_and_its_key_moves() {
-    local running
+    local running clients
     server a
     expect 0 keywright create general/tls --key ec-p256
     take_certificate general/tls
@@ -134,11 +134,11 @@ server_takes_a_new_configuration_and_its_key_moves() {
     expect 0 keywright --json list
     expect_json '.[] | select(.certificate == "general/tls").store == "second"'
     # one that the server cannot take: it says so, and goes on
-    sed -i '/^stores:/a\  third: {id: "0b1d02ab", plugin: softstore, options: {passphrase: file:third}}' a/keywright.yaml
-    printf 'a passphrase\n' >a/third
-    chmod 600 a/third
-    (sleep 1; rm a/third; handshake) >later 2>&1 &
-    expect 0 keywright reload
+    sed -i '/^stores:/a\  third: {id: "0b1d02ab", plugin: softstore, options: {passphrase: env:THIRD}}' a/keywright.yaml
+    (while sleep 0.2; do handshake; done) >later 2>&1 &
+    clients=$!
+    THIRD='a passphrase' expect 0 keywright reload
+    kill "$clients"
     expect_err 'process [0-9]+ .openssl.: cannot take it, and goes on with the configuration it has'
     expect 0 handshake
     kill "$running"
