@@ -28,6 +28,24 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {NAMES_RSA, PROVIDER_PROPERTY, rsa_signature, "RSASSA-PKCS1-v1_5 and RSASSA-PSS by a store"},
     {"ECDSA", PROVIDER_PROPERTY, ecdsa_signature, "ECDSA by a store"},
     {NAMES_ED25519, PROVIDER_PROPERTY, eddsa_signature, "EdDSA by a store"},
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+    {"RSA-SHA2-224:RSA-SHA224:sha224WithRSAEncryption:1.2.840.113549.1.1.14", PROVIDER_PROPERTY, rsa_sha224_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-224 by a store"},
+    {"RSA-SHA2-256:RSA-SHA256:sha256WithRSAEncryption:1.2.840.113549.1.1.11", PROVIDER_PROPERTY, rsa_sha256_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-256 by a store"},
+    {"RSA-SHA2-384:RSA-SHA384:sha384WithRSAEncryption:1.2.840.113549.1.1.12", PROVIDER_PROPERTY, rsa_sha384_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-384 by a store"},
+    {"RSA-SHA2-512:RSA-SHA512:sha512WithRSAEncryption:1.2.840.113549.1.1.13", PROVIDER_PROPERTY, rsa_sha512_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-512 by a store"},
+    {"ECDSA-SHA2-224:ECDSA-SHA224:ecdsa-with-SHA224:1.2.840.10045.4.3.1", PROVIDER_PROPERTY, ecdsa_sha224_signature,
+     "ECDSA with SHA-224 by a store"},
+    {"ECDSA-SHA2-256:ECDSA-SHA256:ecdsa-with-SHA256:1.2.840.10045.4.3.2", PROVIDER_PROPERTY, ecdsa_sha256_signature,
+     "ECDSA with SHA-256 by a store"},
+    {"ECDSA-SHA2-384:ECDSA-SHA384:ecdsa-with-SHA384:1.2.840.10045.4.3.3", PROVIDER_PROPERTY, ecdsa_sha384_signature,
+     "ECDSA with SHA-384 by a store"},
+    {"ECDSA-SHA2-512:ECDSA-SHA512:ecdsa-with-SHA512:1.2.840.10045.4.3.4", PROVIDER_PROPERTY, ecdsa_sha512_signature,
+     "ECDSA with SHA-512 by a store"},
+#endif
     {NULL, NULL, NULL, NULL},
 };
 

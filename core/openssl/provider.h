@@ -82,6 +82,10 @@ OSSL_FUNC_keymgmt_gen_set_template_fn generation_set_template;
 OSSL_FUNC_keymgmt_gen_fn generation_generate;
 OSSL_FUNC_keymgmt_gen_cleanup_fn generation_cleanup;
 extern const OSSL_DISPATCH rsa_signature[], ecdsa_signature[], eddsa_signature[];
+/* Where libcrypto knows such algorithms: 3.4 and later. */
+extern const OSSL_DISPATCH rsa_sha224_signature[], rsa_sha256_signature[], rsa_sha384_signature[],
+    rsa_sha512_signature[], ecdsa_sha224_signature[], ecdsa_sha256_signature[], ecdsa_sha384_signature[],
+    ecdsa_sha512_signature[];
 extern const OSSL_DISPATCH rsa_asymmetric_cipher[];
 extern const OSSL_DISPATCH ecdh_key_exchange[];
 

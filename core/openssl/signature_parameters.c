@@ -69,6 +69,8 @@ int signature_set_ctx_params(void *context, const OSSL_PARAM parameters[])
     if (parameters == NULL || signature->type == KW_KEY_ED25519)
         return 1;
     const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_SIGNATURE_PARAM_DIGEST);
+    if (signature->fixed)
+        return parameter == NULL || failure_set(KW_INVALID_ARGUMENT, "the algorithm's name says the digest already");
     if (parameter != NULL) {
         kw_hash hash = KW_HASH_NONE;
         if (!hash_read(signature, parameter, &hash))
