@@ -6,6 +6,7 @@
 #define KEYWRIGHT_BASE_CRYPTO_H
 
 #include "base/error.h"
+#include <openssl/core.h>
 #include <openssl/types.h>
 
 #define SHA256_LENGTH 32
@@ -44,6 +45,9 @@ void crypto_pkey_free(EVP_PKEY *key);
 bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other);
 
 KW_MUST_USE kw_status crypto_open(struct crypto **crypto, kw_error *error);
+/* The same within a provider module, with what its OSSL_provider_init was given: it can then use the program's BIOs. */
+KW_MUST_USE kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                                         struct crypto **crypto, kw_error *error);
 void crypto_close(struct crypto *crypto);
 
 /* error_set with libcrypto's newest reason behind the text; empties libcrypto's queue. */

@@ -45,8 +45,12 @@ struct kw_context {
     const struct derived_service *derived; /* what derived keys are made of: of the context */
     struct secret_keeper *secrets;         /* secrets of stores that are subkeys: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
-    struct kw_context *next;  /* in the process's list of open contexts, for forks */
-    pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
+    char *file;               /* of the configuration, as it was opened */
+    unsigned users;           /* the program, and those of the module; guarded by contexts.c, as what is next */
+    bool claimed;             /* by the program */
+    _Atomic(struct callbacks *) callbacks; /* of contexts.c */
+    struct kw_context *next;               /* in the process's list of open contexts, for forks */
+    pthread_mutex_t present;               /* guards settings and stores, which a reload replaces */
     struct derived_service derivation;
     struct secret_keeper keeper;
     struct secret_service subkeys;
