@@ -136,8 +136,10 @@ static int shared_secret(const struct key_exchange *exchange, kw_output *shared)
     if (length <= 0)
         return 0;
     const kw_input peer = {spki, (size_t)length};
+    const unsigned depth = crypto_step_out();
     const kw_status status = exchange->derives ? key_agree(exchange->held.key, peer, shared, &error)
                                                : kw_key_derive(exchange->held.key, peer, shared, &error);
+    crypto_step_in(depth);
     OPENSSL_free(spki);
     return status == KW_OK ? 1 : failure_keep(&error);
 }

@@ -63,7 +63,9 @@ void keydata_free(struct keydata *data)
 {
     if (data == NULL)
         return;
+    const unsigned depth = crypto_step_out();
     kw_key_free(data->key);
+    crypto_step_in(depth);
     EVP_PKEY_free(data->public);
     free(data->uri);
     free(data);

@@ -166,7 +166,9 @@ int provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, cons
 
 void held_clear(struct held *held)
 {
+    const unsigned depth = crypto_step_out();
     kw_key_free(held->key);
+    crypto_step_in(depth);
     EVP_PKEY_free(held->public);
     *held = (struct held){0};
 }

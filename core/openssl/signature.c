@@ -258,7 +258,11 @@ static int sign(struct signature *signature, unsigned char *out, size_t *length,
     if (!algorithm_of(signature, input_length, &algorithm))
         return 0;
     kw_output output = {out, capacity, 0};
-    if (kw_key_sign(signature->held.key, &algorithm, (kw_input){input, input_length}, &output, &error) != KW_OK)
+    const unsigned depth = crypto_step_out();
+    const kw_status status =
+        kw_key_sign(signature->held.key, &algorithm, (kw_input){input, input_length}, &output, &error);
+    crypto_step_in(depth);
+    if (status != KW_OK)
         return failure_keep(&error);
     *length = output.length;
     return 1;
