@@ -277,6 +277,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
         status = error_set(error, KW_CONFLICT, "%s was moved to another store meanwhile", address);
     if (status == KW_OK)
         status = check_may_delete(context, &found, force, error);
+    const bool current = status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id);
     if (status == KW_OK)
         status = key_departure_begin(context, &found, store, &departure, error);
     if (status == KW_OK)
@@ -284,7 +285,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id))
+    if (status == KW_OK && current)
         manager_tell_changed(context);
     if (status == KW_OK)
         status = key_departure_finish(context, &departure, error);

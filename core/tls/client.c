@@ -75,9 +75,18 @@ out:
 
 /* ---- Judging in the handshake ---- */
 
+/* The address that the certificate must have; OPENSSL_free. That there is none libcrypto takes for an error. */
+static char *address_wanted(X509_VERIFY_PARAM *parameters)
+{
+    ERR_set_mark();
+    char *address = X509_VERIFY_PARAM_get1_ip_asc(parameters);
+    ERR_pop_to_mark();
+    return address;
+}
+
 static bool names_somebody(X509_VERIFY_PARAM *parameters)
 {
-    char *address = X509_VERIFY_PARAM_get1_ip_asc(parameters);
+    char *address = address_wanted(parameters);
     const bool named = address != NULL || X509_VERIFY_PARAM_get0_host(parameters, 0) != NULL;
     OPENSSL_free(address);
     return named;
@@ -205,7 +214,7 @@ kw_status kw_tls_report(SSL *connection, kw_trust_report **report, kw_error *err
     if (side == NULL || !side->is_client)
         return error_set(error, KW_INVALID_ARGUMENT, "it is not a connection of kw_tls_client");
     X509_VERIFY_PARAM *parameters = SSL_get0_param(connection);
-    char *host_address = X509_VERIFY_PARAM_get1_ip_asc(parameters);
+    char *host_address = address_wanted(parameters);
     const char *name = host_address != NULL ? host_address : X509_VERIFY_PARAM_get0_host(parameters, 0);
     const char *cipher = SSL_get_cipher_name(connection);
     const struct seen seen = {

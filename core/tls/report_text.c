@@ -9,9 +9,9 @@
 #define LABEL_WIDTH      13
 #define FINGERPRINT_SIZE 100
 
-static const char trusted[] = "This connection is trusted.";
-static const char untrusted[] = "This connection is not trusted!\n"
-                                "The connection to the server is not considered secure.";
+static const char *const trusted[] = {"This connection is trusted."};
+static const char *const untrusted[] = {"This connection is not trusted!",
+                                        "The connection to the server is not considered secure."};
 
 /* What can be done about a reason, here or on the server. */
 static const struct help {
@@ -97,7 +97,9 @@ static void add_help(struct writing *writing, const kw_trust_report *report)
 static char *print(struct arena *arena, const kw_trust_report *report)
 {
     struct buffer text = {0};
-    buffer_format(&text, "%s\n\n", report->headline);
+    for (size_t i = 0; i < report->headline_count; i++)
+        buffer_format(&text, "%s\n", report->headlines[i]);
+    buffer_append_text(&text, "\n");
     for (size_t i = 0; i < report->line_count; i++)
         buffer_format(&text, "%-*s %s\n", LABEL_WIDTH, report->lines[i].label, report->lines[i].text);
     buffer_append_u8(&text, 0);
@@ -122,7 +124,8 @@ void report_write(kw_trust_report *report, struct arena *arena)
     add_server(&writing, report);
     add_certificate(&writing, report->certificate);
     add_help(&writing, report);
-    report->headline = report->trusted ? trusted : untrusted;
+    report->headlines = report->trusted ? trusted : untrusted;
+    report->headline_count = report->trusted ? 1 : sizeof(untrusted) / sizeof(untrusted[0]);
     report->lines = writing.lines;
     report->line_count = writing.count;
     report->text = print(arena, report);

@@ -71,10 +71,11 @@ typedef struct kw_trust_report {
         *certificate; /* the server's: what stands in it, and as `chain` what was sent; all else is empty */
     const kw_trust_problem *problems; /* why it is not trusted, the worst first; each code once */
     size_t problem_count;
-    const char *headline;       /* for people: that it is trusted, or the two lines that it is not (S7) */
-    const kw_trust_line *lines; /* and below it: the reasons, the certificate, and what to do about it */
+    const char *const *headlines; /* for people: that it is trusted; or, in two lines, that it is not (S7) */
+    size_t headline_count;
+    const kw_trust_line *lines; /* and below: the reasons, the certificate, and what to do about it */
     size_t line_count;
-    const char *text; /* headline and lines, ready to be printed: clean UTF-8, each line ends with a newline */
+    const char *text; /* all of these, ready to be printed: clean UTF-8, each line ends with a newline */
 } kw_trust_report;
 
 /*
