@@ -44,10 +44,9 @@ static void refuses(SSL_CTX *server, const char *trusted, const char *host, cons
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_CERTIFICATE_VERIFY_FAILED);
     assert_ok(&scene.server, kw_tls_report(ends.client, &report, &scene.server.error));
     assert_false(report->trusted);
-    for (size_t i = 0; i < report->problem_count; i++) {
-        strcat(found, i > 0 ? " " : ""); /* NOLINT: sized by the codes there are */
-        strcat(found, report->problems[i].code);
-    }
+    for (size_t i = 0; i < report->problem_count; i++)
+        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", i > 0 ? " " : "",
+                 report->problems[i].code);
     assert_string_equal(found, codes);
     assert_int_equal(strncmp(report->text,
                              "This connection is not trusted!\n"
