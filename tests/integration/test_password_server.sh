@@ -175,5 +175,12 @@ server_that_cannot_start_says_why() {
     expect_err 'has no RSA key'
 }
 
-run_cases passwords_reach_the_server_and_are_kept_sealed password_is_for_its_request_alone requests_that_are_none_are_refused_and_the_server_goes_on \
+walk_through_quotes_the_example() {
+    local top=$here/../..
+    expect 0 /usr/bin/python3 "$here/quotes.py" "$top/docs/embedding.md" "$top/examples/password-server"
+    sed 's/kw_key_decrypt(key, &oaep,/kw_key_decrypt(key, NULL,/' "$top/docs/embedding.md" >other.md
+    expect 1 /usr/bin/python3 "$here/quotes.py" other.md "$top/examples/password-server"
+}
+
+run_cases walk_through_quotes_the_example passwords_reach_the_server_and_are_kept_sealed password_is_for_its_request_alone requests_that_are_none_are_refused_and_the_server_goes_on \
     many_clients_are_served_at_once running_server_follows_certificate_and_configuration server_that_cannot_start_says_why
