@@ -17,6 +17,6 @@ KW_MUST_USE kw_status bearer_new(kw_context *context, const char *address, enum 
 void bearer_free(struct bearer *bearer);
 
 /* For SSL_CTX_set_cert_cb, with the bearer as its argument. */
-int bearer_present(SSL *connection, void *bearer);
+int bearer_present(SSL *connection, void *user);
 
 #endif

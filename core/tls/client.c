@@ -194,7 +194,7 @@ kw_status kw_tls_set_host(SSL *connection, const char *host, kw_error *error)
 /* The other end, when it is one of a socket with addresses. */
 static void look_at_socket(const SSL *connection, char address[NI_MAXHOST], char port[NI_MAXSERV])
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(peer);
     const int descriptor = SSL_get_fd(connection);
     address[0] = port[0] = '\0';

@@ -37,7 +37,7 @@ struct crowd {
 
 static void name_client(int socket, char text[CLIENT_SIZE])
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(peer);
     char host[CLIENT_SIZE - 8] = "unknown", port[8] = "";
     if (getpeername(socket, (struct sockaddr *)&peer, &length) == 0 &&

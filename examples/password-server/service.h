@@ -22,6 +22,6 @@ struct service {
 };
 
 /* The answer to a request, which json_decref frees; NULL: out of memory. Logs one line, with `client` in it. Any thread. */
-json_t *service_answer(const struct service *service, const json_t *request, const char *client);
+json_t *service_answer(const struct service *service, const json_t *json, const char *client);
 
 #endif
