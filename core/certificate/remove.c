@@ -61,15 +61,6 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
-/* Nothing new is sealed under a master key that is out of use, by whatever process. */
-static void tell_processes(kw_context *context)
-{
-    uint64_t generation;
-    kw_error why = {0};
-    if (control_raise(context->control, &generation, &why) != KW_OK)
-        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
-}
-
 kw_status manager_retire(kw_context *context, const char *address, kw_event_callback event, void *user, kw_error *error)
 {
     struct found found = {0};
@@ -100,7 +91,7 @@ kw_status manager_retire(kw_context *context, const char *address, kw_event_call
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
     if (status == KW_OK)
-        tell_processes(context);
+        manager_tell_changed(context);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         event_tell(event, user, false, chosen[i], "retired");
 out:
@@ -318,6 +309,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
         status = error_set(error, KW_CONFLICT, "%s was moved to another store meanwhile", address);
     if (status == KW_OK)
         status = check_may_delete(context, &found, force, error);
+    const bool current = status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id);
     if (status == KW_OK)
         status = key_departure_begin(context, &found, store, &departure, error);
     if (status == KW_OK)
@@ -325,6 +317,8 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
+    if (status == KW_OK && current)
+        manager_tell_changed(context);
     if (status == KW_OK)
         roots_forget(context, &found.entry);
     if (status == KW_OK)

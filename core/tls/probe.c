@@ -62,6 +62,15 @@ static bool is_address(const char *text)
     return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, plain, bytes) == 1;
 }
 
+/* A name's dot at its end is no part of it for certificates and SNI. */
+static void take_host(struct probe_target *target)
+{
+    const size_t length = strlen(target->host);
+    target->is_address = is_address(target->host);
+    if (length > 1 && target->host[length - 1] == '.' && !target->is_address)
+        target->host[length - 1] = '\0';
+}
+
 kw_status probe_parse(const char *text, struct probe_target *target, kw_error *error)
 {
     struct probe_target read = {0};
@@ -73,12 +82,25 @@ kw_status probe_parse(const char *text, struct probe_target *target, kw_error *e
         return malformed(text, error);
     memcpy(read.host, host, (size_t)(end - host));
     snprintf(read.port, sizeof(read.port), "%.5s", end + (bracketed ? 2 : 1));
-    read.is_address = is_address(read.host);
-    const size_t length = strlen(read.host);
-    if (length > 1 && read.host[length - 1] == '.' && !read.is_address)
-        read.host[length - 1] = '\0';
+    take_host(&read);
     if (bracketed ? !read.is_address : !is_name(read.host))
         return malformed(text, error);
+    *target = read;
+    return KW_OK;
+}
+
+kw_status probe_parse_host(const char *text, struct probe_target *target, kw_error *error)
+{
+    struct probe_target read = {0};
+    if (strlen(text) <= PROBE_HOST_MAXIMUM) {
+        memcpy(read.host, text, strlen(text) + 1);
+        take_host(&read);
+    }
+    if (!read.is_address && !is_name(read.host)) {
+        error_set(error, KW_INVALID_ARGUMENT, "'%s' is neither a host's name nor an address", text);
+        error_remedy(error, "write it without brackets and port, such as server.example or 2001:db8::1");
+        return KW_INVALID_ARGUMENT;
+    }
     *target = read;
     return KW_OK;
 }

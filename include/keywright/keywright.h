@@ -20,6 +20,7 @@
 
 #include <keywright/base.h>
 #include <keywright/subkeys.h>
+#include <keywright/tls.h>
 #include <keywright/trust.h>
 
 #ifdef __cplusplus
