@@ -168,7 +168,7 @@ kw_status kw_trust_check(const kw_trust_check_options *given, kw_trust_report **
     if (status == KW_OK)
         status = crypto_open(&crypto, error);
     if (status == KW_OK)
-        status = verdict_store(crypto, options.ca_file, &store, error);
+        status = verdict_store(crypto, &options.ca_file, options.ca_file != NULL ? 1 : 0, true, &store, error);
     if (status == KW_OK)
         status = probe_run(crypto, &target, options.timeout_ms != 0 ? options.timeout_ms : TIMEOUT_DEFAULT_MS, &probe,
                            error);

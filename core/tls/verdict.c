@@ -61,14 +61,15 @@ static kw_status add_more(struct crypto *crypto, const char *path, X509_STORE *s
     return status;
 }
 
-kw_status verdict_store(struct crypto *crypto, const char *more, X509_STORE **store, kw_error *error)
+kw_status verdict_store(struct crypto *crypto, const char *const *files, size_t count, bool system, X509_STORE **store,
+                        kw_error *error)
 {
     X509_STORE *made = X509_STORE_new();
     kw_status status = made != NULL ? KW_OK : error_memory(error);
-    if (status == KW_OK && X509_STORE_set_default_paths_ex(made, crypto->library, NULL) != 1)
+    if (status == KW_OK && system && X509_STORE_set_default_paths_ex(made, crypto->library, NULL) != 1)
         status = crypto_error(error, KW_FAILED, "the certificates that this system trusts cannot be read");
-    if (status == KW_OK && more != NULL)
-        status = add_more(crypto, more, made, error);
+    for (size_t i = 0; status == KW_OK && i < count; i++)
+        status = add_more(crypto, files[i], made, error);
     if (status == KW_OK) {
         *store = made;
         made = NULL;
@@ -165,7 +166,7 @@ static void collect(const struct judging *judging, struct verdict *verdict)
         verdict->problems[verdict->count++] = (kw_trust_problem){.code = "verification", .sentence = judging->other};
 }
 
-static bool set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address)
+bool verdict_set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address)
 {
     char plain[64];
     if (host == NULL)
@@ -198,7 +199,7 @@ kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certifica
     X509_VERIFY_PARAM *parameters = X509_STORE_CTX_get0_param(context);
     X509_VERIFY_PARAM_set_auth_level(parameters, AUTHENTICATION_LEVEL);
     X509_STORE_CTX_set_verify_cb(context, note);
-    if (!set_host(parameters, host, is_address)) {
+    if (!verdict_set_host(parameters, host, is_address)) {
         status = crypto_error(error, KW_INVALID_ARGUMENT, "'%s' can be in no certificate", host);
         goto out;
     }
