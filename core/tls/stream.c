@@ -15,7 +15,7 @@ static const char waits[] = "the server takes connections, but does not answer";
 
 static kw_status ends(struct stream *stream, kw_status status, enum stream_end end)
 {
-    if (stream->end == STREAM_GOES_ON)
+    if (status != KW_OK && stream->end == STREAM_GOES_ON)
         stream->end = status == KW_TIMEOUT ? STREAM_TIMED_OUT : end;
     return status;
 }
