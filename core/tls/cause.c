@@ -167,9 +167,16 @@ static const struct cause own_causes[CAUSE_OWN_COUNT] = {
                                KW_FAILED},
     [CAUSE_TLS_FAILED] = {"handshake", NULL, "look into the server's log", KW_FAILED},
     [CAUSE_VERIFICATION] = {"verification", NULL, "let the server have another certificate", KW_FAILED},
-    [CAUSE_CA_FILE] = {.code = "ca-file"},
-    [CAUSE_CLIENT_CERTIFICATE_FILE] = {.code = "client-certificate-file"},
-    [CAUSE_CLIENT_KEY_FILE] = {.code = "client-key-file"},
+    [CAUSE_CA_FILE] = {.code = "ca-file",
+                       .remedy =
+                           "name files in `ca` that have certificates, in PEM or DER, and that this user may read"},
+    [CAUSE_CLIENT_CERTIFICATE_FILE] =
+        {.code = "client-certificate-file",
+         .remedy =
+             "name a file in client_certificate that has a certificate, in PEM or DER, and that this user may read"},
+    [CAUSE_CLIENT_KEY_FILE] = {.code = "client-key-file",
+                               .remedy = "name a file in client_key that has a private key (PKCS#8, or traditional RSA "
+                                         "or EC), and that this user may read"},
     [CAUSE_KEY_PASSWORD] = {"key-password", "the password of the client's private key is wrong",
                             "give the right one in client_key_password", KW_SECRET_REFUSED},
     [CAUSE_KEY_PASSWORD_MISSING] = {"key-password", "the client's private key is encrypted, and no password is given",

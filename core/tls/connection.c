@@ -367,7 +367,8 @@ static void fill(struct check *check, kw_status status)
         report->detail = check->why.where[0] != '\0'
                              ? arena_format(arena, "%s: %s", check->why.where, check->why.message)
                              : arena_text(arena, check->why.message);
-    else if (cause->reason == NULL && check->why.where[0] != '\0')
+    else if (cause->reason == NULL && check->why.where[0] != '\0' &&
+             strstr(check->why.message, check->why.where) == NULL)
         report->detail = arena_text(arena, check->why.where);
     report->remedy = arena_text(arena, cause->remedy != NULL ? cause->remedy : check->why.remedy);
 }

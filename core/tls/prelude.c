@@ -19,7 +19,7 @@ const struct prelude *prelude_find(const char *protocol)
     return NULL;
 }
 
-kw_status prelude_malformed(struct stream *stream, const char *protocol, const char *what, kw_error *error)
+kw_status prelude_error(struct stream *stream, const char *protocol, const char *what, kw_error *error)
 {
     stream->end = STREAM_MALFORMED;
     error_set(error, KW_FAILED, "what answers there does not speak %s: %s", protocol, what);

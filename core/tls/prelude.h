@@ -55,7 +55,7 @@ extern const struct prelude prelude_postgresql, prelude_mysql, prelude_mariadb, 
     prelude_sqlserver_strict;
 
 /* KW_FAILED: "what answers there does not speak PROTOCOL", and what about it. */
-kw_status prelude_malformed(struct stream *stream, const char *protocol, const char *what, kw_error *error);
+kw_status prelude_error(struct stream *stream, const char *protocol, const char *what, kw_error *error);
 /* The server's words into `words`: cut and masked. */
 void prelude_words(char words[PRELUDE_WORDS_MAXIMUM], const unsigned char *text, size_t length);
 /* Integers as they lie in packets. */

@@ -42,9 +42,9 @@ static kw_status greet_tls(struct conversation *conversation, enum greeting *gre
         return status;
     const uint32_t length = prelude_u32_le(header);
     if (length <= HEADER_LENGTH || length > MESSAGE_MAXIMUM)
-        return prelude_malformed(conversation->stream, PROTOCOL, "a message of an impossible length", error);
+        return prelude_error(conversation->stream, PROTOCOL, "a message of an impossible length", error);
     if (prelude_u32_le(header + 8) != REQUEST_ID || prelude_u32_le(header + 12) != OPCODE_MESSAGE)
-        return prelude_malformed(conversation->stream, PROTOCOL, "no answer to what was asked", error);
+        return prelude_error(conversation->stream, PROTOCOL, "no answer to what was asked", error);
     *greeting = GREETING_TAKEN;
     return KW_OK;
 }

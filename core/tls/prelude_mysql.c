@@ -37,9 +37,9 @@ static kw_status receive_packet(struct conversation *conversation, unsigned char
         return status;
     *length = prelude_u24_le(header);
     if (*length == 0 || *length > PACKET_MAXIMUM)
-        return prelude_malformed(conversation->stream, PROTOCOL, "a packet of an impossible length", error);
+        return prelude_error(conversation->stream, PROTOCOL, "a packet of an impossible length", error);
     if (header[3] != conversation->sequence)
-        return prelude_malformed(conversation->stream, PROTOCOL, "a packet out of sequence", error);
+        return prelude_error(conversation->stream, PROTOCOL, "a packet out of sequence", error);
     conversation->sequence++;
     return stream_receive(conversation->stream, packet, *length, error);
 }
@@ -99,11 +99,11 @@ static kw_status take_greeting(struct conversation *conversation, kw_error *erro
         return KW_FAILED;
     }
     if (packet[0] != PROTOCOL_10)
-        return prelude_malformed(conversation->stream, PROTOCOL, "not version 10 of it", error);
+        return prelude_error(conversation->stream, PROTOCOL, "not version 10 of it", error);
     if (!read_capabilities(packet, length, &conversation->capabilities) ||
         (conversation->capabilities & CAPABILITY_PROTOCOL_41) == 0)
-        return prelude_malformed(conversation->stream, PROTOCOL, "its first packet is cut, or of a server before 4.1",
-                                 error);
+        return prelude_error(conversation->stream, PROTOCOL, "its first packet is cut, or of a server before 4.1",
+                             error);
     conversation->greeted = true;
     return KW_OK;
 }
@@ -171,7 +171,7 @@ static kw_status greet(struct conversation *conversation, enum greeting *greetin
         return KW_OK;
     }
     if (packet[0] != ANSWER_ERROR)
-        return prelude_malformed(conversation->stream, PROTOCOL, "an unknown answer to the first packet", error);
+        return prelude_error(conversation->stream, PROTOCOL, "an unknown answer to the first packet", error);
     const uint32_t code = error_code(packet, length, words);
     *greeting = code == ERROR_TLS_REQUIRED    ? GREETING_WANTS_TLS
                 : code == ERROR_ACCESS_DENIED ? GREETING_TAKEN

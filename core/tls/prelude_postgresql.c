@@ -27,10 +27,10 @@ static kw_status offer(struct conversation *conversation, bool *offered, kw_erro
         return status;
     /* An error message here is from whoever is on the line, so its words are not shown. */
     if (answer == ANSWER_ERROR)
-        return prelude_malformed(stream, PROTOCOL " any more",
-                                 "it answers the request for TLS with an error; its log has the reason", error);
+        return prelude_error(stream, PROTOCOL " any more",
+                             "it answers the request for TLS with an error; its log has the reason", error);
     if (answer != ANSWER_TLS && answer != ANSWER_NO_TLS)
-        return prelude_malformed(stream, PROTOCOL, "the answer to the request for TLS is neither yes nor no", error);
+        return prelude_error(stream, PROTOCOL, "the answer to the request for TLS is neither yes nor no", error);
     *offered = answer == ANSWER_TLS;
     return KW_OK;
 }
@@ -108,13 +108,13 @@ static kw_status greet(struct conversation *conversation, enum greeting *greetin
         return status;
     const uint32_t length = prelude_u32_be(header + 1);
     if (length < 4 || length - 4 > ERROR_MAXIMUM)
-        return prelude_malformed(conversation->stream, PROTOCOL, "a message of an impossible length", error);
+        return prelude_error(conversation->stream, PROTOCOL, "a message of an impossible length", error);
     if (header[0] == MESSAGE_AUTHENTICATION) {
         *greeting = GREETING_TAKEN;
         return KW_OK;
     }
     if (header[0] != ANSWER_ERROR)
-        return prelude_malformed(conversation->stream, PROTOCOL, "neither a demand to log in nor an error", error);
+        return prelude_error(conversation->stream, PROTOCOL, "neither a demand to log in nor an error", error);
     return take_error(conversation->stream, length - 4, greeting, words, error);
 }
 

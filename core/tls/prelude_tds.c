@@ -27,7 +27,7 @@ static void put_header(struct buffer *packet, enum packet type, size_t length)
 
 static kw_status bad_packet(struct stream *stream, kw_error *error)
 {
-    return prelude_malformed(stream, PROTOCOL, "a packet of an impossible kind or length", error);
+    return prelude_error(stream, PROTOCOL, "a packet of an impossible kind or length", error);
 }
 
 /* The header of what comes next. A packet without content is none: a server could send them for ever. */
@@ -150,7 +150,7 @@ static kw_status prelogin(struct stream *stream, enum encryption wanted, unsigne
     if (status == KW_OK)
         status = receive_answer(stream, answer, &length, error);
     if (status == KW_OK && !find_encryption(answer, length, encryption))
-        status = prelude_malformed(stream, PROTOCOL, "its PRELOGIN says nothing of encryption", error);
+        status = prelude_error(stream, PROTOCOL, "its PRELOGIN says nothing of encryption", error);
     return status;
 }
 

@@ -34,7 +34,7 @@ issued() {
     [[ $issuer != - ]] || by=(-signkey "$name.key")
     [[ $key == ec ]] || new=("$key")
     openssl req -new -newkey "${new[@]}" -noenc -keyout "$name.key" -out csr -subj "/CN=${subject:-$name}" 2>/dev/null
-    printf '%s\n' basicConstraints=CA:FALSE "subjectAltName=$hosts" "extendedKeyUsage=$usage" >ext
+    printf '%s\n' basicConstraints=CA:FALSE "subjectAltName=$hosts" "extendedKeyUsage=$usage" authorityKeyIdentifier=none >ext
     openssl x509 -req -in csr -days 30 -extfile ext -out "$name.pem" "${by[@]}" "$@" 2>/dev/null
 }
 
@@ -100,20 +100,15 @@ free_port() {
     /usr/bin/python3 -c "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
 }
 
-# as_server COMMAND...: as the user that servers run as.
-as_server() {
-    if [[ $(id -u) -ne 0 ]]; then
-        "$@"
-    else
-        setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
-    fi
-}
+# Before the command of a server: makes it run as the user that servers run as. It executes the command, so that $! is the server's.
+as_server=(env)
+[[ $(id -u) -ne 0 ]] || as_server=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all --)
 
 # server_directory NAME FILE...: a directory of that user's with copies of the files, keys for it alone.
 server_directory() {
     chmod 755 "$work" "$case_dir"
     mkdir -m 700 "$1"
-    cp "${@:2}" "$1"
+    [[ $# -lt 2 ]] || cp "${@:2}" "$1"
     find "$1" -type f -exec chmod 600 {} +
     [[ $(id -u) -ne 0 ]] || chown -R 65534:65534 "$1"
 }
@@ -129,12 +124,12 @@ postgresql() {
         tls=(-c ssl=on -c "ssl_cert_file=../$1.pem" -c "ssl_key_file=../$1.key" -c "ssl_ca_file=../$2")
         server_directory postgresql "$1.pem" "$1.key" "$2"
     fi
-    as_server "$programs/initdb" --no-sync --auth=trust --username=both --pgdata="$case_dir/postgresql/data" --no-locale --encoding=UTF8 >initdb.log 2>&1 ||
+    "${as_server[@]}" "$programs/initdb" --no-sync --auth=trust --username=both --pgdata="$case_dir/postgresql/data" --no-locale --encoding=UTF8 >initdb.log 2>&1 ||
         fail "initdb: $(tail -n 5 initdb.log)"
     printf '%s\n' "${@:3}" >hba
     cat hba >"$case_dir/postgresql/data/pg_hba.conf"
     port=$(free_port)
-    as_server "$programs/postgres" -D "$case_dir/postgresql/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+    "${as_server[@]}" "$programs/postgres" -D "$case_dir/postgresql/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
         -c fsync=off "${tls[@]}" >postgresql.log 2>&1 &
     servers+=($!)
     trap stop_servers EXIT
@@ -151,12 +146,12 @@ mariadb_start() {
     shift
     if [[ ! -d mariadb ]]; then
         server_directory mariadb server.pem server.key root.pem
-        as_server mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
+        "${as_server[@]}" mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
             --datadir="$case_dir/mariadb/data" --innodb-log-file-size=4M --innodb-flush-log-at-trx-commit=0 >install.log 2>&1 ||
             fail "mariadb-install-db: $(tail -n 5 install.log)"
     fi
     port=$(free_port)
-    as_server mariadbd --no-defaults --datadir="$case_dir/mariadb/data" --socket="$case_dir/mariadb/$name.sock" --port="$port" \
+    "${as_server[@]}" /usr/sbin/mariadbd --no-defaults --datadir="$case_dir/mariadb/data" --socket="$case_dir/mariadb/$name.sock" --port="$port" \
         --bind-address=127.0.0.1 --pid-file="$case_dir/mariadb/$name.pid" --skip-name-resolve --innodb-log-file-size=4M \
         --innodb-buffer-pool-size=8M --innodb-fast-shutdown=2 "$@" >"$name.log" 2>&1 &
     servers+=($!)
