@@ -232,11 +232,6 @@ mariadb_modes_are_libpqs() {
     mariadb --no-defaults --socket="$case_dir/mariadb/with.sock" --user=root -BNe "SHOW STATUS LIKE 'Access_denied_errors'" >denied
     grep -Eq '\s0$' denied || fail "counted: $(cat denied)"
     stop_servers
-    mariadb_start required "${tls[@]}" --require-secure-transport=ON
-    fails tls-required 1 "$at, mode: disable"
-    is true false "$at, mode: allow"
-    expect_json '.fallback | startswith("plaintext was tried first")'
-    stop_servers
     mariadb_start without --skip-ssl
     fails no-tls 1 "$at, $ca"
     is false false "$at, mode: prefer"
