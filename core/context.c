@@ -7,6 +7,7 @@
 #include "certificate/name.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
+#include "tls/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,8 @@ static kw_status check_settings(const struct settings *settings, kw_error *error
         if (strcmp(database->name, "*") != 0 && address_check_name(database->name, &why) != KW_OK)
             status = settings_error(settings, database->place, error, "databases: %s", why.message);
     }
+    if (status == KW_OK)
+        status = profile_check_addresses(settings, error);
     return status;
 }
 

@@ -19,6 +19,7 @@
 #define KEYWRIGHT_KEYWRIGHT_H
 
 #include <keywright/base.h>
+#include <keywright/connections.h>
 #include <keywright/subkeys.h>
 #include <keywright/tls.h>
 #include <keywright/trust.h>
