@@ -111,7 +111,8 @@ struct key_arrival {
     struct id key_id;
     unsigned char locator[KW_LOCATOR_MAXIMUM];
     size_t locator_length;
-    bool supersedes; /* manager_place: an entry that was there has this certificate now; after the commit, manager_tell_changed */
+    bool
+        supersedes; /* manager_place: an entry that was there has this certificate now; after the commit, manager_tell_changed */
 };
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
