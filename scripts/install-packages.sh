@@ -30,6 +30,7 @@ test=(
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
     faketime   # a clock that tests set
+    systemd    # systemd-analyze, which reads units
     p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
     opencryptoki                                 # another token, with a daemon
