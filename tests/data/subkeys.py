@@ -17,6 +17,8 @@ NAMES = [
     (1, 1, "password", "", 32), (1, 1, "password", "database/sales", 32), (2, 1, "password", "", 32),
     (3, 1, "password", "", 48), (4, 1, "password", "", 64), (5, 1, "password", "", 32),
     (1, 2, "password", "", 32), (1, 0xffffffff, "p" * 255, "c" * 1024, 32),
+    # As a store's passphrase is derived.
+    (4, 1, "7c9e6679:passphrase", "", 32),
     # What is one field's and what the next one's matters.
     (1, 1, "passwordd", "atabase/sales", 32),
 ]
