@@ -31,7 +31,7 @@ learn_secrets() {
     sqlite3 "$catalogue" "SELECT writefile('wraps', wraps) FROM root WHERE master = '$id'" >/dev/null
     locator=$(sqlite3 "$catalogue" "SELECT CAST(locator AS TEXT) FROM certificate WHERE store_id = 'derived'")
     "$here/unseal.py" root recovery.key <wraps >root
-    PYTHONPATH=$here python3 - "$id" "$locator" >secrets <<'END'
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here python3 - "$id" "$locator" >secrets <<'END'
 import sys, unseal
 master, root = bytes.fromhex(sys.argv[1]), open("root", "rb").read()
 key = bytes.fromhex(sys.argv[2].split(":")[4])
