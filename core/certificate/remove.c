@@ -61,7 +61,7 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
-/* Nothing new is sealed under a master key that is out of use, by whatever process. */
+/* Nothing new is sealed under a master key that is out of use or gone, by whatever process. */
 static void tell_processes(kw_context *context)
 {
     uint64_t generation;
@@ -256,6 +256,8 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     catalogue_rollback(context->catalogue);
     if (status == KW_OK) {
         roots_forget(context, &entry);
+        if (kind_has_roots(kind))
+            tell_processes(context);
         log_write(
             &context->log, KW_LOG_WARNING,
             "%s: what the catalogue had of it was damaged and is gone; its key, if there is one, stays in its store",
@@ -325,8 +327,10 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK && kind_has_roots(found.kind)) {
         roots_forget(context, &found.entry);
+        tell_processes(context);
+    }
     if (status == KW_OK)
         status = key_departure_finish(context, &departure, error);
     else
