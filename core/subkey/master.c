@@ -210,6 +210,14 @@ bool keyring_knows(struct keyring *keyring, const char *address, struct id *id)
     return true;
 }
 
+bool keyring_has_active(struct keyring *keyring, const struct id *id, uint32_t version)
+{
+    const uint64_t generation = control_generation(keyring->control);
+    struct master *const master = keyring_master(keyring, id);
+    return master != NULL && version != 0 && atomic_load(&master->active) == version &&
+           master_is_current(master, generation);
+}
+
 bool keyring_is_behind(struct keyring *keyring, const char *address, kw_status status, struct id *id)
 {
     struct master *const master = named(keyring, address);
