@@ -173,6 +173,8 @@ static kw_status open_keyring(kw_context *context, kw_error *error)
         .catalogue = context->catalogue,
         .control = context->control,
         .log = &context->log,
+        .renew = context->renew,
+        .user = context,
     };
     const kw_status status = keyring_new(&options, &context->keyring, error);
     if (status == KW_OK)

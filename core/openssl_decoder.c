@@ -70,7 +70,7 @@ static int decode_pem(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CA
     OPENSSL_free(label);
     OPENSSL_free(header);
     OPENSSL_free(der);
-    BIO_free(bio);
+    crypto_bio_free(bio);
     return result;
 }
 
@@ -152,7 +152,7 @@ static int decode_der(struct module_provider *module, const char *type, OSSL_COR
 out:
     keydata_free(data);
     free(uri);
-    BIO_free(bio);
+    crypto_bio_free(bio);
     return result;
 }
 

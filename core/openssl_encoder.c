@@ -78,7 +78,7 @@ static int encode_in_memory(const struct encoder *encoder, OSSL_CORE_BIO *to, co
         (passphrase == NULL || OSSL_ENCODER_CTX_set_passphrase_cb(context, passphrase, passphrase_argument)) &&
         OSSL_ENCODER_to_bio(context, bio);
     OSSL_ENCODER_CTX_free(context);
-    BIO_free(bio);
+    crypto_bio_free(bio);
     return written;
 }
 
@@ -102,7 +102,7 @@ static int encode_reference(void *context, OSSL_CORE_BIO *to, const void *key, c
     const bool done =
         status == KW_OK && BIO_write_ex(bio, pem.data, pem.length, &written) == 1 && written == pem.length;
     kw_bytes_free(&pem);
-    BIO_free(bio);
+    crypto_bio_free(bio);
     return status == KW_OK ? done : failure_keep(&error);
 }
 
@@ -120,7 +120,7 @@ static int encode_text(void *context, OSSL_CORE_BIO *to, const void *key, const 
     BIO *bio = module_bio(encoder->module, to);
     const bool done = bio != NULL && BIO_printf(bio, "Private key in a store: %s\n", data->uri) > 0 &&
                       EVP_PKEY_print_public(bio, data->public, 0, NULL) == 1;
-    BIO_free(bio);
+    crypto_bio_free(bio);
     return done;
 }
 

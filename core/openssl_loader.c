@@ -178,7 +178,7 @@ static kw_status split_chain(struct loader *loader, size_t *count, kw_error *err
         status = x509_read_bare(loader->module->crypto, &rest, &certificate, error);
         der.length -= rest.length;
         loader->chain[*count] = der;
-        X509_free(certificate);
+        crypto_x509_free(certificate);
     }
     return status;
 }
@@ -282,7 +282,7 @@ static int give_public(const struct loader *loader, const struct object *this, O
     if (length > 0)
         taken = give_bytes(OSSL_OBJECT_PKEY, structure, (kw_input){spki, (size_t)length}, object, argument);
     OPENSSL_free(spki);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return taken;
 }
 

@@ -117,7 +117,10 @@ int module_give_key(struct keydata **data, OSSL_CALLBACK *object, void *argument
 
 BIO *module_bio(const struct module_provider *module, OSSL_CORE_BIO *bio)
 {
-    return BIO_new_from_core_bio(module->crypto->library, bio);
+    crypto_enter();
+    BIO *const made = BIO_new_from_core_bio(module->crypto->library, bio);
+    crypto_leave();
+    return made;
 }
 
 /* ---- The provider ---- */

@@ -34,7 +34,7 @@ KW_MUST_USE kw_status module_generate(void *user, const struct generation *wante
                                       kw_error *error);
 /* Hands it to libcrypto, which may take it: then `*data` becomes NULL. Returns what `object` did. */
 int module_give_key(struct keydata **data, OSSL_CALLBACK *object, void *argument);
-/* The program's BIO as one of the library's; NULL when memory ran out. BIO_free it. */
+/* The program's BIO as one of the library's; NULL when memory ran out. crypto_bio_free it. */
 BIO *module_bio(const struct module_provider *module, OSSL_CORE_BIO *bio);
 
 extern const OSSL_ALGORITHM module_loaders[], module_decoders[], module_encoders[];

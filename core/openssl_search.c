@@ -43,7 +43,9 @@ static int take_digest(const OSSL_PARAM *parameter, struct crypto *crypto, EVP_M
     const char *name = NULL;
     if (parameter == NULL || !OSSL_PARAM_get_utf8_string_ptr(parameter, &name) || name == NULL)
         return 1;
+    crypto_enter();
     EVP_MD *fetched = EVP_MD_fetch(crypto->library, name, DELEGATE_PROPERTY);
+    crypto_leave();
     if (fetched == NULL)
         return failure_set(KW_UNSUPPORTED, "there is no digest %s to search by", name);
     EVP_MD_free(*digest);
@@ -160,6 +162,6 @@ bool search_matches(const struct search *search, struct crypto *crypto, const st
         (search->issuer == NULL || X509_NAME_cmp(X509_get_issuer_name(certificate), search->issuer) == 0) &&
         (search->serial == NULL || serial_is(certificate, search->serial)) &&
         (search->fingerprint == NULL || fingerprint_is(search, crypto, certificate, of->certificate));
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return matches;
 }

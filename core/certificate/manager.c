@@ -102,10 +102,10 @@ static kw_status check_is_key_of(kw_context *context, const struct found *found,
     X509 *certificate = NULL;
     kw_input chain = {found->certificate.chain.data, found->certificate.chain.length};
     kw_status status = x509_read(context->crypto, &chain, &certificate, error);
-    if (status == KW_OK && EVP_PKEY_eq(key_public_pkey(key), X509_get0_pubkey(certificate)) != 1)
+    if (status == KW_OK && !crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate)))
         status = error_set(error, KW_CORRUPT, "the key that store '%s' holds for %s is not the certificate's key",
                            store_name(key_store(key)), found->address.text);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return status;
 }
 

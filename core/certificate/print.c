@@ -23,13 +23,13 @@ static kw_status take_text(BIO *memory, kw_bytes *text, kw_error *error)
 
 kw_status kw_pem_encode(const char *label, kw_input der, kw_bytes *pem, kw_error *error)
 {
-    BIO *memory = BIO_new(BIO_s_mem());
+    BIO *memory = crypto_bio_new();
     kw_status status = memory != NULL ? KW_OK : error_memory(error);
     if (status == KW_OK && (der.length > INT_MAX || PEM_write_bio(memory, label, "", der.data, (long)der.length) <= 0))
         status = crypto_error(error, KW_FAILED, "it cannot be written as PEM");
     if (status == KW_OK)
         status = take_text(memory, pem, error);
-    BIO_free(memory);
+    crypto_bio_free(memory);
     return status;
 }
 
@@ -38,7 +38,7 @@ static kw_status print_certificates(kw_context *context, const char *address, bo
                                     int (*write)(BIO *, const X509 *), kw_bytes *text, kw_error *error)
 {
     struct found found = {0};
-    BIO *memory = BIO_new(BIO_s_mem());
+    BIO *memory = crypto_bio_new();
     kw_status status = memory != NULL ? manager_find(context, address, &found, error) : error_memory(error);
     kw_input rest = {found.certificate.chain.data, found.certificate.chain.length};
     while (status == KW_OK && rest.length > 0) {
@@ -46,13 +46,13 @@ static kw_status print_certificates(kw_context *context, const char *address, bo
         status = x509_read(context->crypto, &rest, &certificate, error);
         if (status == KW_OK && write(memory, certificate) != 1)
             status = crypto_error(error, KW_FAILED, "the certificate of %s cannot be written as text", address);
-        X509_free(certificate);
+        crypto_x509_free(certificate);
         if (!chain)
             break;
     }
     if (status == KW_OK)
         status = take_text(memory, text, error);
-    BIO_free(memory);
+    crypto_bio_free(memory);
     found_clear(&found);
     return status;
 }
@@ -64,10 +64,12 @@ static int write_pem(BIO *out, const X509 *certificate)
 
 static int write_text(BIO *out, const X509 *certificate)
 {
+    crypto_enter();
     X509 *copy = X509_dup(certificate);
     const int written =
         copy != NULL ? X509_print_ex(out, copy, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB, 0) : 0;
     X509_free(copy);
+    crypto_leave();
     return written;
 }
 

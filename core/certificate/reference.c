@@ -60,11 +60,13 @@ kw_status reference_decode(kw_input der, char **uri, kw_error *error)
     const unsigned char *at = der.data;
     kw_status status = KW_OK;
     struct key_reference *reference = NULL;
+    crypto_enter();
     ERR_set_mark();
     if (der.length <= REFERENCE_MAXIMUM)
         reference =
             (struct key_reference *)ASN1_item_d2i(NULL, &at, (long)der.length, ASN1_ITEM_rptr(key_reference_asn1));
     ERR_pop_to_mark();
+    crypto_leave();
     if (reference == NULL || !is_reference(reference)) {
         status = error_set(error, KW_NOT_FOUND, "it is no reference to a key");
         goto out;

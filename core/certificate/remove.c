@@ -263,19 +263,48 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     return status;
 }
 
+/*
+ * Of a store that is lost for good, or is in the configuration no more: the certificate goes, what there may be of its key does not. One that
+ * is required stays: its store may yet come back.
+ */
+static kw_status drop_unreachable(kw_context *context, const char *address, const kw_error *why, kw_error *error)
+{
+    struct found found = {0};
+    kw_status status = catalogue_begin(context->catalogue, error);
+    if (status != KW_OK)
+        return status;
+    status = manager_find(context, address, &found, error);
+    if (status == KW_OK)
+        status = check_may_delete(context, &found, false, error);
+    if (status == KW_OK)
+        status = forget(context, &found.entry, &found.certificate.id, error);
+    if (status == KW_OK)
+        status = catalogue_commit(context->catalogue, error);
+    catalogue_rollback(context->catalogue);
+    if (status == KW_OK)
+        log_write(&context->log, KW_LOG_WARNING,
+                  "%s is gone; its key, if it still exists, stays in its store with the id %s: %s", address,
+                  found.certificate.store_id, why->message);
+    found_clear(&found);
+    return status;
+}
+
 kw_status manager_delete(kw_context *context, const char *address, bool force, kw_error *error)
 {
+    kw_error why = {0};
     struct found found = {0};
     struct store *store = NULL;
     struct key_arrival departure = {0};
     kw_status status = manager_find(context, address, &found, error);
     if (status == KW_CORRUPT && force)
         return drop_damaged(context, address, error);
-    if (status == KW_OK)
-        status = stores_get_by_id(context->stores, found.certificate.store_id, &store, error);
+    if (status != KW_OK)
+        return status;
+    status = stores_get_by_id(context->stores, found.certificate.store_id, &store, force ? &why : error);
     found_clear(&found);
-    if (status == KW_OK)
-        status = journal_own(context, error);
+    if (status != KW_OK)
+        return force ? drop_unreachable(context, address, &why, error) : status;
+    status = journal_own(context, error);
     if (status == KW_OK)
         status = catalogue_begin(context->catalogue, error);
     if (status != KW_OK)

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
@@ -174,7 +175,7 @@ kw_status roots_take(kw_context *context, const struct kind *kind, const char *a
                                   : root_set_load(&place, &entry.id, set, error);
     if (status != KW_OK && recovery_key == NULL)
         tell_recovery(&place, &entry, status, error);
-    EVP_PKEY_free(recovery);
+    crypto_pkey_free(recovery);
     entry_row_clear(&entry);
     return status;
 }
@@ -261,12 +262,18 @@ void roots_describe(kw_context *context, const struct entry_row *entry, struct a
         return;
     }
     roots = arena_allocate(arena, (count + 1) * sizeof(*roots));
-    for (size_t i = 0; roots != NULL && i < count; i++)
+    for (size_t i = 0; roots != NULL && i < count; i++) {
+        char created[32];
+        clock_text(facts[i].created, created);
         roots[i] = (kw_root_info){.version = facts[i].version,
                                   .state = states[facts[i].state],
                                   .resealed = facts[i].resealed,
                                   .recoverable = facts[i].recoverable,
-                                  .created = facts[i].created};
+                                  .created = facts[i].created,
+                                  .created_text = arena_text(arena, created)};
+        if (roots[i].created_text == NULL)
+            roots = NULL;
+    }
     info->roots = roots;
     info->root_count = roots != NULL ? count : 0;
     free(facts);

@@ -122,10 +122,12 @@ static int delegate(const struct asymmetric_cipher *cipher, int (*init)(EVP_PKEY
         *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &other);
     *next = OSSL_PARAM_construct_end();
     *length = room->capacity;
+    crypto_enter();
     EVP_PKEY_CTX *context = held_delegate(&cipher->held);
     const int done = context != NULL && init(context) > 0 && EVP_PKEY_CTX_set_params(context, parameters) > 0 &&
                      operate(context, room->data, length, input.data, input.length) > 0;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     return done;
 }
 
@@ -154,11 +156,12 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
     kw_output plaintext = {out, capacity, 0};
     if (cipher->held.key == NULL)
         return delegate(cipher, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt, &plaintext, length, ciphertext);
+    if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING && cipher->client_version == 0)
+        return failure_set(KW_INVALID_ARGUMENT,
+                           "the RSA key exchange of TLS needs the version that the client offered");
+    const unsigned depth = crypto_step_out();
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
     if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING) {
-        if (cipher->client_version == 0)
-            return failure_set(KW_INVALID_ARGUMENT,
-                               "the RSA key exchange of TLS needs the version that the client offered");
         status = key_decrypt_tls(cipher->held.key, ciphertext, cipher->client_version, cipher->other_version,
                                  &plaintext, &error);
     } else if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
@@ -175,6 +178,7 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
                                        .label = {cipher->label, cipher->label_length}};
         status = kw_key_decrypt(cipher->held.key, &algorithm, ciphertext, &plaintext, &error);
     }
+    crypto_step_in(depth);
     if (status != KW_OK)
         return failure_keep(&error);
     *length = plaintext.length;

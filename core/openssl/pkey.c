@@ -93,7 +93,7 @@ kw_status pkey_provider_attach(struct crypto *crypto, kw_error *error)
     return KW_OK;
 }
 
-kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
+static kw_status make_pkey(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
 {
     const char *type = keydata_type(key);
     kw_status status = KW_OK;
@@ -116,5 +116,13 @@ kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_
 out:
     EVP_PKEY_free(made);
     EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = make_pkey(crypto, key, pkey, error);
+    crypto_leave();
     return status;
 }

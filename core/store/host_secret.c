@@ -371,8 +371,15 @@ void host_explain_refusal(kw_host_context *host, kw_error *error)
     error_place(error, host->settings->path, setting->text_place.line, setting->text_place.column);
     if (host->locks && error->remedy[0] != '\0')
         return; /* by remedy_refusal */
-    error_remedy(error, "see to it that this option gives the %s in force: after `keywright passphrase`, the new one",
-                 setting->name);
+    const char *const path = source_path(setting->text);
+    char *const file = path != NULL ? source_resolve(setting->text, host->settings->directory) : NULL;
+    if (file != NULL)
+        error_remedy(error, "write the right %s into %s; after `keywright passphrase` that is the new one",
+                     setting->name, source_path(file));
+    else
+        error_remedy(error, "see to it that this option gives the right %s; after `keywright passphrase`, the new one",
+                     setting->name);
+    free(file);
 }
 
 void host_secret_changed(kw_host_context *host, const char *option)

@@ -70,7 +70,7 @@ void kw_key_free(kw_key *key)
     key_places_free(atomic_load_explicit(&key->place, memory_order_acquire));
     for (size_t i = 0; i < KEY_HASHERS; i++)
         EVP_MD_CTX_free(atomic_load_explicit(&key->hashers[i], memory_order_relaxed));
-    EVP_PKEY_free(key->pkey);
+    crypto_pkey_free(key->pkey);
     stores_free(key->origin.stores);
     free(key);
 }

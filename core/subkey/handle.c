@@ -254,7 +254,7 @@ bool keyring_find(struct keyring *keyring, const struct handle_name *name, kw_su
     kw_subkey *found;
     pthread_mutex_lock(&keyring->mutex);
     found = table_find(keyring, &sought);
-    if (found != NULL && atomic_load(&found->master->seen) >= generation)
+    if (found != NULL && master_is_current(found->master, generation))
         hand_out(keyring, found);
     else
         found = NULL;

@@ -19,6 +19,9 @@ struct keyring_options {
     struct catalogue *catalogue;
     struct control *control;
     const struct log *log;
+    /* NULL, or: takes a new configuration that the process was told of (keyring_use), if there is one. Called before a handle is used when the generation was raised. */
+    void (*renew)(void *user);
+    void *user;
 };
 /* Borrows all of it. */
 KW_MUST_USE kw_status keyring_new(const struct keyring_options *options, struct keyring **keyring, kw_error *error);
@@ -51,6 +54,15 @@ KW_MUST_USE kw_status keyring_subkey(struct keyring *keyring, const struct subke
 void keyring_forget(struct keyring *keyring, const struct id *id);
 /* kw_subkeys_refresh. */
 KW_MUST_USE kw_status keyring_refresh(struct keyring *keyring, kw_error *error);
+
+/* ---- Addresses ---- */
+
+/* The master key with this id was found under this address. */
+void keyring_name(struct keyring *keyring, const struct id *id, const char *address);
+/* Its id, where it has a root for new work and nothing has changed since that was read. No catalogue. */
+KW_MUST_USE bool keyring_knows(struct keyring *keyring, const char *address, struct id *id);
+/* The same after the catalogue could not be read (`status`): true in a forked child that has given up its rights, which goes on with what it knows. */
+KW_MUST_USE bool keyring_is_behind(struct keyring *keyring, const char *address, kw_status status, struct id *id);
 
 /* ---- Handles ---- */
 

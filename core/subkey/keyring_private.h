@@ -34,6 +34,7 @@ struct master {
     struct master *next;
     struct keyring *keyring;
     struct id id;
+    char *address;                           /* where it was found last; the mutex guards it. NULL: not known */
     struct root *roots;                      /* the mutex guards it */
     struct flight probe;                     /* likewise */
     atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */
@@ -50,6 +51,8 @@ struct keyring {
     struct catalogue *catalogue;
     struct control *control;
     const struct log *log;
+    void (*renew)(void *user);
+    void *user;
     struct control_count *_Atomic counts; /* this process's */
     struct control_count own_counts[CONTROL_OPERATIONS];
 
@@ -78,6 +81,10 @@ void keyring_release(struct held *held);
 
 /* Finds it, or begins with it. NULL: out of memory. */
 struct master *keyring_master(struct keyring *keyring, const struct id *id);
+/* Whether nothing new is sealed under it, by the catalogue. */
+KW_MUST_USE kw_status master_entry(struct master *master, bool *is_closed, kw_error *error);
+/* Whether what is known of it holds for the generation, or is all that can be had here. */
+bool master_is_current(struct master *master, uint64_t generation);
 /* Sees to it that `active` holds for the generation: reads the catalogue where it was raised. */
 KW_MUST_USE kw_status master_follow(struct master *master, uint64_t generation, kw_error *error);
 /* The same where it was not raised. */

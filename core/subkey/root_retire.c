@@ -197,7 +197,7 @@ kw_status root_check_unneeded(const struct root_place *place, const struct id *m
         status = root_certificate_read(place->crypto, chain, &certificate, spki, error);
     if (status == KW_OK && rows.count > 0 && version_names(&rows, spki, versions) > 0)
         status = refuse_needed(place, &entry, versions, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     root_rows_clear(&rows);
     entry_row_clear(&entry);
     return status;

@@ -12,6 +12,11 @@ struct use {
 static kw_status use_begin(kw_subkey *subkey, struct use *use, kw_error *error)
 {
     struct master *const master = subkey->master;
+    const struct keyring *const keyring = master->keyring;
+    /* Before the operation counts as begun: it may take as long as opening a store does. */
+    if (keyring->renew != NULL &&
+        atomic_load_explicit(&master->seen, memory_order_relaxed) < control_generation(keyring->control))
+        keyring->renew(keyring->user);
     use->generation = control_enter(master->keyring->control, &use->control);
     kw_status status = KW_OK;
     if (atomic_load_explicit(&master->seen, memory_order_acquire) < use->generation)

@@ -23,8 +23,8 @@ enum { RECORD_ALERT = 0x15, RECORD_HANDSHAKE = 0x16, RECORD_MAJOR = 0x03 };
 
 static void probe_clear_certificate(struct probe *probe)
 {
-    X509_free(probe->certificate);
-    sk_X509_pop_free(probe->chain, X509_free);
+    crypto_x509_free(probe->certificate);
+    sk_X509_pop_free(probe->chain, crypto_x509_free);
     probe->certificate = NULL;
     probe->chain = NULL;
 }

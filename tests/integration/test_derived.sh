@@ -223,7 +223,8 @@ import_derived_needs_its_master_key() {
 # subkey_server: hsm_server, whose softstore `local` is opened by the master key in the token.
 subkey_server() {
     hsm_server
-    keywright -q passphrase local --new subkey:master-key/corp
+    expect 0 keywright passphrase local --new subkey:master-key/corp
+    expect_err 'from now on .*/keywright.yaml:[0-9]+: options.passphrase .*must be subkey:master-key/corp'
     sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
     rm one/passphrase
 }
