@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "certificate/calls.h"
+#include "tls/connection.h"
 #include "tls/side.h"
 #include "tls/trust.h"
 
@@ -207,6 +208,35 @@ kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes 
     struct kw_context view;
     context_take(context, &view);
     const kw_status status = trust_export(&view, format, content, error);
+    context_give(&view);
+    return status;
+}
+
+/* ---- connections.h ---- */
+
+kw_status kw_connections(kw_context *context, kw_connection_list **list, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_list(&view, list, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_connection_check(kw_context *context, const char *name, kw_connection_report **report, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_check(&view, name, report, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_connection_tls(kw_context *context, const char *name, struct ssl_ctx_st **tls, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_tls(&view, name, tls, error);
     context_give(&view);
     return status;
 }

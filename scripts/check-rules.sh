@@ -166,7 +166,7 @@ rule_function_casts() {
     c_code core plugins cli provider examples | xargs --no-run-if-empty awk '
         BEGIN {
             cast = "\\([ \t]*[A-Za-z_][A-Za-z0-9_ *]*\\(\\*\\)[ \t]*\\([^()]*\\)[ \t]*\\)[ \t]*[A-Za-z_&(]"
-            row = "OSSL_FUNC_[A-Z0-9_]+,[ \t]*\\(void \\(\\*\\)\\(void\\)\\)[a-z0-9_]+"
+            row = "OSSL_FUNC_[A-Z0-9_]+,[ \t]*\\(void \\(\\*\\)\\(void\\)\\)\\(?[a-z0-9_]+"
         }
         FNR == 1 { before = "" }
         {

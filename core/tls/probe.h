@@ -3,10 +3,11 @@
 #define KEYWRIGHT_TLS_PROBE_H
 
 #include "base/crypto.h"
+#include "tls/wire.h"
 #include <openssl/x509.h>
 
 #define PROBE_HOST_MAXIMUM    253
-#define PROBE_ADDRESS_MAXIMUM 64
+#define PROBE_ADDRESS_MAXIMUM WIRE_ADDRESS_MAXIMUM
 
 /* HOST:PORT; an IPv6 address in brackets. */
 struct probe_target {

@@ -25,7 +25,7 @@ static kw_status chain_of(kw_context *context, STACK_OF(X509) *chain, kw_error *
         X509 *certificate = NULL;
         status = x509_read(context->crypto, &rest, &certificate, error);
         if (status == KW_OK && sk_X509_push(chain, certificate) <= 0) {
-            X509_free(certificate);
+            crypto_x509_free(certificate);
             status = error_memory(error);
         }
     }
@@ -37,7 +37,7 @@ static kw_status chain_of(kw_context *context, STACK_OF(X509) *chain, kw_error *
 static kw_status add_root(kw_context *context, STACK_OF(X509) *chain, kw_error *error)
 {
     struct trust trust = {0};
-    if (X509_self_signed(sk_X509_value(chain, sk_X509_num(chain) - 1), 0) == 1)
+    if (x509_is_self_signed(sk_X509_value(chain, sk_X509_num(chain) - 1), false))
         return KW_OK;
     kw_status status = trust_read(context->crypto, context->settings, &trust, error);
     if (status == KW_OK)

@@ -12,6 +12,10 @@
 struct verdict {
     kw_trust_problem problems[VERDICT_PROBLEMS_MAXIMUM];
     size_t count; /* 0: trusted */
+    /* Of the first: X509_V_ERR_..., and which certificate of the path is concerned. */
+    int error;
+    int depth;                            /* 0: the server's */
+    const kw_certificate_info *concerned; /* what stands in it, in the arena; NULL: it cannot be read */
 };
 
 /*
