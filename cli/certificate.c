@@ -44,9 +44,10 @@ static json_t *roots_json(const kw_certificate_info *certificate)
 
     for (size_t i = 0; i < certificate->root_count; i++) {
         const kw_root_info *root = &certificate->roots[i];
-        if (json_array_append_new(array, json_pack("{s:I,s:s,s:b,s:b}", "version", (json_int_t)root->version, "state",
-                                                   root->state, "resealed", root->resealed ? 1 : 0, "recoverable",
-                                                   root->recoverable ? 1 : 0)) != 0) {
+        if (json_array_append_new(array, json_pack("{s:I,s:s,s:s,s:b,s:b}", "version", (json_int_t)root->version,
+                                                   "state", root->state, "created", root->created_text, "resealed",
+                                                   root->resealed ? 1 : 0, "recoverable", root->recoverable ? 1 : 0)) !=
+            0) {
             json_decref(array);
             return NULL;
         }

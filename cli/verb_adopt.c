@@ -1,9 +1,10 @@
 #include "certificate.h"
 #include "verb.h"
 
-static kw_status print_keys(struct session *session, const kw_store_key_list *list, kw_error *error)
+static kw_status print_keys(struct session *session, const char *store, const kw_store_key_list *list, kw_error *error)
 {
     static const struct column columns[] = {{.title = "LOCATOR"},
+                                            {.title = "LABEL", .gives_way = true},
                                             {.title = "KEY"},
                                             {.title = "SUBJECT", .gives_way = true},
                                             {.title = "PROBLEM", .wraps = true}};
@@ -12,11 +13,11 @@ static kw_status print_keys(struct session *session, const kw_store_key_list *li
 
     for (size_t i = 0; status == KW_OK && i < list->count; i++) {
         const kw_store_key *key = &list->keys[i];
-        const char *cells[] = {key->locator, key->key, key->subject, key->problem};
+        const char *cells[] = {key->locator, key->label, key->key, key->subject, key->problem};
         status = table_add(table, cells, sizeof(cells) / sizeof(cells[0]), TINT_NONE, error);
     }
     if (status == KW_OK && list->count == 0)
-        session_note(session, "a certificate has each key of this store");
+        session_note(session, "a certificate of this server has each key of store '%s'", store);
     else if (status == KW_OK)
         status = table_print(table, error);
     table_free(table);
@@ -29,9 +30,9 @@ static kw_status print_json(const kw_store_key_list *list, kw_error *error)
 
     for (size_t i = 0; i < list->count; i++) {
         const kw_store_key *key = &list->keys[i];
-        json_array_append_new(document, json_pack("{s:o,s:o,s:o,s:o}", "locator", json_text(key->locator), "key",
-                                                  json_text(key->key), "subject", json_text(key->subject), "problem",
-                                                  json_text(key->problem)));
+        json_array_append_new(document, json_pack("{s:o,s:o,s:o,s:o,s:o}", "locator", json_text(key->locator), "label",
+                                                  json_text(key->label), "key", json_text(key->key), "subject",
+                                                  json_text(key->subject), "problem", json_text(key->problem)));
     }
     return json_print(document, error);
 }
@@ -44,7 +45,7 @@ static kw_status list_run(struct session *session, const char *store, kw_error *
     if (status == KW_OK)
         status = kw_store_keys(session->context, store, &list, error);
     if (status == KW_OK)
-        status = session->json ? print_json(list, error) : print_keys(session, list, error);
+        status = session->json ? print_json(list, error) : print_keys(session, store, list, error);
     kw_store_key_list_free(list);
     return status;
 }
@@ -92,14 +93,15 @@ const struct verb verb_adopt = {
     .summary = "takes over a key that another program made in a store",
     .description =
         "Takes over a key that another program made in a store, such as a token. Without LOCATOR, lists the\n"
-        "keys that no certificate has. The certificate beside the key is taken when it is self-signed and\n"
-        "fits the kind; else the key gets a new one, and the other stays as it is. From then on the key\n"
-        "is as any other: 'keywright delete CERT' deletes it from the store.",
+        "keys that no certificate of this server has, also those of another server on the same token. The\n"
+        "certificate beside the key is taken when it is self-signed and fits the kind; else the key gets a\n"
+        "new one, and the other stays as it is. From then on the key is as any other: 'keywright delete\n"
+        "CERT' deletes it from the store.",
     VERB_OPTIONS(adopt_options),
     .words = "STORE",
     .words_minimum = 1,
     .words_maximum = 2,
     .opens_as_is = true,
-    .examples = {"keywright adopt local"},
+    .examples = {"keywright adopt hsm", "keywright adopt hsm ec:id=a1b2c3 --as general/signer"},
     .run = adopt_run,
 };

@@ -48,7 +48,7 @@ out:
 }
 
 static const struct verb_option delete_options[] = {
-    {OPTION_FORCE, NULL, "also one that is required, or whose rows in the catalogue are damaged", false, false},
+    {OPTION_FORCE, NULL, "also one that is required, or whose rows are damaged, or whose store is lost", false, false},
 };
 
 const struct verb verb_delete = {
@@ -59,7 +59,8 @@ const struct verb verb_delete = {
                    "One that is required is refused without --force: 'keywright retire' takes it out of use. A\n"
                    "database that others depend on is refused always. Where there are several certificates, say\n"
                    "which by its number (general/shop@2). Of one whose rows in the catalogue are damaged, --force\n"
-                   "drops the rows and leaves the key in its store.",
+                   "drops the rows and leaves the key in its store. The same of one that is not required, and whose\n"
+                   "store is lost or in the configuration no more.",
     VERB_OPTIONS(delete_options),
     .words = "CERT",
     .words_minimum = 1,

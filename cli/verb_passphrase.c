@@ -26,8 +26,12 @@ static kw_status passphrase_run(struct session *session, kw_error *error)
         place = (const char *)configured.data;
         length = configured.length;
     }
-    session_note(session, "The new secret of store '%s' is in force: from now on %.*s must give it.", store,
-                 (int)length, place);
+    if (strncmp(source, "subkey:", strlen("subkey:")) == 0)
+        session_note(session, "The new secret of store '%s' is in force: from now on %.*s must be %s.", store,
+                     (int)length, place, source);
+    else
+        session_note(session, "The new secret of store '%s' is in force: from now on %.*s must give it.", store,
+                     (int)length, place);
     status = session_done(session, json_pack("{s:s,s:s%}", "store", store, "configured", place, length), error);
     kw_bytes_free(&configured);
     return status;

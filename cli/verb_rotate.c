@@ -39,6 +39,7 @@ static kw_status rotate_run(struct session *session, kw_error *error)
         .address = session_certificate(session),
         .new_key = argument_given(arguments, OPTION_NEW_KEY),
         .store = argument_text(arguments, OPTION_STORE),
+        .key = argument_text(arguments, OPTION_KEY),
         .recovery_key_path = argument_text(arguments, OPTION_RECOVERY_KEY),
         .recovery_password_source = argument_text(arguments, OPTION_PASSWORD_FROM),
         .force = argument_given(arguments, OPTION_FORCE),
@@ -57,7 +58,7 @@ static kw_status rotate_run(struct session *session, kw_error *error)
     status = certificate_find(session->context, options.address, &list, error);
     if (status != KW_OK)
         return status;
-    status = session_done(session, certificate_json(&list->certificates[0]), error);
+    status = session_done(session, certificate_json_whole(&list->certificates[0]), error);
     kw_certificate_list_free(list);
     return status;
 }
@@ -65,6 +66,7 @@ static kw_status rotate_run(struct session *session, kw_error *error)
 static const struct verb_option rotate_options[] = {
     {OPTION_NEW_KEY, NULL, "a new key pair, and a certificate for it", false, false},
     {OPTION_STORE, "S", "the store for the new key, not the configured one", false, false},
+    {OPTION_KEY, "ALG", "another type of key than the configured or present one, such as rsa-3072", false, false},
     {OPTION_RECOVERY_KEY, "FILE", "the recovery certificate's private key, when the old key is lost", false, false},
     {OPTION_PASSWORD_FROM, "SOURCE", "where the recovery key's password comes from; else it is asked for", false,
      false},
@@ -74,8 +76,8 @@ static const struct verb_option rotate_options[] = {
 
 const struct verb verb_rotate = {
     .name = "rotate",
-    .synopsis =
-        "CERT [--new-key [--store S] [--recovery-key FILE [--password-from SOURCE]]] [--retire VERSION [--force]]",
+    .synopsis = "CERT [--new-key [--store S] [--key ALG] [--recovery-key FILE [--password-from SOURCE]]] [--retire "
+                "VERSION [--force]]",
     .summary = "makes a new root secret for a master key, or a new key for an entry",
     .description =
         "Without options: a master key gets a new root secret. What is sealed from now on is under it; those\n"

@@ -102,10 +102,10 @@ static json_t *store_json(const kw_store_info *store)
                                                     "nanoseconds", (json_int_t)count->nanoseconds, "backend_calls",
                                                     (json_int_t)count->backend_calls));
     }
-    return json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:I,s:I,s:o,s:o}", "name", store->name, "id", store->id, "plugin",
+    return json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:o,s:I,s:I,s:o,s:o}", "name", store->name, "id", store->id, "plugin",
                      store->plugin, "available", store->available ? 1 : 0, "problem", json_text(store->problem),
-                     "outage_since", json_text(store->outage_since_text), "calls", (json_int_t)store->calls,
-                     "certificates", (json_int_t)store->certificates, "capabilities",
+                     "remedy", json_text(store->remedy), "outage_since", json_text(store->outage_since_text), "calls",
+                     (json_int_t)store->calls, "certificates", (json_int_t)store->certificates, "capabilities",
                      store->available ? capabilities_json(&store->capabilities) : json_null(), "operations",
                      operations);
 }
@@ -145,6 +145,8 @@ static kw_status add_store(struct table *details, const kw_store_info *store, kw
     if (status == KW_OK && !store->available)
         status = details_format(details, error, "  State", "NOT AVAILABLE: %s",
                                 store->problem != NULL ? store->problem : "it gave no reason");
+    if (status == KW_OK && !store->available && store->remedy != NULL)
+        status = details_add(details, "  Remedy", store->remedy, error);
     if (status == KW_OK && store->outage_since != 0)
         status = details_format(details, error, "  Outage", "since %s: subkeys in memory serve until outage_limit",
                                 store->outage_since_text);

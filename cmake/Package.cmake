@@ -1,6 +1,7 @@
 # What programs that embed the library, and vendors of plugins, build against: headers, keywright.pc, and find_package(keywright).
 
-install(FILES include/keywright/base.h include/keywright/connections.h include/keywright/keywright.h include/keywright/plugin.h include/keywright/subkeys.h include/keywright/trust.h
+install(FILES include/keywright/base.h include/keywright/connections.h include/keywright/keywright.h include/keywright/plugin.h
+        include/keywright/subkeys.h include/keywright/tls.h include/keywright/trust.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/keywright)
 
 # Found from where the file lies, so that `cmake --install --prefix` is right too; an absolute directory stays as it is.

@@ -34,7 +34,7 @@ embed_by_pkg_config() {
     export PKG_CONFIG_PATH=$1/pkgconfig
     [[ $(pkg-config --modversion keywright) == "$version" ]]
     [[ -d $(pkg-config --variable=plugindir keywright) ]]
-    read -ra flags <<<"$(pkg-config --cflags --libs keywright)"
+    read -ra flags <<<"$(pkg-config --cflags --libs keywright libssl)"
     cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
     LD_LIBRARY_PATH=$1 "$work/embed" "$2"
 }
@@ -45,3 +45,10 @@ embed_by_pkg_config "$work/elsewhere/$libdir" "$work/by-pkg-config-elsewhere"
 cmake -S tests/install -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$root"
 cmake --build "$work/cmake"
 "$work/cmake/embed" "$work/by-cmake"
+
+# The example by itself, as somebody would copy it.
+cp -a examples/password-server "$work/password-server"
+cmake -S "$work/password-server" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$root" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
+cmake --build "$work/example"
+"$work/example/password-server" --help >/dev/null
+"$work/example/password-client" --help >/dev/null

@@ -29,6 +29,8 @@ test=(
     python3-cryptography # what seals are opened with beside Keywright
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
+    faketime   # a clock that tests set
+    curl       # loads key files as most programs do
     p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
     opencryptoki                                 # another token, with a daemon

@@ -147,7 +147,7 @@ do_cppcheck() {
     mkdir -p build/cppcheck
     cppcheck --std=c11 --language=c -D_GNU_SOURCE -DKW_BUILDING_LIBRARY -D__GNUC__=12 -D__linux__ -I include -I core \
         --cppcheck-build-dir=build/cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability,style \
-        --inline-suppr --suppressions-list=tests/cppcheck.suppressions core cli plugins provider
+        --inline-suppr --suppressions-list=tests/cppcheck.suppressions core cli plugins provider examples
 }
 
 do_install() { scripts/check-install.sh build/release; }

@@ -1,7 +1,10 @@
 #include "base/crypto.h"
 
 #include "base/buffer.h"
+#include "base/gate.h"
+#include "base/secret.h"
 
+#include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -10,6 +13,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
+#include <openssl/x509.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,13 +39,122 @@ size_t hash_length(kw_hash hash)
     return (size_t)hash < hash_count ? hashes[hash].length : 0;
 }
 
-kw_status crypto_open(struct crypto **crypto, kw_error *error)
+/* ---- Forks ---- */
+
+/* One for the process: libcrypto has locks that all of its library contexts share. */
+static struct gate gate = GATE_INITIALIZER;
+static _Thread_local unsigned depth;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void crypto_enter(void)
+{
+    if (depth++ == 0)
+        gate_enter(&gate);
+}
+
+void crypto_leave(void)
+{
+    if (--depth == 0)
+        gate_leave(&gate);
+}
+
+unsigned crypto_step_out(void)
+{
+    const unsigned left = depth;
+    depth = 0;
+    if (left > 0)
+        gate_leave(&gate);
+    return left;
+}
+
+void crypto_step_in(unsigned left)
+{
+    if (left > 0)
+        gate_enter(&gate);
+    depth = left;
+}
+
+void crypto_pause(void)
+{
+    crypto_step_in(crypto_step_out());
+}
+
+bool crypto_is_entered(void)
+{
+    return depth > 0;
+}
+
+BIO *crypto_bio_new(void)
+{
+    crypto_enter();
+    BIO *const made = BIO_new(BIO_s_mem());
+    crypto_leave();
+    return made;
+}
+
+void crypto_bio_free(BIO *bio)
+{
+    crypto_enter();
+    BIO_free(bio);
+    crypto_leave();
+}
+
+void crypto_x509_free(X509 *certificate)
+{
+    crypto_enter();
+    X509_free(certificate);
+    crypto_leave();
+}
+
+void crypto_pkey_free(EVP_PKEY *key)
+{
+    crypto_enter();
+    EVP_PKEY_free(key);
+    crypto_leave();
+}
+
+bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other)
+{
+    crypto_enter();
+    const bool same = EVP_PKEY_eq(key, other) == 1;
+    crypto_leave();
+    return same;
+}
+
+static void fork_prepare(void)
+{
+    gate_fork_prepare(&gate);
+}
+
+static void fork_parent(void)
+{
+    gate_fork_parent(&gate);
+}
+
+static void fork_child(void)
+{
+    gate_fork_child(&gate);
+}
+
+/* Handlers that are registered earlier run later before a fork: after everything above, and before what threads inside may wait for. */
+static void watch_forks(void)
+{
+    secret_watch_forks();
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+/* ---- The library context ---- */
+
+/* Takes `library` over, also when it fails. */
+static kw_status open_with(OSSL_LIB_CTX *library, struct crypto **crypto, kw_error *error)
 {
     kw_status status = KW_OK;
     struct crypto *made = calloc(1, sizeof(*made));
-    if (made == NULL)
+    if (made == NULL) {
+        OSSL_LIB_CTX_free(library);
         return error_memory(error);
-    made->library = OSSL_LIB_CTX_new();
+    }
+    made->library = library;
     if (made->library == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto gives no library context");
         goto out;
@@ -77,10 +190,31 @@ out:
     return status;
 }
 
+kw_status crypto_open(struct crypto **crypto, kw_error *error)
+{
+    pthread_once(&once, watch_forks);
+    crypto_enter();
+    const kw_status status = open_with(OSSL_LIB_CTX_new(), crypto, error);
+    crypto_leave();
+    return status;
+}
+
+/* Not as a child of the program's context, which would hold this very provider. */
+kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct crypto **crypto,
+                             kw_error *error)
+{
+    pthread_once(&once, watch_forks);
+    crypto_enter();
+    const kw_status status = open_with(OSSL_LIB_CTX_new_from_dispatch(handle, in), crypto, error);
+    crypto_leave();
+    return status;
+}
+
 void crypto_close(struct crypto *crypto)
 {
     if (crypto == NULL)
         return;
+    crypto_enter();
     EVP_KDF_free(crypto->hkdf);
     EVP_MAC_free(crypto->hmac);
     for (size_t hash = 0; hash < hash_count; hash++)
@@ -93,6 +227,7 @@ void crypto_close(struct crypto *crypto)
         OSSL_PROVIDER_unload(crypto->null_provider);
     OSSL_LIB_CTX_free(crypto->bare);
     OSSL_LIB_CTX_free(crypto->library);
+    crypto_leave();
     free(crypto);
 }
 
@@ -111,9 +246,10 @@ kw_status crypto_error(kw_error *error, kw_status status, const char *format, ..
 
 kw_status crypto_random(struct crypto *crypto, void *data, size_t length, kw_error *error)
 {
-    if (RAND_priv_bytes_ex(crypto->library, data, length, 256) != 1)
-        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-    return KW_OK;
+    crypto_enter();
+    const bool done = RAND_priv_bytes_ex(crypto->library, data, length, 256) == 1;
+    crypto_leave();
+    return done ? KW_OK : crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
 }
 
 kw_status crypto_digest(struct crypto *crypto, kw_hash hash, kw_input input, unsigned char *digest, size_t *length,
@@ -145,6 +281,7 @@ kw_status crypto_hmac_sha256(struct crypto *crypto, kw_input key, kw_input input
     };
     kw_status status = KW_OK;
     size_t length = 0;
+    crypto_enter(); /* the digest is fetched anew */
     EVP_MAC_CTX *context = EVP_MAC_CTX_new(crypto->hmac);
     /* An empty key is a key; NULL would mean that there is none. */
     if (context == NULL || EVP_MAC_init(context, key.length == 0 ? none : key.data, key.length, parameters) != 1 ||
@@ -152,6 +289,7 @@ kw_status crypto_hmac_sha256(struct crypto *crypto, kw_input key, kw_input input
         EVP_MAC_final(context, mac, &length, SHA256_LENGTH) != 1 || length != SHA256_LENGTH)
         status = crypto_error(error, KW_FAILED, "HMAC failed");
     EVP_MAC_CTX_free(context);
+    crypto_leave();
     return status;
 }
 
@@ -172,10 +310,12 @@ kw_status crypto_hkdf_expand(struct crypto *crypto, kw_input key, kw_input info,
             OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info.data, info.length);
     parameters[count] = OSSL_PARAM_construct_end();
     kw_status status = KW_OK;
+    crypto_enter();
     EVP_KDF_CTX *context = EVP_KDF_CTX_new(crypto->hkdf);
     if (context == NULL || EVP_KDF_derive(context, out, length, parameters) != 1)
         status = crypto_error(error, KW_FAILED, "HKDF failed");
     EVP_KDF_CTX_free(context);
+    crypto_leave();
     return status;
 }
 

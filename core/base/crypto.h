@@ -6,6 +6,7 @@
 #define KEYWRIGHT_BASE_CRYPTO_H
 
 #include "base/error.h"
+#include <openssl/core.h>
 #include <openssl/types.h>
 
 #define SHA256_LENGTH 32
@@ -22,7 +23,31 @@ struct crypto {
     EVP_KDF *hkdf;
 };
 
+/*
+ * Between the two a thread may hold locks of libcrypto, and no fork takes place. Whatever fetches, decodes, draws random bytes, or uses a
+ * key that others use, has to be in between: all but digests and ciphers that are there already. They may be nested. A thread that is in between waits for
+ * nothing of the library's: takes no lock of it but base/secret.h's, calls no store and nobody's callback. Where libcrypto calls the library, as it does
+ * for keys in a store, the library steps out for the time: crypto_step_in takes what crypto_step_out gave.
+ */
+void crypto_enter(void);
+void crypto_leave(void);
+unsigned crypto_step_out(void);
+void crypto_step_in(unsigned depth);
+/* A fork that waits takes place: between parts of what takes long. */
+void crypto_pause(void);
+bool crypto_is_entered(void); /* by this thread */
+
+/* BIO_new of memory, BIO_free, X509_free, EVP_PKEY_free and EVP_PKEY_eq, which lock too. */
+BIO *crypto_bio_new(void);
+void crypto_bio_free(BIO *bio);
+void crypto_x509_free(X509 *certificate);
+void crypto_pkey_free(EVP_PKEY *key);
+bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other);
+
 KW_MUST_USE kw_status crypto_open(struct crypto **crypto, kw_error *error);
+/* The same within a provider module, with what its OSSL_provider_init was given: it can then use the program's BIOs. */
+KW_MUST_USE kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                                         struct crypto **crypto, kw_error *error);
 void crypto_close(struct crypto *crypto);
 
 /* error_set with libcrypto's newest reason behind the text; empties libcrypto's queue. */

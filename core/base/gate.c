@@ -1,53 +1,53 @@
 #include "base/gate.h"
 
-void gate_init(struct gate *gate)
-{
-    *gate = (struct gate)GATE_INITIALIZER;
-}
-
-void gate_destroy(struct gate *gate)
-{
-    pthread_cond_destroy(&gate->changed);
-    pthread_mutex_destroy(&gate->mutex);
-}
-
+/*
+ * Who enters adds itself to `inside` and then looks at `shut`; who forks sets `shut` and then looks at `inside`: one of the two sees the
+ * other, because the atomics are sequentially consistent.
+ */
 void gate_enter(struct gate *gate)
 {
-    pthread_mutex_lock(&gate->mutex);
-    while (gate->shut)
-        pthread_cond_wait(&gate->changed, &gate->mutex);
-    gate->inside++;
-    pthread_mutex_unlock(&gate->mutex);
+    for (;;) {
+        atomic_fetch_add(&gate->inside, 1);
+        if (!atomic_load(&gate->shut))
+            return;
+        gate_leave(gate);
+        pthread_mutex_lock(&gate->mutex);
+        while (atomic_load(&gate->shut))
+            pthread_cond_wait(&gate->changed, &gate->mutex);
+        pthread_mutex_unlock(&gate->mutex);
+    }
 }
 
 void gate_leave(struct gate *gate)
 {
-    pthread_mutex_lock(&gate->mutex);
-    if (--gate->inside == 0 && gate->shut)
+    if (atomic_fetch_sub(&gate->inside, 1) == 1 && atomic_load(&gate->shut)) {
+        pthread_mutex_lock(&gate->mutex);
         pthread_cond_broadcast(&gate->changed);
-    pthread_mutex_unlock(&gate->mutex);
+        pthread_mutex_unlock(&gate->mutex);
+    }
 }
 
 /* The mutex stays locked across the fork, so that the child finds it whole. */
 void gate_fork_prepare(struct gate *gate)
 {
     pthread_mutex_lock(&gate->mutex);
-    gate->shut = true;
-    while (gate->inside > 0)
+    atomic_store(&gate->shut, true);
+    while (atomic_load(&gate->inside) > 0)
         pthread_cond_wait(&gate->changed, &gate->mutex);
 }
 
 void gate_fork_parent(struct gate *gate)
 {
-    gate->shut = false;
+    atomic_store(&gate->shut, false);
     pthread_cond_broadcast(&gate->changed);
     pthread_mutex_unlock(&gate->mutex);
 }
 
-/* Those who waited are not in this process. */
+/* Those who waited, or were about to, are not in this process. */
 void gate_fork_child(struct gate *gate)
 {
     gate->changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    gate->shut = false;
+    atomic_store(&gate->inside, 0);
+    atomic_store(&gate->shut, false);
     pthread_mutex_unlock(&gate->mutex);
 }

@@ -86,6 +86,11 @@ static void initialise(void)
     pthread_atfork(fork_prepare, fork_done, fork_done);
 }
 
+void secret_watch_forks(void)
+{
+    pthread_once(&once, initialise);
+}
+
 /* ---- Regions; the mutex is held ---- */
 
 static struct region *region_new(size_t units)

@@ -27,6 +27,8 @@ kw_input secret_view(const struct secret *secret);
 bool secret_tell_unlocked(void);
 /* In the child of a fork: locks again, since memory locks do not survive it. */
 void secret_forked(void);
+/* Registers its handlers, which so run after those that are registered later: for who allocates secrets while a fork waits for it. */
+void secret_watch_forks(void);
 /* Overwrites; the compiler cannot leave it out. */
 void secret_wipe(void *memory, size_t length);
 

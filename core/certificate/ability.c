@@ -148,7 +148,7 @@ static kw_status prove_signature(const struct proof *proof, const struct ability
 }
 
 /* To the certificate's public key, by PKCS#1 v1.5. */
-static kw_status seal_pkcs1(const struct proof *proof, kw_output *ciphertext, kw_error *error)
+static kw_status seal_pkcs1_within(const struct proof *proof, kw_output *ciphertext, kw_error *error)
 {
     size_t length = ciphertext->capacity;
     kw_status status = KW_OK;
@@ -160,6 +160,14 @@ static kw_status seal_pkcs1(const struct proof *proof, kw_output *ciphertext, kw
     else
         ciphertext->length = length;
     EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+static kw_status seal_pkcs1(const struct proof *proof, kw_output *ciphertext, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = seal_pkcs1_within(proof, ciphertext, error);
+    crypto_leave();
     return status;
 }
 
@@ -186,7 +194,7 @@ static kw_status prove_decryption(const struct proof *proof, const struct abilit
 }
 
 /* The same secret, computed with the ephemeral private key and the certificate's public one. */
-static kw_status derive_here(const struct proof *proof, EVP_PKEY *ephemeral, kw_output *shared, kw_error *error)
+static kw_status derive_here_within(const struct proof *proof, EVP_PKEY *ephemeral, kw_output *shared, kw_error *error)
 {
     size_t length = shared->capacity;
     kw_status status = KW_OK;
@@ -200,6 +208,14 @@ static kw_status derive_here(const struct proof *proof, EVP_PKEY *ephemeral, kw_
     return status;
 }
 
+static kw_status derive_here(const struct proof *proof, EVP_PKEY *ephemeral, kw_output *shared, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = derive_here_within(proof, ephemeral, shared, error);
+    crypto_leave();
+    return status;
+}
+
 static kw_status prove_agreement(const struct proof *proof, const struct ability *row, kw_error *error)
 {
     unsigned char theirs[ANSWER_MAXIMUM], ours[ANSWER_MAXIMUM], *peer = NULL;
@@ -210,10 +226,12 @@ static kw_status prove_agreement(const struct proof *proof, const struct ability
     int length = 0;
     kw_status status = KW_OK;
     (void)row;
+    crypto_enter();
     if (EVP_PKEY_get_group_name(proof->pkey, group, sizeof(group), NULL) == 1)
         ephemeral = EVP_PKEY_Q_keygen(proof->crypto->library, "provider=default", "EC", group);
     if (ephemeral != NULL)
         length = i2d_PUBKEY(ephemeral, &peer);
+    crypto_leave();
     if (length <= 0) {
         status = crypto_error(error, KW_FAILED, "no key can be made to agree on a secret with");
         goto out;
@@ -228,7 +246,7 @@ static kw_status prove_agreement(const struct proof *proof, const struct ability
         status = differs(error);
 out:
     OPENSSL_free(peer);
-    EVP_PKEY_free(ephemeral);
+    crypto_pkey_free(ephemeral);
     return status;
 }
 
@@ -263,7 +281,7 @@ kw_status abilities_prove(kw_context *context, kw_key *key, X509 *certificate, a
     const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &spki);
     if (status == KW_OK && (length <= 0 || proof.pkey == NULL))
         status = crypto_error(error, KW_CORRUPT, "the certificate has no readable public key");
-    if (status == KW_OK && EVP_PKEY_eq(key_public_pkey(key), proof.pkey) != 1)
+    if (status == KW_OK && !crypto_pkey_is(key_public_pkey(key), proof.pkey))
         status =
             error_set(error, KW_REFUSED, "the key in store '%s' is not the certificate's", store_name(key_store(key)));
     if (status == KW_OK)

@@ -101,7 +101,7 @@ struct beside {
 
 static void beside_clear(struct beside *beside)
 {
-    X509_free(beside->certificate);
+    crypto_x509_free(beside->certificate);
     kw_bytes_free(&beside->der);
 }
 
@@ -163,18 +163,45 @@ static kw_status add_key(struct key_listing *listing, const kw_store_key *key, k
     return listing->arena.failed ? error_memory(error) : KW_OK;
 }
 
+/* A store's own words go to terminals and into JSON: what is no UTF-8, or a control character, becomes '?'. */
+static const char *label_text(struct arena *arena, const char *label)
+{
+    const unsigned char *at = (const unsigned char *)label;
+    size_t left = strlen(label), length = 0;
+    char *text = arena_allocate(arena, left + 1);
+    if (text == NULL)
+        return "";
+    while (left > 0) {
+        unsigned long point = 0;
+        const int read = UTF8_getc(at, (int)left, &point);
+        const bool shown = read > 0 && point >= 0x20 && (point < 0x7f || point >= 0xa0);
+        const size_t step = read > 0 ? (size_t)read : 1;
+        if (shown)
+            memcpy(text + length, at, step);
+        else
+            text[length] = '?';
+        length += shown ? step : 1;
+        at += step;
+        left -= step;
+    }
+    text[length] = '\0';
+    return text;
+}
+
 static kw_status describe_key(kw_context *context, struct store *store, kw_input locator, struct key_listing *listing,
                               kw_error *error)
 {
     struct arena *arena = &listing->arena;
-    kw_store_key described = {.locator = locator_text(arena, locator), .key = "", .subject = ""};
+    kw_store_key described = {.locator = locator_text(arena, locator), .key = "", .subject = "", .label = ""};
     kw_certificate_info info = {0};
     kw_error why = {0};
     kw_key *key = NULL;
     struct beside beside = {0};
     kw_status status = key_open(store, locator, &key, &why);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        described.label = label_text(arena, kw_key_get_capabilities(key)->label);
         status = beside_read(context, store, locator, &beside, &why);
+    }
     if (status == KW_NOT_FOUND) { /* it went away meanwhile */
         status = KW_OK;
         goto out;
@@ -273,8 +300,8 @@ static kw_status find_key(struct store *store, const char *text, struct locator 
 static bool certificate_fits(kw_context *context, const struct kind *kind, const struct address *address,
                              const kw_key *key, X509 *certificate)
 {
-    if (EVP_PKEY_eq(key_public_pkey(key), X509_get0_pubkey(certificate)) != 1 ||
-        X509_self_signed(certificate, 1) != 1 || X509_check_ca(certificate) == 1)
+    if (!crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate)) ||
+        !x509_is_self_signed(certificate, true) || X509_check_ca(certificate) == 1)
         return false;
     if (!kind->replaceable)
         return import_is_own(context, kind, address, certificate, false);

@@ -14,7 +14,7 @@
 
 void bundle_free(STACK_OF(X509) *certificates)
 {
-    sk_X509_pop_free(certificates, X509_free);
+    sk_X509_pop_free(certificates, crypto_x509_free);
 }
 
 /* ---- Reading ---- */
@@ -28,7 +28,7 @@ static kw_status take_certificate(struct crypto *crypto, kw_input der, STACK_OF(
     if (status == KW_OK && sk_X509_push(certificates, certificate) <= 0)
         status = error_memory(error);
     if (status != KW_OK)
-        X509_free(certificate);
+        crypto_x509_free(certificate);
     return status;
 }
 
@@ -72,7 +72,8 @@ static bool is_pem(kw_input content)
     return memmem(content.data, content.length, "-----BEGIN ", 11) != NULL;
 }
 
-kw_status bundle_read(struct crypto *crypto, kw_input content, STACK_OF(X509) **certificates, kw_error *error)
+static kw_status bundle_read_within(struct crypto *crypto, kw_input content, STACK_OF(X509) **certificates,
+                                    kw_error *error)
 {
     STACK_OF(X509) *read = NULL;
     X509 *first = NULL;
@@ -98,8 +99,16 @@ kw_status bundle_read(struct crypto *crypto, kw_input content, STACK_OF(X509) **
         read = NULL;
     }
     ERR_clear_error();
-    X509_free(first);
+    crypto_x509_free(first);
     bundle_free(read);
+    return status;
+}
+
+kw_status bundle_read(struct crypto *crypto, kw_input content, STACK_OF(X509) **certificates, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = bundle_read_within(crypto, content, certificates, error);
+    crypto_leave();
     return status;
 }
 

@@ -1,6 +1,7 @@
 #include "certificate/chain.h"
 
 #include "certificate/name.h"
+#include "certificate/x509.h"
 
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
@@ -179,10 +180,10 @@ static int judge(int ok, X509_STORE_CTX *context)
     X509 *current = X509_STORE_CTX_get_current_cert(context);
     if (ok || X509_STORE_CTX_get_error(context) != X509_V_ERR_UNABLE_TO_GET_CRL || current == NULL)
         return ok;
-    return X509_get_ext_by_NID(current, NID_crl_distribution_points, -1) < 0 || X509_self_signed(current, 0) == 1;
+    return X509_get_ext_by_NID(current, NID_crl_distribution_points, -1) < 0 || x509_is_self_signed(current, false);
 }
 
-static kw_status verify(const struct search *search, STACK_OF(X509) **path, kw_error *error)
+static kw_status verify_within(const struct search *search, STACK_OF(X509) **path, kw_error *error)
 {
     X509_STORE_CTX *context = X509_STORE_CTX_new_ex(search->crypto->library, NULL);
     kw_status status = KW_OK;
@@ -221,6 +222,14 @@ static kw_status verify(const struct search *search, STACK_OF(X509) **path, kw_e
 out:
     X509_STORE_CTX_free(context);
     ERR_clear_error();
+    return status;
+}
+
+static kw_status verify(const struct search *search, STACK_OF(X509) **path, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = verify_within(search, path, error);
+    crypto_leave();
     return status;
 }
 
@@ -356,7 +365,8 @@ static kw_status add_all(X509_STORE *store, const STACK_OF(X509) *certificates, 
     return KW_OK;
 }
 
-static kw_status make_store(struct crypto *crypto, const struct trust *trust, X509_STORE **store, kw_error *error)
+static kw_status make_store_within(struct crypto *crypto, const struct trust *trust, X509_STORE **store,
+                                   kw_error *error)
 {
     X509_STORE *made = X509_STORE_new();
     kw_status status = made != NULL ? add_all(made, trust->authorities, error) : error_memory(error);
@@ -370,7 +380,16 @@ static kw_status make_store(struct crypto *crypto, const struct trust *trust, X5
     return status;
 }
 
-kw_status chain_complete(struct crypto *crypto, const struct trust *trust, STACK_OF(X509) *chain, kw_error *error)
+static kw_status make_store(struct crypto *crypto, const struct trust *trust, X509_STORE **store, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = make_store_within(crypto, trust, store, error);
+    crypto_leave();
+    return status;
+}
+
+static kw_status chain_complete_within(struct crypto *crypto, const struct trust *trust, STACK_OF(X509) *chain,
+                                       kw_error *error)
 {
     X509_STORE *store = NULL;
     X509_STORE_CTX *context = X509_STORE_CTX_new_ex(crypto->library, NULL);
@@ -382,20 +401,28 @@ kw_status chain_complete(struct crypto *crypto, const struct trust *trust, STACK
         status = crypto_error(error, KW_FAILED, "libcrypto cannot search for issuers");
     while (status == KW_OK && sk_X509_num(chain) <= DEPTH_MAXIMUM) {
         X509 *last = sk_X509_value(chain, sk_X509_num(chain) - 1), *issuer = NULL;
-        if (X509_self_signed(last, 0) == 1 || X509_STORE_CTX_get1_issuer(&issuer, context, last) != 1)
+        if (x509_is_self_signed(last, false) || X509_STORE_CTX_get1_issuer(&issuer, context, last) != 1)
             break;
         if (X509_verify(last, X509_get0_pubkey(issuer)) != 1) {
-            X509_free(issuer);
+            crypto_x509_free(issuer);
             break;
         }
         if (sk_X509_push(chain, issuer) <= 0) {
-            X509_free(issuer);
+            crypto_x509_free(issuer);
             status = error_memory(error);
         }
     }
     ERR_clear_error();
     X509_STORE_CTX_free(context);
     X509_STORE_free(store);
+    return status;
+}
+
+kw_status chain_complete(struct crypto *crypto, const struct trust *trust, STACK_OF(X509) *chain, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = chain_complete_within(crypto, trust, chain, error);
+    crypto_leave();
     return status;
 }
 
@@ -419,7 +446,7 @@ kw_status chain_find(struct crypto *crypto, const struct chain_wanted *wanted, X
     kw_status status = search.others == NULL ? error_memory(error) : push_all(search.others, others, error);
     if (status == KW_OK)
         status = push_all(search.others, wanted->trust->intermediates, error);
-    if (status == KW_OK && X509_self_signed(certificate, 0) == 1)
+    if (status == KW_OK && x509_is_self_signed(certificate, false))
         status = pass_verdict(X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, certificate, error);
     if (status == KW_OK)
         status = make_store(crypto, wanted->trust, &search.store, error);
@@ -440,11 +467,11 @@ kw_status chain_find(struct crypto *crypto, const struct chain_wanted *wanted, X
     if (status != KW_OK)
         goto out;
     warn_of_expiry(&search, found);
-    X509_free(sk_X509_pop(found)); /* the root */
+    crypto_x509_free(sk_X509_pop(found)); /* the root */
     *path = found;
     found = NULL;
 out:
-    sk_X509_pop_free(found, X509_free);
+    sk_X509_pop_free(found, crypto_x509_free);
     sk_X509_CRL_pop_free(search.crls, X509_CRL_free);
     sk_X509_free(search.others);
     X509_STORE_free(search.store);

@@ -66,7 +66,8 @@ static bool write_content(BIO *content, kw_input plaintext)
     return BIO_flush(content) > 0;
 }
 
-kw_status cms_seal(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms, kw_error *error)
+static kw_status cms_seal_within(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms,
+                                 kw_error *error)
 {
     EVP_CIPHER *cipher = NULL;
     CMS_ContentInfo *message = NULL;
@@ -103,6 +104,14 @@ out:
     BIO_free_all(content);
     CMS_ContentInfo_free(message);
     EVP_CIPHER_free(cipher);
+    return status;
+}
+
+kw_status cms_seal(struct crypto *crypto, X509 *certificate, kw_input plaintext, kw_bytes *cms, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = cms_seal_within(crypto, certificate, plaintext, cms, error);
+    crypto_leave();
     return status;
 }
 
@@ -195,17 +204,24 @@ static bool is_recipient(CMS_RecipientInfo *recipient, X509 *certificate)
     return false;
 }
 
+static bool is_for(CMS_ContentInfo *message, X509 *certificate)
+{
+    STACK_OF(CMS_RecipientInfo) *recipients = CMS_get0_RecipientInfos(message);
+    for (int i = 0; i < sk_CMS_RecipientInfo_num(recipients); i++)
+        if (is_recipient(sk_CMS_RecipientInfo_value(recipients, i), certificate))
+            return true;
+    return false;
+}
+
 static kw_status check_recipient(CMS_ContentInfo *message, X509 *certificate, kw_error *error)
 {
     const int type = OBJ_obj2nid(CMS_get0_type(message));
     if (type != NID_pkcs7_enveloped && type != NID_id_smime_ct_authEnvelopedData)
         return error_set(error, KW_CIPHERTEXT_INVALID, "the CMS message is not encrypted; it is %s",
                          type != NID_undef ? OBJ_nid2ln(type) : "of an unknown type");
-    STACK_OF(CMS_RecipientInfo) *recipients = CMS_get0_RecipientInfos(message);
-    const int count = sk_CMS_RecipientInfo_num(recipients);
-    for (int i = 0; i < count; i++)
-        if (is_recipient(sk_CMS_RecipientInfo_value(recipients, i), certificate))
-            return KW_OK;
+    if (is_for(message, certificate))
+        return KW_OK;
+    const int count = sk_CMS_RecipientInfo_num(CMS_get0_RecipientInfos(message));
     ERR_clear_error();
     kw_status status =
         error_set(error, KW_CIPHERTEXT_INVALID, "the message is not encrypted for this certificate; it has %d other %s",
@@ -293,8 +309,8 @@ static kw_status read_content(CMS_ContentInfo *message, struct secret *plaintext
     return status;
 }
 
-kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms, struct secret *plaintext,
-                   kw_error *error)
+static kw_status cms_open_within(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms,
+                                 struct secret *plaintext, kw_error *error)
 {
     CMS_ContentInfo *message = NULL;
     struct secret content = {0};
@@ -326,6 +342,27 @@ out:
     return status;
 }
 
+bool cms_is_for(struct crypto *crypto, X509 *certificate, kw_input cms)
+{
+    CMS_ContentInfo *message = NULL;
+    crypto_enter();
+    ERR_set_mark();
+    const bool is = read_message(crypto, cms, &message, NULL) == KW_OK && is_for(message, certificate);
+    CMS_ContentInfo_free(message);
+    ERR_pop_to_mark();
+    crypto_leave();
+    return is;
+}
+
+kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms, struct secret *plaintext,
+                   kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = cms_open_within(crypto, certificate, key, cms, plaintext, error);
+    crypto_leave();
+    return status;
+}
+
 /* ---- For an address --------------------------------------------------------------------------------- */
 
 /* The certificate that an address names. */
@@ -339,6 +376,33 @@ static kw_status find_certificate(kw_context *context, const char *address, stru
     return x509_read(context->crypto, &chain, certificate, error);
 }
 
+/* Whether the message is for another certificate of the same entry: then that one is named. */
+static void name_recipient(kw_context *context, const struct found *found, kw_input cms, kw_error *error)
+{
+    struct certificate_row last = {0};
+    bool met = false;
+    if (catalogue_certificate_get_last(context->catalogue, &found->entry.id, &last, NULL) != KW_OK)
+        return;
+    for (unsigned number = last.number; number > 0 && !met; number--) {
+        struct certificate_row row = {0};
+        X509 *certificate = NULL;
+        kw_input chain;
+        if (number == found->certificate.number ||
+            catalogue_certificate_get_number(context->catalogue, &found->entry.id, number, &row, NULL) != KW_OK)
+            continue;
+        chain = (kw_input){row.chain.data, row.chain.length};
+        met = x509_read(context->crypto, &chain, &certificate, NULL) == KW_OK &&
+              cms_is_for(context->crypto, certificate, cms);
+        if (met) {
+            error_set(error, KW_CIPHERTEXT_INVALID, "the message is encrypted for %s@%u", found->address.text, number);
+            error_remedy(error, "name that: `keywright decrypt %s@%u`", found->address.text, number);
+        }
+        crypto_x509_free(certificate);
+        certificate_row_clear(&row);
+    }
+    certificate_row_clear(&last);
+}
+
 kw_status manager_cms_encrypt(kw_context *context, const char *address, kw_input plaintext, kw_bytes *cms,
                               kw_error *error)
 {
@@ -347,7 +411,7 @@ kw_status manager_cms_encrypt(kw_context *context, const char *address, kw_input
     kw_status status = find_certificate(context, address, &found, &certificate, error);
     if (status == KW_OK)
         status = cms_seal(context->crypto, certificate, plaintext, cms, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }
@@ -370,6 +434,8 @@ kw_status manager_cms_decrypt(kw_context *context, const char *address, kw_input
         status = pkey_from_key(context->crypto, key, &pkey, error);
     if (status == KW_OK)
         status = cms_open(context->crypto, certificate, pkey, cms, &secret, error);
+    if (status == KW_CIPHERTEXT_INVALID && !cms_is_for(context->crypto, certificate, cms))
+        name_recipient(context, &found, cms, error);
     if (status != KW_OK)
         goto out;
     copy = malloc(secret.length + 1);
@@ -381,9 +447,9 @@ kw_status manager_cms_decrypt(kw_context *context, const char *address, kw_input
     *plaintext = (kw_bytes){copy, secret.length};
 out:
     secret_clear(&secret);
-    EVP_PKEY_free(pkey);
+    crypto_pkey_free(pkey);
     kw_key_free(key);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }

@@ -24,4 +24,7 @@ KW_MUST_USE kw_status cms_seal(struct crypto *crypto, X509 *certificate, kw_inpu
 KW_MUST_USE kw_status cms_open(struct crypto *crypto, X509 *certificate, EVP_PKEY *key, kw_input cms,
                                struct secret *plaintext, kw_error *error);
 
+/* Whether the message names this certificate as a recipient. False: not, or it cannot be read. */
+bool cms_is_for(struct crypto *crypto, X509 *certificate, kw_input cms);
+
 #endif

@@ -18,6 +18,7 @@ struct creation {
     const char *key;
     const char *asked_key; /* by command or settings; NULL */
     struct derivation derivation;
+    struct entry_row present; /* of a master key: the entry that is there already */
     const char **databases;
     size_t database_count;
     const char *const *hosts;
@@ -33,24 +34,34 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* The databases that a certificate belongs to or serves: sorted, each once. */
-static kw_status collect_databases(const kw_certificate_template *wanted, struct creation *creation, kw_error *error)
+/* The databases that a certificate belongs to or serves: sorted, each once. A master key that was there before serves what it did. */
+static kw_status collect_databases(kw_context *context, const kw_certificate_template *wanted,
+                                   struct creation *creation, kw_error *error)
 {
     const char *own = kind_database(creation->kind, &creation->address);
-    size_t unique = 0;
+    const char *const *named = wanted->databases;
+    size_t count = wanted->database_count, unique = 0;
     if (!creation->kind->serves_databases && wanted->database_count > 0)
         return error_set(error, KW_INVALID_ARGUMENT, "--database goes with master keys alone, not with %s",
                          creation->address.text);
-    creation->databases = calloc(wanted->database_count + 1, sizeof(*creation->databases));
+    if (creation->kind->serves_databases && count == 0) {
+        kw_status status = catalogue_entry_get(context->catalogue, creation->address.text, &creation->present, error);
+        status = error_tolerate(status, KW_NOT_FOUND, error);
+        if (status != KW_OK)
+            return status;
+        named = (const char *const *)creation->present.databases;
+        count = creation->present.database_count;
+    }
+    creation->databases = calloc(count + 1, sizeof(*creation->databases));
     if (creation->databases == NULL)
         return error_memory(error);
     if (own != NULL)
         creation->databases[creation->database_count++] = own;
-    for (size_t i = 0; i < wanted->database_count; i++) {
-        kw_status status = address_check_name(wanted->databases[i], error);
+    for (size_t i = 0; i < count; i++) {
+        kw_status status = address_check_name(named[i], error);
         if (status != KW_OK)
             return status;
-        creation->databases[creation->database_count++] = wanted->databases[i];
+        creation->databases[creation->database_count++] = named[i];
     }
     qsort(creation->databases, creation->database_count, sizeof(*creation->databases), compare_names);
     for (size_t i = 0; i < creation->database_count; i++)
@@ -112,7 +123,7 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
     creation->key = creation->asked_key != NULL ? creation->asked_key : creation->kind->default_key;
     status = kind_check_key(creation->kind, creation->key, error);
     if (status == KW_OK)
-        status = collect_databases(wanted, creation, error);
+        status = collect_databases(context, wanted, creation, error);
     if (status == KW_OK)
         status = collect_hosts(wanted, creation, error);
     if (status != KW_OK)
@@ -147,6 +158,7 @@ static kw_status creation_prepare(kw_context *context, const kw_certificate_temp
 static void creation_clear(struct creation *creation)
 {
     free(creation->databases);
+    entry_row_clear(&creation->present);
     hosts_free(creation->own_hosts, creation->own_host_count);
 }
 
@@ -218,7 +230,7 @@ static kw_status check_kind(kw_context *context, const struct creation *creation
     kw_status status = x509_read(context->crypto, &chain, &claim.certificate, error);
     if (status == KW_OK)
         status = key_check_kind(context, &claim, 1, error);
-    X509_free(claim.certificate);
+    crypto_x509_free(claim.certificate);
     return status;
 }
 
@@ -260,6 +272,9 @@ static kw_status bring_key(kw_context *context, const struct creation *creation,
         return derivation_begin(context, &creation->derivation, arrival, error);
     status = manager_choose_store(context, creation->kind, &creation->address, making->wanted->store,
                                   creation->databases, creation->database_count, &name, error);
+    const struct store_settings *chosen = status == KW_OK ? settings_store(context->settings, name) : NULL;
+    if (chosen != NULL) /* before it is opened, which a circle would fail at */
+        status = manager_check_circle(context, creation->address.text, chosen->id, error);
     if (status == KW_OK)
         status = stores_get(context->stores, name, &store, error);
     if (status != KW_OK)
@@ -287,18 +302,14 @@ static kw_status bring_roots(kw_context *context, struct root_set *roots, const 
     return status;
 }
 
-/* Handles and other processes find the new key by the generation. */
-static void tell_rotated(kw_context *context, const struct creation *creation, const struct root_set *roots)
+/* Handles, TLS servers and other processes find the new key by the generation. */
+static void tell_placed(kw_context *context, const struct root_set *roots, bool supersedes)
 {
     const struct root_place place = roots_place(context);
-    uint64_t generation = 0;
-    kw_error why = {0};
-    if (roots == NULL)
-        return;
-    root_set_note(&place, roots);
-    if (control_raise(context->control, &generation, &why) != KW_OK)
-        log_write(&context->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new key: %s",
-                  creation->address.text, why.message);
+    if (roots != NULL)
+        root_set_note(&place, roots);
+    if (roots != NULL || supersedes)
+        manager_tell_changed(context);
 }
 
 static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
@@ -322,8 +333,9 @@ static kw_status create_new(kw_context *context, const struct creation *creation
     if (status == KW_OK)
         status = place_new(context, creation, making, chain, roots, &arrival, error);
     if (status == KW_OK) {
+        const bool supersedes = arrival.supersedes;
         key_arrival_clear(&arrival);
-        tell_rotated(context, creation, roots);
+        tell_placed(context, roots, supersedes);
     } else {
         key_arrival_abandon(context, &arrival);
     }
@@ -433,7 +445,7 @@ kw_status manager_request(kw_context *context, const char *address, kw_bytes *re
         status = manager_open_key(context, &found, &key, error);
     if (status == KW_OK)
         status = x509_request(context->crypto, key, certificate, request, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_key_free(key);
     found_clear(&found);
     return status;

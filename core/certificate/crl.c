@@ -198,7 +198,7 @@ static kw_status parse_der(struct crypto *crypto, kw_input der, X509_CRL **crl)
     return KW_OK;
 }
 
-static kw_status parse(struct crypto *crypto, kw_input content, X509_CRL **crl)
+static kw_status parse_within(struct crypto *crypto, kw_input content, X509_CRL **crl)
 {
     char *name = NULL, *header = NULL;
     unsigned char *der = NULL;
@@ -213,6 +213,14 @@ static kw_status parse(struct crypto *crypto, kw_input content, X509_CRL **crl)
     OPENSSL_free(header);
     OPENSSL_free(der);
     BIO_free(text);
+    return status;
+}
+
+static kw_status parse(struct crypto *crypto, kw_input content, X509_CRL **crl)
+{
+    crypto_enter();
+    const kw_status status = parse_within(crypto, content, crl);
+    crypto_leave();
     return status;
 }
 

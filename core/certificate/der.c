@@ -65,7 +65,7 @@ static bool is_public_key_of(struct crypto *crypto, const PKCS8_PRIV_KEY_INFO *i
         key != NULL && (!EVP_PKEY_get_raw_public_key(key, found, &length) ||
                         input_equal((kw_input){found, length},
                                     (kw_input){ASN1_STRING_get0_data(expected), (size_t)ASN1_STRING_length(expected)}));
-    EVP_PKEY_free(key);
+    crypto_pkey_free(key);
     return same;
 }
 

@@ -79,9 +79,9 @@ static kw_status self_signed_of(struct crypto *crypto, X509 *certificate, kw_inp
     if (status != KW_OK)
         return status;
     ERR_set_mark();
-    *self_signed = X509_self_signed(whole, 1) == 1;
+    *self_signed = x509_is_self_signed(whole, true);
     ERR_pop_to_mark();
-    X509_free(whole);
+    crypto_x509_free(whole);
     return KW_OK;
 }
 
@@ -241,8 +241,8 @@ static kw_status extended_usages(X509 *certificate, struct arena *arena, kw_cert
     return KW_OK;
 }
 
-kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *arena, kw_certificate_info *info,
-                        kw_error *error)
+static kw_status x509_describe_within(struct crypto *crypto, X509 *certificate, struct arena *arena,
+                                      kw_certificate_info *info, kw_error *error)
 {
     const ASN1_OBJECT *algorithm = NULL;
     ERR_set_mark(); /* what libcrypto says of its odd parts, such as a key that it cannot read, is not the caller's to find */
@@ -266,5 +266,14 @@ kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *
     if (status == KW_OK && arena->failed)
         status = error_memory(error);
     ERR_pop_to_mark();
+    return status;
+}
+
+kw_status x509_describe(struct crypto *crypto, X509 *certificate, struct arena *arena, kw_certificate_info *info,
+                        kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = x509_describe_within(crypto, certificate, arena, info, error);
+    crypto_leave();
     return status;
 }

@@ -148,7 +148,7 @@ static kw_status copy_chain(kw_context *context, const struct certificate_row *r
         if (item->chain == NULL)
             item->chain = sk_X509_new_null();
         if (item->chain == NULL || sk_X509_push(item->chain, issuer) <= 0) {
-            X509_free(issuer);
+            crypto_x509_free(issuer);
             status = error_memory(error);
         }
     }

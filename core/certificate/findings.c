@@ -37,9 +37,9 @@ static bool is_of_a_ca(const struct misplacement *key)
 {
     kw_input chain = {key->row->chain.data, key->row->chain.length};
     X509 *certificate = NULL;
-    const bool foreign =
-        x509_read(key->context->crypto, &chain, &certificate, NULL) == KW_OK && X509_self_signed(certificate, 0) != 1;
-    X509_free(certificate);
+    const bool foreign = x509_read(key->context->crypto, &chain, &certificate, NULL) == KW_OK &&
+                         !x509_is_self_signed(certificate, false);
+    crypto_x509_free(certificate);
     return foreign;
 }
 

@@ -19,7 +19,9 @@ static bool name_has(X509_NAME *name, int nid, const char *wanted)
 static kw_status check_is_no_ca(const struct arrival *arrival, kw_error *error)
 {
     enum { CA_BY_CONSTRAINTS = 1, CA_BY_KEY_USAGE = 4 };
+    crypto_enter();
     const int ca = X509_check_ca(arrival->item->certificate);
+    crypto_leave();
     if (ca != CA_BY_CONSTRAINTS && ca != CA_BY_KEY_USAGE)
         return KW_OK;
     kw_status status =
@@ -51,7 +53,7 @@ bool import_is_own(kw_context *context, const struct kind *kind, const struct ad
     const bool named = name_has(name, NID_commonName, expected) || (renamed && kind->common_name_configurable);
     const bool placed =
         !kind->database_is_unit || (database != NULL && name_has(name, NID_organizationalUnitName, database));
-    return named && placed && X509_self_signed(certificate, 1) == 1;
+    return named && placed && x509_is_self_signed(certificate, true);
 }
 
 /* S13: what is not replaceable comes in only as what Keywright itself made under this very name. */
@@ -118,8 +120,8 @@ static kw_status find_path(struct teller *teller, kw_error *error)
         error_where(error, "%s", teller->importing->options->path);
         goto out;
     }
-    X509_free(sk_X509_shift(path)); /* the certificate itself */
-    sk_X509_pop_free(item->chain, X509_free);
+    crypto_x509_free(sk_X509_shift(path)); /* the certificate itself */
+    sk_X509_pop_free(item->chain, crypto_x509_free);
     item->chain = path;
 out:
     trust_clear(&trust);
@@ -141,7 +143,7 @@ static kw_status judge(struct importing *importing, struct arrival *arrival, kw_
     if (!arrival->kind->expiry_checked || arrival->left_out || (arrival->here && !arrival->again) ||
         ((item->former || item->retired) && restored))
         return KW_OK;
-    const bool judged = restored || (X509_self_signed(certificate, 1) == 1 && (!server || arrival->here));
+    const bool judged = restored || (x509_is_self_signed(certificate, true) && (!server || arrival->here));
     kw_status status = leaf_check_validity(certificate, error);
     if (status == KW_OK && server)
         status = leaf_check_server(certificate, error);
@@ -192,9 +194,12 @@ static kw_status certificate_matches(kw_context *context, const struct certifica
     X509 *here = NULL;
     kw_input chain = {row->chain.data, row->chain.length};
     kw_status status = x509_read(context->crypto, &chain, &here, error);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        crypto_enter();
         *same = X509_cmp(here, certificate) == 0;
-    X509_free(here);
+        crypto_leave();
+    }
+    crypto_x509_free(here);
     return status;
 }
 

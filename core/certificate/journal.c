@@ -169,7 +169,7 @@ static kw_status bring(kw_context *context, const char *address, struct store *s
     kw_output locator = {.data = made.locator, .capacity = sizeof(made.locator)};
     kw_status status = key_arrival_template(address, store, key, &wanted, error);
     if (status == KW_OK)
-        status = manager_check_circle(context, address, store, error);
+        status = manager_check_circle(context, address, store_id(store), error);
     if (status == KW_OK)
         status = id_make(context->crypto, &made.key_id, error);
     if (status == KW_OK)
@@ -215,8 +215,9 @@ kw_status key_arrival_settle(kw_context *context, struct key_arrival *arrival, k
     return catalogue_journal_delete(context->catalogue, &arrival->journal.id, error);
 }
 
-/* Removes a key that no certificate names, and what lies beside it. KW_OK when there is none, or one that is in use. */
-static kw_status remove_orphan(kw_context *context, struct store *store, const struct journal_row *row, kw_error *error)
+/* Removes a key that no certificate names, and what lies beside it. KW_OK when there is none (`absent`, which may be NULL), or one that is in use. */
+static kw_status remove_orphan(kw_context *context, struct store *store, const struct journal_row *row, bool *absent,
+                               kw_error *error)
 {
     unsigned char bytes[KW_LOCATOR_MAXIMUM];
     kw_output locator = {.data = bytes, .capacity = sizeof(bytes)};
@@ -243,6 +244,8 @@ static kw_status remove_orphan(kw_context *context, struct store *store, const s
     if (status != KW_OK)
         return status;
     status = store_key_delete(store, found, error);
+    if (absent != NULL)
+        *absent = status == KW_NOT_FOUND;
     return error_tolerate(status, KW_NOT_FOUND, error);
 }
 
@@ -251,7 +254,7 @@ void key_arrival_abandon(kw_context *context, struct key_arrival *arrival)
     kw_error error = {0};
     kw_status status = KW_OK;
     if (arrival->journalled) {
-        status = remove_orphan(context, arrival->store, &arrival->journal, &error);
+        status = remove_orphan(context, arrival->store, &arrival->journal, NULL, &error);
         if (status == KW_OK)
             status = catalogue_journal_delete(context->catalogue, &arrival->journal.id, &error);
         if (status != KW_OK) {
@@ -302,7 +305,15 @@ kw_status key_departure_pass_on(kw_context *context, struct key_arrival *departu
 kw_status key_departure_finish(kw_context *context, struct key_arrival *departure, kw_error *error)
 {
     struct journal_row *row = &departure->journal;
-    kw_status status = remove_orphan(context, departure->store, row, error);
+    bool absent = false;
+    kw_status status = remove_orphan(context, departure->store, row, &absent, error);
+    /* A token that was exchanged for another of its name, for one: whoever deletes a key wants it gone. */
+    if (status == KW_OK && absent)
+        log_write(
+            &context->log, KW_LOG_WARNING,
+            "%s: store %s had no such key any more; if it is another token or disk than before, the key is still in "
+            "that one",
+            row->address, store_name(departure->store));
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, error);
     if (status != KW_OK)
@@ -356,7 +367,7 @@ static void recover_row(kw_context *context, const struct journal_row *row)
     if (status == KW_OK)
         status = check_left(context, row, &error);
     if (status == KW_OK)
-        status = remove_orphan(context, store, row, &error);
+        status = remove_orphan(context, store, row, NULL, &error);
     if (status == KW_OK)
         status = catalogue_journal_delete(context->catalogue, &row->id, &error);
     if (status == KW_OK)

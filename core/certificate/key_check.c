@@ -32,7 +32,7 @@ bool key_is_off_curve(void)
     return found;
 }
 
-kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
+static kw_status private_key_read_within(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
 {
     const unsigned char *at = pkcs8.data;
     PKCS8_PRIV_KEY_INFO *info = pkcs8.length > 0 ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.length) : NULL;
@@ -66,6 +66,14 @@ kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key
         break;
     }
     PKCS8_PRIV_KEY_INFO_free(info);
+    return status;
+}
+
+kw_status private_key_read(struct crypto *crypto, kw_input pkcs8, EVP_PKEY **key, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = private_key_read_within(crypto, pkcs8, key, error);
+    crypto_leave();
     return status;
 }
 
@@ -216,7 +224,7 @@ static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error
     const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
     if (public_key == NULL)
         return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
-    if (EVP_PKEY_eq(public_key, key) != 1)
+    if (!crypto_pkey_is(public_key, key))
         status = error_set(error, KW_REFUSED, "the certificate does not belong to the private key");
     else if (signed_by_itself(certificate) && X509_verify(certificate, key) != 1)
         status = error_set(error, KW_CORRUPT, "the certificate is damaged: its signature, by its own key, is wrong");
@@ -224,7 +232,8 @@ static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error
     return status;
 }
 
-kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name, kw_error *error)
+static kw_status key_check_within(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name,
+                                  kw_error *error)
 {
     EVP_PKEY *key = NULL;
     const char *found = NULL;
@@ -237,14 +246,30 @@ kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, co
         status = check_belongs(key, certificate, error);
     if (status == KW_OK)
         *name = found;
-    EVP_PKEY_free(key);
+    crypto_pkey_free(key);
     return status;
 }
 
-kw_status key_check_certificate(X509 *certificate, const char **name, kw_error *error)
+kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, const char **name, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = key_check_within(crypto, pkcs8, certificate, name, error);
+    crypto_leave();
+    return status;
+}
+
+static kw_status key_check_certificate_within(X509 *certificate, const char **name, kw_error *error)
 {
     const EVP_PKEY *key = X509_get0_pubkey(certificate);
     if (key == NULL)
         return crypto_error(error, KW_UNSUPPORTED, "the certificate's public key is of a kind that is not supported");
     return check_kind(key, name, error);
+}
+
+kw_status key_check_certificate(X509 *certificate, const char **name, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = key_check_certificate_within(certificate, name, error);
+    crypto_leave();
+    return status;
 }

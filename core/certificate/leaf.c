@@ -24,7 +24,7 @@ static bool has_server_authentication(X509 *certificate, bool *any, bool *every)
     return found;
 }
 
-kw_status leaf_check_server(X509 *certificate, kw_error *error)
+static kw_status leaf_check_server_within(X509 *certificate, kw_error *error)
 {
     kw_status status = KW_OK;
     bool any = false, every = false;
@@ -43,12 +43,22 @@ kw_status leaf_check_server(X509 *certificate, kw_error *error)
     return status;
 }
 
+kw_status leaf_check_server(X509 *certificate, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = leaf_check_server_within(certificate, error);
+    crypto_leave();
+    return status;
+}
+
 kw_status leaf_check_validity(X509 *certificate, kw_error *error)
 {
     char when[TIME_TEXT_SIZE];
     kw_status status = KW_OK;
     ERR_set_mark();
+    crypto_enter();
     X509_check_ca(certificate); /* which parses the extensions */
+    crypto_leave();
     ERR_pop_to_mark();
     if ((X509_get_extension_flags(certificate) & EXFLAG_INVALID) != 0) {
         status = error_set(error, KW_REFUSED, "one of its extensions is malformed");
@@ -110,12 +120,20 @@ static bool covers(X509 *certificate, const GENERAL_NAMES *names, const char *ho
     return covered;
 }
 
-bool leaf_covers(X509 *certificate, const char *host)
+static bool leaf_covers_within(X509 *certificate, const char *host)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     const bool covered = covers(certificate, names, host);
     GENERAL_NAMES_free(names);
     return covered;
+}
+
+bool leaf_covers(X509 *certificate, const char *host)
+{
+    crypto_enter();
+    const bool result = leaf_covers_within(certificate, host);
+    crypto_leave();
+    return result;
 }
 
 void leaf_tell_names(X509 *certificate, const char *const *hosts, size_t host_count, leaf_warning warning, void *user)

@@ -30,7 +30,7 @@ struct this_server {
 
 static void this_server_clear(struct this_server *server)
 {
-    X509_free(server->certificate);
+    crypto_x509_free(server->certificate);
     found_clear(&server->found);
 }
 

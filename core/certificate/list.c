@@ -112,7 +112,7 @@ static kw_status describe_chain(kw_context *context, const struct entry_row *ent
         if (first == NULL)
             first = certificate;
         else
-            X509_free(certificate);
+            crypto_x509_free(certificate);
     }
     info->chain = chain;
     info->chain_subjects = subjects;
@@ -122,7 +122,7 @@ static kw_status describe_chain(kw_context *context, const struct entry_row *ent
         status = x509_describe(context->crypto, first, arena, info, error);
     if (status == KW_OK)
         certificate_findings(context, entry, row, first, arena, info);
-    X509_free(first);
+    crypto_x509_free(first);
     if (status == KW_OK && arena->failed)
         status = error_memory(error);
     return status;

@@ -25,11 +25,18 @@ static void advise_rotation(const struct transfer *transfer, const struct moving
     kw_input chain = {moving->found.certificate.chain.data, moving->found.certificate.chain.length};
     X509 *certificate = NULL;
     const bool own = x509_read(transfer->context->crypto, &chain, &certificate, NULL) == KW_OK &&
-                     X509_self_signed(certificate, 0) == 1;
-    X509_free(certificate);
-    if (!target_makes_such(transfer, moving))
+                     x509_is_self_signed(certificate, false);
+    crypto_x509_free(certificate);
+    const bool such = target_makes_such(transfer, moving);
+    if (!such && own)
+        error_remedy(
+            error,
+            "store '%s' makes no such key either: `keywright rotate %s --new-key --key ALG --store %s` makes one "
+            "of another type there, and keeps this one for old data",
+            target, address, target);
+    else if (!such)
         error_remedy(error,
-                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key TYPE "
+                     "store '%s' makes no such key either: `keywright retire %s` and `keywright create %s --key ALG "
                      "--store %s` make one of another type there and keep this one for old data",
                      target, address, address, target);
     else if (own)
@@ -188,7 +195,7 @@ static kw_status prove(const struct transfer *transfer, const struct moving *mov
                    "its store did not take the certificate beside its key: %s", why.message);
 out:
     kw_bytes_free(&der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_key_free(key);
     return status;
 }

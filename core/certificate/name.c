@@ -239,14 +239,14 @@ out:
 
 static char *print(const X509_NAME *name, unsigned long flags)
 {
-    BIO *out = BIO_new(BIO_s_mem());
+    BIO *out = crypto_bio_new();
     char *data = NULL, *text = NULL;
     if (out != NULL && X509_NAME_print_ex(out, name, 0, flags) >= 0) {
         const long length = BIO_get_mem_data(out, &data);
         if (length == 0 || text_is_clean(data, (size_t)length))
             text = text_format("%.*s", (int)length, length > 0 ? data : "");
     }
-    BIO_free(out);
+    crypto_bio_free(out);
     return text;
 }
 

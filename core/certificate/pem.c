@@ -92,7 +92,7 @@ static kw_status take_traditional(const struct pem_reading *reading, kw_input de
     const bool whole = key != NULL && at == der.data + der.length;
     const bool named = whole && type == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &length) == 1;
     const bool off_curve = key == NULL && key_is_off_curve();
-    EVP_PKEY_free(key);
+    crypto_pkey_free(key);
     ERR_pop_to_mark();
     *known = whole || off_curve;
     if (!whole)
@@ -135,7 +135,7 @@ static kw_status push_certificate(struct pem_reading *reading, X509 *certificate
 {
     if (sk_X509_push(reading->certificates, certificate) > 0)
         return KW_OK;
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return error_memory(error);
 }
 
@@ -147,7 +147,7 @@ static kw_status read_der(struct pem_reading *reading, kw_input der, kw_error *e
     if (x509_read(reading->crypto, &rest, &certificate, NULL) == KW_OK) {
         if (rest.length == 0)
             return push_certificate(reading, certificate, error);
-        X509_free(certificate);
+        crypto_x509_free(certificate);
         return error_set(error, KW_CORRUPT, "%zu bytes follow the certificate", rest.length);
     }
     kw_status status = pkcs7_read(reading->crypto, der, reading->certificates, error);
@@ -255,7 +255,7 @@ static kw_status read_certificate(struct pem_reading *reading, kw_input der, boo
     if (status != KW_OK)
         return status;
     if (der.length > 0 && !trusted) { /* behind a trusted one follows what it is trusted for */
-        X509_free(certificate);
+        crypto_x509_free(certificate);
         return error_set(error, KW_CORRUPT, "a certificate in the file is malformed");
     }
     return push_certificate(reading, certificate, error);
@@ -306,7 +306,9 @@ static kw_status read_object(struct pem_reading *reading, struct pem_object *obj
 
 static kw_status read_pem(struct pem_reading *reading, kw_input data, kw_error *error)
 {
-    BIO *text = BIO_new_mem_buf(data.data, (int)data.length);
+    crypto_enter();
+    BIO *const text = BIO_new_mem_buf(data.data, (int)data.length);
+    crypto_leave();
     struct pem_object object = {0};
     kw_status status = text == NULL ? error_memory(error) : KW_OK;
     while (status == KW_OK) {
@@ -320,7 +322,7 @@ static kw_status read_pem(struct pem_reading *reading, kw_input data, kw_error *
         object_clear(&object);
     }
     ERR_clear_error();
-    BIO_free(text);
+    crypto_bio_free(text);
     return status;
 }
 
@@ -333,7 +335,7 @@ static bool is_pem(kw_input data)
 }
 
 /* The one that is the key's own, else the first. */
-static kw_status choose_certificate(struct pem_reading *reading, kw_error *error)
+static kw_status choose_certificate_within(struct pem_reading *reading, kw_error *error)
 {
     struct pfx_item *item = reading->item;
     EVP_PKEY *key = NULL;
@@ -347,11 +349,11 @@ static kw_status choose_certificate(struct pem_reading *reading, kw_error *error
         ERR_set_mark();
         for (int i = sk_X509_num(reading->certificates) - 1; i >= 0; i--) {
             const EVP_PKEY *public_key = X509_get0_pubkey(sk_X509_value(reading->certificates, i));
-            if (public_key != NULL && EVP_PKEY_eq(public_key, key) == 1)
+            if (public_key != NULL && crypto_pkey_is(public_key, key))
                 own = i;
         }
         ERR_pop_to_mark();
-        EVP_PKEY_free(key);
+        crypto_pkey_free(key);
     }
     item->certificate = sk_X509_delete(reading->certificates, own);
     if (sk_X509_num(reading->certificates) > 0) {
@@ -359,6 +361,14 @@ static kw_status choose_certificate(struct pem_reading *reading, kw_error *error
         reading->certificates = NULL;
     }
     return KW_OK;
+}
+
+static kw_status choose_certificate(struct pem_reading *reading, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = choose_certificate_within(reading, error);
+    crypto_leave();
+    return status;
 }
 
 /* What people often have instead, by its first bytes. */
@@ -415,6 +425,6 @@ kw_status pem_read(struct crypto *crypto, kw_input data, pem_ask ask, void *user
 out:
     ERR_clear_error();
     pfx_item_clear(&made);
-    sk_X509_pop_free(reading.certificates, X509_free);
+    sk_X509_pop_free(reading.certificates, crypto_x509_free);
     return status;
 }

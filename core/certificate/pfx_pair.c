@@ -13,7 +13,7 @@ void pfx_bag_free(struct pfx_bag *bag)
 {
     if (bag == NULL)
         return;
-    EVP_PKEY_free(bag->pkey);
+    crypto_pkey_free(bag->pkey);
     free(bag->local_id);
     pfx_item_clear(&bag->item);
     free(bag);
@@ -46,7 +46,7 @@ static bool same_public_key(const struct pfx_bag *key, const struct pfx_bag *cer
 {
     ERR_set_mark();
     const EVP_PKEY *public_key = X509_get0_pubkey(certificate->item.certificate);
-    const bool same = public_key != NULL && EVP_PKEY_eq(key->pkey, public_key) == 1;
+    const bool same = public_key != NULL && crypto_pkey_is(key->pkey, public_key);
     ERR_pop_to_mark();
     return same;
 }
@@ -96,7 +96,7 @@ static kw_status collect_chain(const struct pfx_bags *certificates, struct pfx_i
         if (item->chain == NULL || !X509_up_ref(at))
             return error_memory(error);
         if (sk_X509_push(item->chain, at) <= 0) {
-            X509_free(at);
+            crypto_x509_free(at);
             return error_memory(error);
         }
     }

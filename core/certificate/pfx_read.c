@@ -103,7 +103,7 @@ static kw_status read_certificate(struct reading *reading, const PKCS12_SAFEBAG 
     pfx_bags_add(&reading->certificates, bag);
     bag = NULL;
 out:
-    X509_free(foreign);
+    crypto_x509_free(foreign);
     OPENSSL_free(der);
     pfx_bag_free(bag);
     return status;
@@ -174,6 +174,7 @@ static kw_status read_bags(struct reading *reading, const STACK_OF(PKCS12_SAFEBA
         return error_set(error, KW_CORRUPT, "the file's bags are nested more than %d deep", NESTING_MAXIMUM);
     for (int i = 0; status == KW_OK && i < sk_PKCS12_SAFEBAG_num(bags); i++) {
         const PKCS12_SAFEBAG *bag = sk_PKCS12_SAFEBAG_value(bags, i);
+        crypto_pause();
         switch (PKCS12_SAFEBAG_get_nid(bag)) {
         case NID_keyBag:
             status = read_plain_key(reading, bag, error);
@@ -321,8 +322,8 @@ static bool is_ascii(kw_input text)
     return true;
 }
 
-kw_status pfx_read(struct crypto *crypto, kw_input pfx, kw_input password, bool allow_no_mac, struct pfx_item **items,
-                   size_t *count, kw_error *error)
+static kw_status pfx_read_within(struct crypto *crypto, kw_input pfx, kw_input password, bool allow_no_mac,
+                                 struct pfx_item **items, size_t *count, kw_error *error)
 {
     struct reading reading = {
         .crypto = crypto,
@@ -352,5 +353,14 @@ kw_status pfx_read(struct crypto *crypto, kw_input pfx, kw_input password, bool 
     pbe_close(&reading.limits);
     secret_clear(&twice);
     ERR_clear_error();
+    return status;
+}
+
+kw_status pfx_read(struct crypto *crypto, kw_input pfx, kw_input password, bool allow_no_mac, struct pfx_item **items,
+                   size_t *count, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = pfx_read_within(crypto, pfx, password, allow_no_mac, items, count, error);
+    crypto_leave();
     return status;
 }

@@ -32,8 +32,8 @@ void pfx_item_clear(struct pfx_item *item)
     free(item->reference.token);
     kw_bytes_free(&item->roots);
     free(item->friendly_name);
-    X509_free(item->certificate);
-    sk_X509_pop_free(item->chain, X509_free);
+    crypto_x509_free(item->certificate);
+    sk_X509_pop_free(item->chain, crypto_x509_free);
     *item = (struct pfx_item){0};
 }
 
@@ -196,8 +196,8 @@ out:
     return status;
 }
 
-kw_status pfx_write_iterated(struct crypto *crypto, const struct pfx_item *items, size_t count, kw_input password,
-                             unsigned iterations, kw_bytes *pfx, kw_error *error)
+static kw_status pfx_write_iterated_within(struct crypto *crypto, const struct pfx_item *items, size_t count,
+                                           kw_input password, unsigned iterations, kw_bytes *pfx, kw_error *error)
 {
     struct writing writing = {
         .crypto = crypto,
@@ -219,14 +219,25 @@ kw_status pfx_write_iterated(struct crypto *crypto, const struct pfx_item *items
         status = error_memory(error);
         goto out;
     }
-    for (size_t i = 0; status == KW_OK && i < count; i++)
+    for (size_t i = 0; status == KW_OK && i < count; i++) {
+        crypto_pause();
         status = write_item(&writing, &items[i], error);
+    }
     if (status == KW_OK)
         status = pack(&writing, pfx, error);
 out:
     sk_PKCS12_SAFEBAG_pop_free(writing.keys, PKCS12_SAFEBAG_free);
     sk_PKCS12_SAFEBAG_pop_free(writing.certificates, PKCS12_SAFEBAG_free);
     sk_X509_free(writing.issuers);
+    return status;
+}
+
+kw_status pfx_write_iterated(struct crypto *crypto, const struct pfx_item *items, size_t count, kw_input password,
+                             unsigned iterations, kw_bytes *pfx, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = pfx_write_iterated_within(crypto, items, count, password, iterations, pfx, error);
+    crypto_leave();
     return status;
 }
 

@@ -16,7 +16,7 @@ static kw_status take(struct crypto *crypto, X509 *foreign, STACK_OF(X509) *into
     if (status == KW_OK)
         status = x509_read(crypto, &rest, &own, error);
     if (status == KW_OK && sk_X509_push(into, own) <= 0) {
-        X509_free(own);
+        crypto_x509_free(own);
         status = error_memory(error);
     }
     kw_bytes_free(&der);

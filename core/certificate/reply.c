@@ -27,7 +27,7 @@ static kw_status collect(struct importing *importing, STACK_OF(X509) *all, kw_er
         while (sk_X509_num(item->chain) > 0) {
             X509 *next = sk_X509_shift(item->chain);
             if (sk_X509_push(all, next) <= 0) {
-                X509_free(next);
+                crypto_x509_free(next);
                 return error_memory(error);
             }
         }
@@ -47,11 +47,11 @@ static int find_match(kw_context *context, const struct certificate_row *row, co
     const EVP_PKEY *own = X509_get0_pubkey(here);
     for (int i = 0; own != NULL && found < 0 && i < sk_X509_num(all); i++) {
         const EVP_PKEY *other = X509_get0_pubkey(sk_X509_value(all, i));
-        if (other != NULL && EVP_PKEY_eq(own, other) == 1)
+        if (other != NULL && crypto_pkey_is(own, other))
             found = i;
     }
     ERR_pop_to_mark();
-    X509_free(here);
+    crypto_x509_free(here);
     return found;
 }
 
@@ -137,7 +137,7 @@ kw_status reply_find(struct importing *importing, kw_error *error)
     importing->items[0].chain = all;
     all = NULL;
 out:
-    sk_X509_pop_free(all, X509_free);
+    sk_X509_pop_free(all, crypto_x509_free);
     entry_row_clear(&entry);
     return status;
 }

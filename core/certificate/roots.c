@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
@@ -174,7 +175,7 @@ kw_status roots_take(kw_context *context, const struct kind *kind, const char *a
                                   : root_set_load(&place, &entry.id, set, error);
     if (status != KW_OK && recovery_key == NULL)
         tell_recovery(&place, &entry, status, error);
-    EVP_PKEY_free(recovery);
+    crypto_pkey_free(recovery);
     entry_row_clear(&entry);
     return status;
 }
@@ -223,20 +224,31 @@ kw_status roots_check_retired(kw_context *context, const struct entry_row *entry
     return status;
 }
 
+static bool may_have_roots(const struct entry_row *entry)
+{
+    return entry->address != NULL && strncmp(entry->address, "master-key/", 11) == 0;
+}
+
 kw_status roots_drop(kw_context *context, const struct entry_row *entry, kw_error *error)
 {
-    const struct root_place place = roots_place(context);
-    kw_error why = {0};
-    kw_status status = KW_OK;
-    if (strncmp(entry->address, "master-key/", 11) != 0)
+    if (!may_have_roots(entry))
         return KW_OK;
-    status = roots_check_retired(context, entry, error);
-    if (status == KW_OK)
-        status = catalogue_roots_drop(context->catalogue, &entry->id, error);
+    const kw_status status = roots_check_retired(context, entry, error);
+    return status == KW_OK ? catalogue_roots_drop(context->catalogue, &entry->id, error) : status;
+}
+
+void roots_forget(kw_context *context, const struct entry_row *entry)
+{
+    const struct root_place place = roots_place(context);
+    struct entry_row there = {0};
+    kw_error why = {0};
+    if (!may_have_roots(entry))
+        return;
+    const bool is_gone = catalogue_entry_get_by_id(context->catalogue, &entry->id, &there, NULL) == KW_NOT_FOUND;
+    entry_row_clear(&there);
     /* A mark that stays is in the way of nothing but the same master key, should a file bring it back: which forgets it then. */
-    if (status == KW_OK && high_water_forget(&place, &entry->id, &why) != KW_OK)
+    if (is_gone && high_water_forget(&place, &entry->id, &why) != KW_OK)
         log_write(&context->log, KW_LOG_WARNING, "what was seen of root secrets cannot be noted: %s", why.message);
-    return status;
 }
 
 bool roots_lack_recovery(kw_context *context, const struct kind *kind, const struct entry_row *entry)
@@ -261,12 +273,18 @@ void roots_describe(kw_context *context, const struct entry_row *entry, struct a
         return;
     }
     roots = arena_allocate(arena, (count + 1) * sizeof(*roots));
-    for (size_t i = 0; roots != NULL && i < count; i++)
+    for (size_t i = 0; roots != NULL && i < count; i++) {
+        char created[32];
+        clock_text(facts[i].created, created);
         roots[i] = (kw_root_info){.version = facts[i].version,
                                   .state = states[facts[i].state],
                                   .resealed = facts[i].resealed,
                                   .recoverable = facts[i].recoverable,
-                                  .created = facts[i].created};
+                                  .created = facts[i].created,
+                                  .created_text = arena_text(arena, created)};
+        if (roots[i].created_text == NULL)
+            roots = NULL;
+    }
     info->roots = roots;
     info->root_count = roots != NULL ? count : 0;
     free(facts);

@@ -62,7 +62,9 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
         .address = found->address.text,
         .databases = found->kind->serves_databases ? info->databases : NULL,
         .database_count = found->kind->serves_databases ? info->database_count : 0,
-        .key = settings.key != NULL ? settings.key : info->key,
+        .key = options->key != NULL   ? options->key
+               : settings.key != NULL ? settings.key
+                                      : info->key,
         .store = options->store,
         .derived = derived, /* again, from the present version of the same root */
         .master_key = derived ? info->derived_from : NULL,
@@ -148,8 +150,8 @@ static kw_status check_options(const kw_rotate_options *options, kw_error *error
         return error_set(error, KW_INVALID_ARGUMENT, "no certificate is named");
     if (options->new_key && options->retire != 0)
         return error_set(error, KW_INVALID_ARGUMENT, "a new key and the retirement of a root are two commands");
-    if (!options->new_key && (options->store != NULL || options->recovery_key_path != NULL))
-        return error_set(error, KW_INVALID_ARGUMENT, "a store and a recovery key go with a new key alone");
+    if (!options->new_key && (options->store != NULL || options->key != NULL || options->recovery_key_path != NULL))
+        return error_set(error, KW_INVALID_ARGUMENT, "a store, a key type and a recovery key go with a new key alone");
     if (options->force && options->retire == 0)
         return error_set(error, KW_INVALID_ARGUMENT, "there is nothing to insist on but the retirement of a root");
     if (options->recovery_key_path == NULL && options->recovery_password_source != NULL)

@@ -9,8 +9,8 @@ static bool has_key(kw_context *context, const struct certificate_row *row, cons
     kw_input chain = {row->chain.data, row->chain.length};
     X509 *certificate = NULL;
     const bool has = x509_read(context->crypto, &chain, &certificate, NULL) == KW_OK &&
-                     EVP_PKEY_eq(key_public_pkey(key), X509_get0_pubkey(certificate)) == 1;
-    X509_free(certificate);
+                     crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate));
+    crypto_x509_free(certificate);
     return has;
 }
 
@@ -60,7 +60,7 @@ static bool is_same(X509 *left, X509 *right)
     if (a != NULL && b != NULL &&
         input_equal((kw_input){a->data, (size_t)a->length}, (kw_input){b->data, (size_t)b->length}))
         return true;
-    return EVP_PKEY_eq(X509_get0_pubkey(left), X509_get0_pubkey(right)) == 1;
+    return crypto_pkey_is(X509_get0_pubkey(left), X509_get0_pubkey(right));
 }
 
 static kw_status refuse_kind(const struct key_claim *claim, const char *owner, kw_error *error)
@@ -98,7 +98,7 @@ static kw_status hold_against_row(kw_context *context, const struct key_claim *c
         if (status == KW_OK && is_same(certificate, claims[i].certificate))
             status = refuse_kind(&claims[i], entry->address, error);
     }
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return status;
 }
 

@@ -31,12 +31,21 @@ static size_t count_required(const struct catalogue_snapshot *snapshot)
     return count;
 }
 
-/* By the wall clock now, however it was moved since. */
 static int64_t outage_since(kw_context *context, const char *store_id)
 {
-    struct control_outage *const outage = control_outage(context->control, store_id);
     uint64_t lasts = 0;
-    return outage != NULL && outage_lasts(outage, &lasts) ? clock_wall() - (int64_t)(lasts / 1000) : 0;
+    int64_t began = 0;
+    return control_store_away(context->control, store_id, &lasts, &began) ? began : 0;
+}
+
+/* As the command tells errors: with their place. */
+static const char *problem_text(struct arena *arena, const kw_error *error)
+{
+    if (error->where[0] == '\0')
+        return arena_text(arena, error->message);
+    if (error->line == 0)
+        return arena_format(arena, "%s: %s", error->where, error->message);
+    return arena_format(arena, "%s:%u:%u: %s", error->where, error->line, error->column, error->message);
 }
 
 static void describe_store(kw_context *context, const struct store_settings *settings,
@@ -53,9 +62,8 @@ static void describe_store(kw_context *context, const struct store_settings *set
         .id = arena_text(arena, settings->id),
         .plugin = arena_text(arena, settings->plugin),
         .available = status == KW_OK,
-        .problem = status == KW_OK          ? NULL
-                   : error.where[0] != '\0' ? arena_format(arena, "%s: %s", error.where, error.message)
-                                            : arena_text(arena, error.message),
+        .problem = status != KW_OK ? problem_text(arena, &error) : NULL,
+        .remedy = status != KW_OK && error.remedy[0] != '\0' ? arena_text(arena, error.remedy) : NULL,
         .certificates = count_in_store(snapshot, settings->id),
         .outage_since = outage_since(context, settings->id),
     };

@@ -26,15 +26,41 @@ kw_status manager_find_master(kw_context *context, const char *address, struct f
     return status;
 }
 
+/* What subkeys are of. From memory where that is known and holds, or cannot be read any more; then `address` is as it was given. */
+struct subkey_master {
+    struct id id;
+    const char *address;
+    struct found found;
+};
+
+static kw_status find_master(kw_context *context, const char *address, struct subkey_master *master, kw_error *error)
+{
+    kw_error why = {0};
+    *master = (struct subkey_master){.address = address};
+    if (keyring_knows(context->keyring, address, &master->id))
+        return KW_OK;
+    const kw_status status = manager_find_master(context, address, &master->found, &why);
+    if (status == KW_OK) {
+        master->id = master->found.entry.id;
+        master->address = master->found.address.text;
+        keyring_name(context->keyring, &master->id, master->address);
+    } else if (keyring_is_behind(context->keyring, address, status, &master->id)) {
+        return KW_OK;
+    } else if (error != NULL) {
+        *error = why;
+    }
+    return status;
+}
+
 kw_status manager_subkey_get(kw_context *context, const struct handle_name *name, kw_subkey **subkey, kw_error *error)
 {
-    struct found found = {0};
-    kw_status status = manager_find_master(context, name->address, &found, error);
+    struct subkey_master master;
+    kw_status status = find_master(context, name->address, &master, error);
     if (status == KW_OK) {
-        const struct handle_name known = {found.address.text, name->purpose, name->context};
-        status = keyring_open(context->keyring, &known, &found.entry.id, subkey, error);
+        const struct handle_name known = {master.address, name->purpose, name->context};
+        status = keyring_open(context->keyring, &known, &master.id, subkey, error);
     }
-    found_clear(&found);
+    found_clear(&master.found);
     return status;
 }
 
@@ -52,7 +78,7 @@ kw_status manager_subkey_derive(kw_context *context, const kw_derivation *given,
                                 kw_output *bytes, kw_error *error)
 {
     kw_derivation wanted;
-    struct found found = {0};
+    struct subkey_master master = {0};
     uint32_t version = 0;
     kw_status status = options_take(&wanted, sizeof(wanted), given, error);
     if (status == KW_OK && (bytes->data == NULL || bytes->capacity == 0 || bytes->capacity > DERIVED_MAXIMUM))
@@ -61,13 +87,13 @@ kw_status manager_subkey_derive(kw_context *context, const kw_derivation *given,
     if (status == KW_OK && (wanted.address == NULL || wanted.purpose == NULL))
         status = error_set(error, KW_INVALID_ARGUMENT, "a derivation has an address and a purpose");
     if (status == KW_OK)
-        status = manager_find_master(context, wanted.address, &found, error);
+        status = find_master(context, wanted.address, &master, error);
     if (status == KW_OK)
-        status = choose_version(context, &found.entry.id, wanted.version, &version, error);
+        status = choose_version(context, &master.id, wanted.version, &version, error);
     if (status == KW_OK) {
         const struct subkey_name name = {
             .class = SUBKEY_RAW,
-            .master = found.entry.id,
+            .master = master.id,
             .version = version,
             .purpose = input_text(wanted.purpose),
             .context = wanted.context,
@@ -79,6 +105,6 @@ kw_status manager_subkey_derive(kw_context *context, const kw_derivation *given,
         if (version_used != NULL)
             *version_used = version;
     }
-    found_clear(&found);
+    found_clear(&master.found);
     return status;
 }

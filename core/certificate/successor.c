@@ -35,9 +35,9 @@ static kw_status prove_number(kw_context *context, const char *address, unsigned
         return error_tolerate(status, KW_NOT_FOUND, error);
     kw_input chain = {found.certificate.chain.data, found.certificate.chain.length};
     status = x509_read(context->crypto, &chain, &certificate, error);
-    if (status == KW_OK && EVP_PKEY_eq(key_public_pkey(old), X509_get0_pubkey(certificate)) == 1)
+    if (status == KW_OK && crypto_pkey_is(key_public_pkey(old), X509_get0_pubkey(certificate)))
         status = prove(context, &found, old, certificate, error);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }

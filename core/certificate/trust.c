@@ -12,7 +12,7 @@ static kw_status read_file(struct crypto *crypto, const char *path, STACK_OF(X50
     while (status == KW_OK && sk_X509_num(read) > 0) {
         X509 *next = sk_X509_shift(read);
         if (sk_X509_push(into, next) <= 0) {
-            X509_free(next);
+            crypto_x509_free(next);
             status = error_memory(error);
         }
     }
@@ -65,7 +65,7 @@ kw_status trust_read(struct crypto *crypto, const struct settings *settings, str
 
 void trust_clear(struct trust *trust)
 {
-    sk_X509_pop_free(trust->authorities, X509_free);
-    sk_X509_pop_free(trust->intermediates, X509_free);
+    sk_X509_pop_free(trust->authorities, crypto_x509_free);
+    sk_X509_pop_free(trust->intermediates, crypto_x509_free);
     *trust = (struct trust){0};
 }

@@ -32,7 +32,7 @@ kw_status manager_key_open_public(kw_context *context, const char *address, kw_k
             status = key_open_public(context->crypto, (kw_input){spki, (size_t)length}, key, error);
     }
     OPENSSL_free(spki);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     found_clear(&found);
     return status;
 }

@@ -334,8 +334,8 @@ kw_status x509_check_wanted(const struct x509_wanted *wanted, kw_error *error)
     return status;
 }
 
-kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
-                    kw_error *error)
+static kw_status x509_make_within(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
+                                  kw_error *error)
 {
     X509 *certificate = X509_new_ex(crypto->library, NULL);
     EVP_PKEY *signer = NULL;
@@ -350,8 +350,17 @@ kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted
     }
     status = x509_to_der(certificate, der, error);
 out:
-    EVP_PKEY_free(signer);
-    X509_free(certificate);
+    crypto_pkey_free(signer);
+    crypto_x509_free(certificate);
+    return status;
+}
+
+kw_status x509_make(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, kw_bytes *der,
+                    kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = x509_make_within(crypto, key, wanted, der, error);
+    crypto_leave();
     return status;
 }
 
@@ -373,7 +382,8 @@ static kw_status copy_extensions(X509 *certificate, X509_REQ *request, kw_error 
     return status;
 }
 
-kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der, kw_error *error)
+static kw_status x509_request_within(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der,
+                                     kw_error *error)
 {
     X509_REQ *request = X509_REQ_new_ex(crypto->library, NULL);
     EVP_PKEY *signer = NULL;
@@ -398,25 +408,41 @@ kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw
     length = i2d_X509_REQ(request, &encoded);
     status = der_take(encoded, length, der, error);
 out:
-    EVP_PKEY_free(signer);
+    crypto_pkey_free(signer);
     X509_REQ_free(request);
     return status;
 }
 
-static kw_status read_in(OSSL_LIB_CTX *library, kw_input *der, X509 **certificate, kw_error *error)
+kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *certificate, kw_bytes *der, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = x509_request_within(crypto, key, certificate, der, error);
+    crypto_leave();
+    return status;
+}
+
+static kw_status read_in_within(OSSL_LIB_CTX *library, kw_input *der, X509 **certificate, kw_error *error)
 {
     const unsigned char *at = der->data;
     X509 *made = X509_new_ex(library, NULL);
     if (made == NULL)
         return error_memory(error);
     if (der->length == 0 || d2i_X509(&made, &at, (long)der->length) == NULL) {
-        X509_free(made); /* NULL when d2i_X509 has freed it */
+        crypto_x509_free(made); /* NULL when d2i_X509 has freed it */
         return crypto_error(error, KW_CORRUPT, "this is not a certificate");
     }
     der->length -= (size_t)(at - der->data);
     der->data = at;
     *certificate = made;
     return KW_OK;
+}
+
+static kw_status read_in(OSSL_LIB_CTX *library, kw_input *der, X509 **certificate, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = read_in_within(library, der, certificate, error);
+    crypto_leave();
+    return status;
 }
 
 kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
@@ -427,6 +453,14 @@ kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw
 kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error)
 {
     return read_in(crypto->bare, der, certificate, error);
+}
+
+bool x509_is_self_signed(X509 *certificate, bool verify)
+{
+    crypto_enter();
+    const bool is = X509_self_signed(certificate, verify ? 1 : 0) == 1;
+    crypto_leave();
+    return is;
 }
 
 kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error)

@@ -36,6 +36,8 @@ KW_MUST_USE kw_status x509_request(struct crypto *crypto, kw_key *key, X509 *cer
 KW_MUST_USE kw_status x509_read(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
 /* The same for what is described alone: its public key cannot be used, and reading it costs a fraction. */
 KW_MUST_USE kw_status x509_read_bare(struct crypto *crypto, kw_input *der, X509 **certificate, kw_error *error);
+/* As X509_self_signed. */
+bool x509_is_self_signed(X509 *certificate, bool verify);
 KW_MUST_USE kw_status x509_to_der(X509 *certificate, kw_bytes *der, kw_error *error);
 
 /* Fills what kw_certificate_info tells of the certificate itself, which may be read bare; strings belong to `arena`. */

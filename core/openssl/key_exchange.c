@@ -112,17 +112,34 @@ static int ecdh_set_peer(void *context, void *key)
     return 1;
 }
 
+/* The default provider agrees with a key in memory. */
+static int shared_in_memory(const struct key_exchange *exchange, kw_output *shared)
+{
+    size_t length = shared->capacity;
+    EVP_PKEY_CTX *context = held_delegate(&exchange->held);
+    const int derived = context != NULL && EVP_PKEY_derive_init(context) > 0 &&
+                        EVP_PKEY_derive_set_peer(context, exchange->peer) > 0 &&
+                        EVP_PKEY_derive(context, shared->data, &length) > 0;
+    EVP_PKEY_CTX_free(context);
+    shared->length = length;
+    return derived;
+}
+
 /* The X coordinate of the shared point: the field's length, into `shared`. */
 static int shared_secret(const struct key_exchange *exchange, kw_output *shared)
 {
     unsigned char *spki = NULL;
     kw_error error = {0};
+    if (exchange->held.key == NULL)
+        return shared_in_memory(exchange, shared);
     const int length = i2d_PUBKEY(exchange->peer, &spki);
     if (length <= 0)
         return 0;
     const kw_input peer = {spki, (size_t)length};
+    const unsigned depth = crypto_step_out();
     const kw_status status = exchange->derives ? key_agree(exchange->held.key, peer, shared, &error)
                                                : kw_key_derive(exchange->held.key, peer, shared, &error);
+    crypto_step_in(depth);
     OPENSSL_free(spki);
     return status == KW_OK ? 1 : failure_keep(&error);
 }
@@ -152,7 +169,7 @@ static int ecdh_derive(void *context, unsigned char *out, size_t *length, size_t
     kw_error error = {0};
     int derived = 0;
     failure_forget();
-    if (exchange->held.key == NULL || exchange->peer == NULL)
+    if ((exchange->held.key == NULL && !exchange->held.in_memory) || exchange->peer == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "ECDH needs a private key and the peer's public key");
     if (exchange->derives && (exchange->hash == KW_HASH_NONE || exchange->length == 0))
         return failure_set(KW_INVALID_ARGUMENT, "the X9.63 KDF needs a hash and the length of its result");

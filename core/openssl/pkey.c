@@ -33,10 +33,15 @@ void failure_forget(void)
 
 int failure_keep(const kw_error *error)
 {
+    char place[sizeof(error->where) + 32] = "";
     last_failure = *error;
     failed = true;
+    if (error->where[0] != '\0' && error->line > 0)
+        snprintf(place, sizeof(place), "%s:%u:%u: ", error->where, error->line, error->column);
+    else if (error->where[0] != '\0')
+        snprintf(place, sizeof(place), "%s: ", error->where);
     ERR_raise_data(ERR_LIB_PROV, error->status == KW_UNSUPPORTED ? ERR_R_UNSUPPORTED : ERR_R_OPERATION_FAIL,
-                   "keywright: %s%s%s", error->message, error->remedy[0] != '\0' ? "; " : "", error->remedy);
+                   "keywright: %s%s%s%s", place, error->message, error->remedy[0] != '\0' ? "; " : "", error->remedy);
     return 0;
 }
 
@@ -88,7 +93,7 @@ kw_status pkey_provider_attach(struct crypto *crypto, kw_error *error)
     return KW_OK;
 }
 
-kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
+static kw_status make_pkey(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
 {
     const char *type = keydata_type(key);
     kw_status status = KW_OK;
@@ -111,5 +116,13 @@ kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_
 out:
     EVP_PKEY_free(made);
     EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+kw_status pkey_from_key(struct crypto *crypto, kw_key *key, EVP_PKEY **pkey, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = make_pkey(crypto, key, pkey, error);
+    crypto_leave();
     return status;
 }

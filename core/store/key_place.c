@@ -33,7 +33,7 @@ static kw_status check_same(const kw_key *key, const struct store *store, kw_inp
     if (spki.length == key->spki_length && memcmp(spki.data, key->spki, spki.length) == 0)
         return KW_OK;
     status = key_open_public(key->crypto, spki, &other, error);
-    if (status == KW_OK && EVP_PKEY_eq(other->pkey, key->pkey) != 1)
+    if (status == KW_OK && !crypto_pkey_is(other->pkey, key->pkey))
         status = error_set(error, KW_CORRUPT, "what the store holds in the key's place is another key");
     if (status != KW_OK)
         error_where(error, "store %s", store_name(store));

@@ -103,7 +103,7 @@ static kw_status describe_ec(kw_key *key, kw_error *error)
     return error_set(error, KW_UNSUPPORTED, "keys on the curve '%s' are not supported", group);
 }
 
-kw_status key_describe(kw_key *key, kw_input spki, kw_error *error)
+static kw_status describe(kw_key *key, kw_input spki, kw_error *error)
 {
     EVP_PKEY *const pkey = spki_parse(key->crypto, spki);
 
@@ -134,7 +134,15 @@ kw_status key_describe(kw_key *key, kw_input spki, kw_error *error)
     return error_set(error, KW_UNSUPPORTED, "keys of this type are not supported");
 }
 
-kw_status key_check_peer(const kw_key *key, kw_input peer, kw_error *error)
+kw_status key_describe(kw_key *key, kw_input spki, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = describe(key, spki, error);
+    crypto_leave();
+    return status;
+}
+
+static kw_status check_peer(const kw_key *key, kw_input peer, kw_error *error)
 {
     kw_status status = KW_OK;
     EVP_PKEY *const pkey = spki_parse(key->crypto, peer);
@@ -152,6 +160,14 @@ out:
     ERR_clear_error();
     EVP_PKEY_CTX_free(context);
     EVP_PKEY_free(pkey);
+    return status;
+}
+
+kw_status key_check_peer(const kw_key *key, kw_input peer, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = check_peer(key, peer, error);
+    crypto_leave();
     return status;
 }
 
@@ -213,9 +229,11 @@ kw_status kw_key_verify(kw_key *key, const kw_algorithm *algorithm, kw_input inp
         signature = (kw_input){nothing, 0};
     if (signing.input.data == NULL)
         signing.input.data = nothing;
+    crypto_enter();
     status = signing.algorithm.scheme == KW_SCHEME_EDDSA ? verify_message(key, signing.input, signature, &valid, error)
                                                          : verify_digest(key, &signing, signature, &valid, error);
     ERR_clear_error(); /* libcrypto's reason for an invalid signature helps nobody */
+    crypto_leave();
     if (status == KW_OK && !valid)
         return error_set(error, KW_SIGNATURE_INVALID, "the signature is not of this key over this input");
     return status;
@@ -241,41 +259,50 @@ static bool set_oaep(EVP_PKEY_CTX *context, const kw_algorithm *algorithm)
     return EVP_PKEY_CTX_set_params(context, parameters) == 1;
 }
 
-kw_status kw_key_encrypt(kw_key *key, const kw_algorithm *algorithm, kw_input plaintext, kw_output *ciphertext,
+static kw_status encrypt(const kw_key *key, const kw_algorithm *oaep, kw_input plaintext, kw_output *ciphertext,
                          kw_error *error)
 {
     static const unsigned char nothing[1];
+    size_t length = ciphertext->capacity;
+    kw_status status = KW_OK;
+    EVP_PKEY_CTX *const context = EVP_PKEY_CTX_new_from_pkey(key->crypto->library, key->pkey, KEY_PROVIDER);
+
+    if (context == NULL || EVP_PKEY_encrypt_init(context) <= 0 || !set_oaep(context, oaep) ||
+        EVP_PKEY_encrypt(context, ciphertext->data, &length, plaintext.data == NULL ? nothing : plaintext.data,
+                         plaintext.length) <= 0)
+        status = crypto_error(error, KW_FAILED, "the plaintext cannot be encrypted");
+    else
+        ciphertext->length = length;
+    EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+kw_status kw_key_encrypt(kw_key *key, const kw_algorithm *algorithm, kw_input plaintext, kw_output *ciphertext,
+                         kw_error *error)
+{
     kw_algorithm oaep;
-    EVP_PKEY_CTX *context = NULL;
-    size_t length = ciphertext->capacity, overhead;
+    size_t overhead;
     kw_status status = oaep_algorithm(key, algorithm, &oaep, error);
 
     if (status != KW_OK)
-        goto out;
+        return status;
     overhead = 2 * hash_length(oaep.hash) + 2;
     if (key->signature_length < overhead) {
         status = error_set(error, KW_INVALID_ARGUMENT, "the key is too short for OAEP with %s", hash_name(oaep.hash));
-        goto out;
+        return status;
     }
     if (plaintext.length > key->signature_length - overhead || (plaintext.data == NULL && plaintext.length > 0)) {
         status = error_set(error, KW_INVALID_ARGUMENT,
                            "the plaintext has %zu bytes; this key takes at most %zu with OAEP and %s", plaintext.length,
                            key->signature_length - overhead, hash_name(oaep.hash));
         error_remedy(error, "use CMS for what is longer");
-        goto out;
+        return status;
     }
     status = key_check_room(ciphertext, key->signature_length, error);
     if (status != KW_OK)
-        goto out;
-    context = EVP_PKEY_CTX_new_from_pkey(key->crypto->library, key->pkey, KEY_PROVIDER);
-    if (context == NULL || EVP_PKEY_encrypt_init(context) <= 0 || !set_oaep(context, &oaep) ||
-        EVP_PKEY_encrypt(context, ciphertext->data, &length, plaintext.data == NULL ? nothing : plaintext.data,
-                         plaintext.length) <= 0) {
-        status = crypto_error(error, KW_FAILED, "the plaintext cannot be encrypted");
-        goto out;
-    }
-    ciphertext->length = length;
-out:
-    EVP_PKEY_CTX_free(context);
+        return status;
+    crypto_enter();
+    status = encrypt(key, &oaep, plaintext, ciphertext, error);
+    crypto_leave();
     return status;
 }

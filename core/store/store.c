@@ -1,5 +1,9 @@
 /* The one place that calls a plugin's operations. */
 #include "store/call.h"
+#include "store/key.h"
+
+#include <stdio.h>
+#include <string.h>
 
 const char *store_name(const struct store *store)
 {
@@ -180,23 +184,47 @@ kw_status store_set_secret(struct store *store, const char *option, kw_input sec
 
 /* ---- Keys of the instance --------------------------------------------------------------------------- */
 
+static bool holds(const struct store *store, kw_key_type type, uint32_t bits, kw_curve curve)
+{
+    const kw_capabilities *const has = &store->capabilities;
+
+    return (has->key_types & KW_BIT(type)) != 0 && (type != KW_KEY_EC || (has->curves & KW_BIT(curve)) != 0) &&
+           (type != KW_KEY_RSA || (bits >= has->rsa_bits_minimum && bits <= has->rsa_bits_maximum));
+}
+
+/* "rsa-2048, rsa-3072, ec-p256": what --key takes and the store holds. */
+static void tell_what_it_holds(const struct store *store, kw_error *error)
+{
+    char text[128] = "";
+    size_t length = 0;
+
+    for (const struct key_kind *kind = key_kinds; kind->name != NULL; kind++)
+        if (holds(store, kind->type, kind->bits, kind->curve) && length + strlen(kind->name) + 3 < sizeof(text))
+            length +=
+                (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", length > 0 ? ", " : "", kind->name);
+    if (length > 0)
+        error_remedy(error, "choose one that it holds, by --key: %s", text);
+}
+
 /* Whether the store can hold such a key at all. */
 static kw_status template_check(const struct store *store, const kw_key_template *wanted, kw_error *error)
 {
     const kw_capabilities *const has = &store->capabilities;
     kw_status status;
 
+    if (holds(store, wanted->type, wanted->bits, wanted->curve))
+        return KW_OK;
     if ((has->key_types & KW_BIT(wanted->type)) == 0)
-        return unsupported(store, error, "hold keys of this type");
-    if (wanted->type == KW_KEY_EC && (has->curves & KW_BIT(wanted->curve)) == 0)
-        return unsupported(store, error, "hold keys on this curve");
-    if (wanted->type == KW_KEY_RSA && (wanted->bits < has->rsa_bits_minimum || wanted->bits > has->rsa_bits_maximum)) {
+        status = unsupported(store, error, "hold keys of this type");
+    else if (wanted->type == KW_KEY_EC)
+        status = unsupported(store, error, "hold keys on this curve");
+    else {
         status = error_set(error, KW_UNSUPPORTED, "the store cannot hold RSA keys of %u bits; it takes from %u to %u",
                            (unsigned)wanted->bits, (unsigned)has->rsa_bits_minimum, (unsigned)has->rsa_bits_maximum);
         error_where(error, "store %s", store_name(store));
-        return status;
     }
-    return KW_OK;
+    tell_what_it_holds(store, error);
+    return status;
 }
 
 kw_status store_check_generate(const struct store *store, const kw_key_template *wanted, kw_error *error)
@@ -213,6 +241,8 @@ kw_status store_key_generate(struct store *store, const kw_key_template *wanted,
     kw_status status;
 
     status = store_check_generate(store, wanted, error);
+    if (status == KW_OK)
+        status = host_secrets_serve(store->host, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_GENERATE);
@@ -236,6 +266,8 @@ kw_status store_key_import(struct store *store, const kw_key_template *wanted, k
     kw_status status;
 
     status = store_check_import(store, wanted, error);
+    if (status == KW_OK)
+        status = host_secrets_serve(store->host, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_IMPORT);
@@ -318,8 +350,13 @@ kw_status store_key_open(struct store *store, kw_input locator, kw_plugin_key **
 {
     kw_plugin_key *made = NULL;
     kw_key_capabilities filled = {.size = sizeof(filled)};
-    const struct call call = call_begin(store, STORE_KEY_OPEN);
-    const kw_status status = call_end(
+    struct call call;
+    kw_status status = host_secrets_serve(store->host, error);
+
+    if (status != KW_OK)
+        return status;
+    call = call_begin(store, STORE_KEY_OPEN);
+    status = call_end(
         &call, store->module->operations.key_open(store->instance, &call.context, locator, &made, &filled), error);
 
     if (status == KW_BUFFER_TOO_SMALL)
@@ -329,6 +366,7 @@ kw_status store_key_open(struct store *store, kw_input locator, kw_plugin_key **
     if (made == NULL)
         return call_broken(&call, error, "answered success and gave no key");
     filled.size = sizeof(filled);
+    filled.label[KW_KEY_LABEL_MAXIMUM] = '\0';
     *key = made;
     *capabilities = filled;
     return KW_OK;
@@ -352,10 +390,14 @@ kw_status store_key_public(struct store *store, kw_plugin_key *key, kw_output *s
 kw_status store_key_export(struct store *store, kw_plugin_key *key, kw_output *pkcs8, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(pkcs8);
 
     if (store->module->operations.key_export == NULL || !can(store, KW_CAN_EXPORT))
         return unsupported(store, error, "give keys out");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_KEY_EXPORT);
     return call_end_output(&call, store->module->operations.key_export(key, &call.context, &given), &given, pkcs8,
                            error);
@@ -378,10 +420,14 @@ kw_status store_sign(struct store *store, kw_plugin_key *key, const kw_algorithm
                      kw_output *signature, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(signature);
 
     if (!can(store, KW_CAN_SIGN))
         return unsupported(store, error, "sign");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_SIGN);
     return call_end_output(&call, store->module->operations.sign(key, &call.context, algorithm, input, &given), &given,
                            signature, error);
@@ -391,10 +437,14 @@ kw_status store_decrypt(struct store *store, kw_plugin_key *key, const kw_algori
                         kw_output *plaintext, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(plaintext);
 
     if (store->module->operations.decrypt == NULL || !can(store, KW_CAN_DECRYPT))
         return unsupported(store, error, "decrypt");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_DECRYPT);
     return call_end_output(&call, store->module->operations.decrypt(key, &call.context, algorithm, ciphertext, &given),
                            &given, plaintext, error);
@@ -404,10 +454,14 @@ kw_status store_derive(struct store *store, kw_plugin_key *key, const kw_algorit
                        kw_output *shared, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(shared);
 
     if (store->module->operations.derive == NULL || !can(store, KW_CAN_DERIVE))
         return unsupported(store, error, "derive secrets");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_DERIVE);
     return call_end_output(&call, store->module->operations.derive(key, &call.context, algorithm, peer, &given), &given,
                            shared, error);

@@ -2,7 +2,6 @@
 #include "subkey/derived.h"
 
 #include "base/buffer.h"
-#include "base/gate.h"
 #include "base/secret.h"
 #include "store/host.h"
 
@@ -20,13 +19,13 @@
 struct kw_plugin_instance {
     kw_host host;
     const struct derived_service *service;
-    struct gate gate; /* a fork waits until no thread is within libcrypto, which might hold a lock there */
 };
 
 struct kw_plugin_key {
     kw_plugin_instance *instance;
     EVP_PKEY *pkey;
     const char *name;
+    struct id master;
     const struct ability *ability;
     unsigned char *spki;
     size_t spki_length;
@@ -103,7 +102,6 @@ static kw_status derived_open(const kw_call *call, const kw_host *host, const kw
     made = calloc(1, sizeof(*made));
     if (made == NULL)
         return KW_OUT_OF_MEMORY;
-    gate_init(&made->gate);
     made->host = builtin.host;
     made->service = builtin.service;
     *capabilities = (kw_capabilities){
@@ -121,7 +119,6 @@ static kw_status derived_open(const kw_call *call, const kw_host *host, const kw
 
 static void derived_close(kw_plugin_instance *instance)
 {
-    gate_destroy(&instance->gate);
     free(instance);
 }
 
@@ -133,31 +130,16 @@ static kw_status derived_health(kw_plugin_instance *instance, const kw_call *cal
     return KW_OK;
 }
 
-static void derived_fork_prepare(kw_plugin_instance *instance)
-{
-    gate_fork_prepare(&instance->gate);
-}
-
-static void derived_fork_parent(kw_plugin_instance *instance)
-{
-    gate_fork_parent(&instance->gate);
-}
-
-static void derived_fork_child(kw_plugin_instance *instance)
-{
-    gate_fork_child(&instance->gate);
-}
-
 /* ---- Keys ---- */
 
 static void derived_key_close(kw_plugin_key *key)
 {
     if (key == NULL)
         return;
-    gate_enter(&key->instance->gate);
-    EVP_PKEY_free(key->pkey);
+    crypto_enter();
+    crypto_pkey_free(key->pkey);
     OPENSSL_free(key->spki);
-    gate_leave(&key->instance->gate);
+    crypto_leave();
     free(key);
 }
 
@@ -190,7 +172,7 @@ static kw_status make_pkey(kw_plugin_key *key, const struct secret *bytes, kw_er
     int length;
     kw_status status;
 
-    gate_enter(&key->instance->gate);
+    crypto_enter();
     status = derived_key_make(service->crypto, key->name, secret_view(bytes), &key->pkey, error);
     if (status == KW_OK) {
         length = i2d_PUBKEY(key->pkey, &key->spki);
@@ -198,7 +180,7 @@ static kw_status make_pkey(kw_plugin_key *key, const struct secret *bytes, kw_er
         if (length <= 0)
             status = crypto_error(error, KW_FAILED, "libcrypto failed to encode the public key");
     }
-    gate_leave(&key->instance->gate);
+    crypto_leave();
     return status;
 }
 
@@ -216,6 +198,7 @@ static kw_status derived_key_open(kw_plugin_instance *instance, const kw_call *c
         goto out;
     made->instance = instance;
     made->name = locator.key;
+    made->master = locator.master;
     for (size_t i = 0; i < sizeof(abilities) / sizeof(abilities[0]); i++)
         if (strcmp(abilities[i].name, locator.key) == 0)
             made->ability = &abilities[i];
@@ -278,15 +261,32 @@ static bool fits(kw_output *output, size_t length)
     return output->data != NULL && output->capacity >= length;
 }
 
+/* The key is in memory, and serves as long as what its master key's root seals. Another store may be asked: no lock is held. */
+static kw_status check_serves(const kw_plugin_key *key)
+{
+    const struct derived_service *const service = key->instance->service;
+    struct host_nesting nesting;
+    kw_error error = {0};
+    kw_status status;
+
+    host_nest_begin(&nesting);
+    status = service->serves(service->user, &key->master, &error);
+    host_nest_end(&nesting);
+    return status == KW_OK ? KW_OK : fail(&error);
+}
+
 static kw_status derived_key_export(kw_plugin_key *key, const kw_call *call, kw_output *pkcs8)
 {
     PKCS8_PRIV_KEY_INFO *info = NULL;
     unsigned char *at = pkcs8->data;
-    kw_status status = KW_FAILED;
+    kw_status status = check_serves(key);
     int length = 0;
 
     (void)call;
-    gate_enter(&key->instance->gate);
+    if (status != KW_OK)
+        return status;
+    status = KW_FAILED;
+    crypto_enter();
     info = EVP_PKEY2PKCS8(key->pkey);
     length = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
     if (length > 0)
@@ -294,7 +294,7 @@ static kw_status derived_key_export(kw_plugin_key *key, const kw_call *call, kw_
     if (status == KW_OK && i2d_PKCS8_PRIV_KEY_INFO(info, &at) != length)
         status = KW_FAILED;
     PKCS8_PRIV_KEY_INFO_free(info); /* wipes */
-    gate_leave(&key->instance->gate);
+    crypto_leave();
     return status == KW_FAILED ? report(key->instance, KW_FAILED, "libcrypto failed to encode the key") : status;
 }
 
@@ -309,7 +309,7 @@ static kw_status take_algorithm(const kw_plugin_key *key, const kw_algorithm *se
     if ((unsigned)algorithm->scheme > KW_SCHEME_ECDH ||
         (key->ability->schemes & wanted & KW_BIT(algorithm->scheme)) == 0)
         return report(key->instance, KW_UNSUPPORTED, "a derived key of this type does not do this scheme");
-    return KW_OK;
+    return check_serves(key);
 }
 
 /* ECDSA: `input` becomes the digest. One without a hash's name has 1 to DIGEST_MAXIMUM bytes. */
@@ -330,14 +330,12 @@ static kw_status take_digest(const kw_plugin_key *key, const kw_algorithm *algor
         return input->length == hash_length(algorithm->hash)
                    ? KW_OK
                    : report(key->instance, KW_INVALID_ARGUMENT, "the digest does not have the length of its hash");
-    gate_enter(&key->instance->gate);
     status = crypto_digest(key->instance->service->crypto, algorithm->hash, *input, digest, &length, &error);
-    gate_leave(&key->instance->gate);
     *input = (kw_input){digest, length};
     return status == KW_OK ? KW_OK : fail(&error);
 }
 
-/* Within the gate. */
+/* Between crypto_enter and crypto_leave. */
 static bool sign_digest(kw_plugin_key *key, kw_input input, unsigned char *out, size_t *length)
 {
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(key->instance->service->crypto->library, key->pkey, PROVIDER);
@@ -377,19 +375,19 @@ static kw_status derived_sign(kw_plugin_key *key, const kw_call *call, const kw_
         return status;
     if (!fits(signature, length))
         return KW_BUFFER_TOO_SMALL;
-    gate_enter(&key->instance->gate);
+    crypto_enter();
     done = algorithm.scheme == KW_SCHEME_ECDSA ? sign_digest(key, input, signature->data, &length)
                                                : sign_message(key, input, signature->data, &length);
     if (!done)
         (void)crypto_error(&error, KW_FAILED, "libcrypto failed to sign");
-    gate_leave(&key->instance->gate);
+    crypto_leave();
     if (!done)
         return fail(&error);
     signature->length = length;
     return KW_OK;
 }
 
-/* Within the gate. NULL: no public key. */
+/* Between crypto_enter and crypto_leave. NULL: no public key. */
 static EVP_PKEY *read_peer(const struct crypto *crypto, kw_input spki)
 {
     const unsigned char *at = spki.data;
@@ -399,7 +397,7 @@ static EVP_PKEY *read_peer(const struct crypto *crypto, kw_input spki)
         return NULL;
     peer = d2i_PUBKEY_ex(NULL, &at, (long)spki.length, crypto->library, PROVIDER);
     if (peer != NULL && at != spki.data + spki.length) {
-        EVP_PKEY_free(peer);
+        crypto_pkey_free(peer);
         peer = NULL;
     }
     return peer;
@@ -423,7 +421,7 @@ static kw_status derived_derive(kw_plugin_key *key, const kw_call *call, const k
         return status;
     if (!fits(shared, length))
         return KW_BUFFER_TOO_SMALL;
-    gate_enter(&key->instance->gate);
+    crypto_enter();
     other = read_peer(crypto, peer);
     context = EVP_PKEY_CTX_new_from_pkey(crypto->library, key->pkey, PROVIDER);
     done = other != NULL && context != NULL && EVP_PKEY_derive_init(context) == 1 &&
@@ -431,8 +429,8 @@ static kw_status derived_derive(kw_plugin_key *key, const kw_call *call, const k
     if (!done)
         (void)crypto_error(&error, KW_INVALID_ARGUMENT, "the peer's key is none on the curve of this one");
     EVP_PKEY_CTX_free(context);
-    EVP_PKEY_free(other);
-    gate_leave(&key->instance->gate);
+    crypto_pkey_free(other);
+    crypto_leave();
     if (!done)
         return fail(&error);
     shared->length = length;
@@ -452,9 +450,6 @@ const struct module derived_module = {
                    .open = derived_open,
                    .close = derived_close,
                    .health = derived_health,
-                   .fork_prepare = derived_fork_prepare,
-                   .fork_parent = derived_fork_parent,
-                   .fork_child = derived_fork_child,
                    .key_export = derived_key_export,
                    .key_delete = derived_key_delete,
                    .key_find = derived_key_find,

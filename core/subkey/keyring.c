@@ -9,8 +9,6 @@
 
 #define ENTRIES_DEFAULT 10000
 #define LIMIT_DEFAULT   (INT64_C(15) * 60 * 1000)
-/* How long a child that cannot read the catalogue goes on before it tries again. */
-#define TOLERANCE 1000u
 
 /* ---- Counting ---- */
 
@@ -61,6 +59,8 @@ kw_status keyring_new(const struct keyring_options *options, struct keyring **ke
     made->catalogue = options->catalogue;
     made->control = options->control;
     made->log = options->log;
+    made->renew = options->renew;
+    made->user = options->user;
     made->maximum = ENTRIES_DEFAULT;
     atomic_store(&made->outage_limit, (uint64_t)LIMIT_DEFAULT);
     pthread_mutex_init(&made->mutex, NULL);
@@ -95,6 +95,7 @@ void keyring_free(struct keyring *keyring)
             master->roots = root->next;
             root_free(root);
         }
+        free(master->address);
         free(master);
     }
     xaes_free(keyring->xaes);
@@ -203,123 +204,6 @@ void flight_end(struct keyring *keyring, struct flight *flight, kw_status status
     pthread_cond_broadcast(&keyring->settled);
 }
 
-/* ---- Master keys ---- */
-
-struct master *keyring_master(struct keyring *keyring, const struct id *id)
-{
-    struct master *found;
-    pthread_mutex_lock(&keyring->mutex);
-    found = keyring->masters;
-    while (found != NULL && !id_equal(&found->id, id))
-        found = found->next;
-    if (found == NULL) {
-        found = calloc(1, sizeof(*found));
-        if (found != NULL) {
-            found->keyring = keyring;
-            found->id = *id;
-            atomic_store(&found->fresh, UINT64_MAX);
-            found->next = keyring->masters;
-            keyring->masters = found;
-        }
-    }
-    pthread_mutex_unlock(&keyring->mutex);
-    return found;
-}
-
-/* Whoever read it for a later generation knows better; within one, versions only grow, whichever thread is the last to tell of them. */
-static void master_set(struct master *master, uint64_t generation, uint32_t active, bool is_closed)
-{
-    pthread_mutex_lock(&master->keyring->mutex);
-    const uint64_t seen = atomic_load(&master->seen);
-    if (generation > seen || (generation == seen && active > atomic_load(&master->active)))
-        atomic_store(&master->active, active);
-    if (generation >= seen) {
-        atomic_store(&master->is_closed, is_closed);
-        atomic_store(&master->seen, generation);
-    }
-    pthread_mutex_unlock(&master->keyring->mutex);
-}
-
-/*
- * A forked process that has given up its rights cannot see what others have done since. It goes on with what it knows, and its slot in
- * control tells the others that it may be behind, so that no version is retired under it.
- */
-static bool may_be_behind(struct master *master, kw_status status)
-{
-    if (!control_inherited(master->keyring->control) || atomic_load(&master->active) == 0 ||
-        (status != KW_PERMISSION && status != KW_UNAVAILABLE && status != KW_NOT_FOUND))
-        return false;
-    atomic_store(&master->tolerated, clock_milliseconds() + TOLERANCE);
-    return true;
-}
-
-static kw_status hand_on(kw_status status, const kw_error *why, kw_error *error)
-{
-    if (error != NULL)
-        *error = *why;
-    return status;
-}
-
-/* Whether nothing new is sealed under it. */
-static kw_status read_entry(struct master *master, bool *is_closed, kw_error *error)
-{
-    struct entry_row entry = {0};
-    const kw_status status = catalogue_entry_get_by_id(master->keyring->catalogue, &master->id, &entry, error);
-    if (status == KW_OK)
-        *is_closed = entry.state != ENTRY_IN_USE;
-    entry_row_clear(&entry);
-    return status;
-}
-
-/* 0: it has no root for new work, which whoever wants to seal makes. */
-static kw_status read_active(struct master *master, uint32_t *active, kw_error *error)
-{
-    struct held held;
-    keyring_hold(master->keyring, &held);
-    const kw_status status = root_active(&held.place, &master->id, active, error);
-    keyring_release(&held);
-    if (status != KW_NOT_FOUND)
-        return status;
-    *active = 0;
-    return KW_OK;
-}
-
-kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
-{
-    kw_error why = {0};
-    uint32_t active = 0;
-    bool is_closed = false;
-    kw_status status = read_entry(master, &is_closed, &why);
-    if (status == KW_OK)
-        status = read_active(master, &active, &why);
-    if (status == KW_OK) {
-        master_set(master, generation, active, is_closed);
-        if (control_inherited(master->keyring->control))
-            control_prove(master->keyring->control);
-        return KW_OK;
-    }
-    return may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
-}
-
-kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
-{
-    if (atomic_load_explicit(&master->seen, memory_order_acquire) >= generation ||
-        atomic_load(&master->tolerated) > clock_milliseconds())
-        return KW_OK;
-    return master_look(master, generation, error);
-}
-
-kw_status master_version(struct master *master, uint32_t version, kw_error *error)
-{
-    struct held held;
-    kw_error why = {0};
-    kw_status status;
-    keyring_hold(master->keyring, &held);
-    status = root_check(&held.place, &master->id, version, &why);
-    keyring_release(&held);
-    return status == KW_OK || may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
-}
-
 /* ---- Roots; the mutex is held ---- */
 
 static struct root *root_find(struct master *master, uint32_t version)
@@ -384,7 +268,7 @@ static kw_status root_fetch(struct master *master, struct root *root, kw_error *
 }
 
 kw_status master_subkey(struct master *master, const struct subkey_name *name, unsigned char *out, size_t length,
-                        kw_error *error)
+                        bool *was_there, kw_error *error)
 {
     struct keyring *const keyring = master->keyring;
     kw_status status = KW_OK;
@@ -396,8 +280,7 @@ kw_status master_subkey(struct master *master, const struct subkey_name *name, u
         return error_memory(error);
     }
     root->users++;
-    if (root->secret.data != NULL)
-        keyring_count(keyring, 0, COUNT_HIT);
+    *was_there = root->secret.data != NULL;
     while (status == KW_OK && root->secret.data == NULL) /* who waited may find it forgotten again */
         status = root_fetch(master, root, error);
     if (status == KW_OK)
@@ -428,7 +311,7 @@ static kw_status make_first(struct master *master, kw_error *error)
     root->users++;
     if (flight_begin(keyring, &root->flight, &status, error)) {
         pthread_mutex_unlock(&keyring->mutex);
-        status = read_entry(master, &is_closed, &failure);
+        status = master_entry(master, &is_closed, &failure);
         if (status == KW_OK && is_closed)
             status = error_set(&failure, KW_REFUSED, "the master key is out of use: no root is made for it");
         keyring_hold(keyring, &held);
@@ -474,8 +357,19 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
+    const uint64_t generation = control_generation(keyring->control);
     struct master *const master = keyring_master(keyring, id);
-    return master == NULL ? error_memory(error) : master_version(master, version, error);
+    if (master == NULL)
+        return error_memory(error);
+    if (version != 0 && version == atomic_load(&master->active) && master_is_current(master, generation))
+        return KW_OK;
+    return master_version(master, version, error);
+}
+
+kw_status keyring_serves(struct keyring *keyring, const struct id *id, kw_error *error)
+{
+    struct master *const master = keyring_master(keyring, id);
+    return master == NULL ? error_memory(error) : master_check(master, error);
 }
 
 kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
@@ -491,12 +385,15 @@ kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name
                          kw_error *error)
 {
     struct master *const master = keyring_master(keyring, &name->master);
+    bool was_there = false;
     kw_status status;
     if (master == NULL)
         return error_memory(error);
     status = master_check(master, error);
     if (status == KW_OK)
-        status = master_subkey(master, name, out, length, error);
+        status = master_subkey(master, name, out, length, &was_there, error);
+    if (status == KW_OK && was_there)
+        keyring_count(keyring, 0, COUNT_HIT);
     return status;
 }
 

@@ -19,6 +19,9 @@ struct keyring_options {
     struct catalogue *catalogue;
     struct control *control;
     const struct log *log;
+    /* NULL, or: takes a new configuration that the process was told of (keyring_use), if there is one. Called before a handle is used when the generation was raised. */
+    void (*renew)(void *user);
+    void *user;
 };
 /* Borrows all of it. */
 KW_MUST_USE kw_status keyring_new(const struct keyring_options *options, struct keyring **keyring, kw_error *error);
@@ -38,6 +41,8 @@ KW_MUST_USE kw_status keyring_active(struct keyring *keyring, const struct id *m
 /* Whether a version may still open data, by the catalogue. KW_NOT_FOUND: there is none, or it is retired. */
 KW_MUST_USE kw_status keyring_check(struct keyring *keyring, const struct id *master, uint32_t version,
                                     kw_error *error);
+/* KW_UNAVAILABLE: what is in memory of the master key serves no longer, since its store has been away for longer than outage_limit. */
+KW_MUST_USE kw_status keyring_serves(struct keyring *keyring, const struct id *master, kw_error *error);
 /* Notes that nothing is sealed under a version before this one any more. */
 KW_MUST_USE kw_status keyring_resealed(struct keyring *keyring, const struct id *master, uint32_t version,
                                        kw_error *error);
@@ -51,6 +56,15 @@ KW_MUST_USE kw_status keyring_subkey(struct keyring *keyring, const struct subke
 void keyring_forget(struct keyring *keyring, const struct id *id);
 /* kw_subkeys_refresh. */
 KW_MUST_USE kw_status keyring_refresh(struct keyring *keyring, kw_error *error);
+
+/* ---- Addresses ---- */
+
+/* The master key with this id was found under this address. */
+void keyring_name(struct keyring *keyring, const struct id *id, const char *address);
+/* Its id, where it has a root for new work and nothing has changed since that was read. No catalogue. */
+KW_MUST_USE bool keyring_knows(struct keyring *keyring, const char *address, struct id *id);
+/* The same after the catalogue could not be read (`status`): true in a forked child that has given up its rights, which goes on with what it knows. */
+KW_MUST_USE bool keyring_is_behind(struct keyring *keyring, const char *address, kw_status status, struct id *id);
 
 /* ---- Handles ---- */
 

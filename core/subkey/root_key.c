@@ -16,8 +16,8 @@ void root_key_clear(struct root_key *key)
     *key = (struct root_key){0};
 }
 
-kw_status root_certificate_read(struct crypto *crypto, kw_input chain, X509 **certificate,
-                                unsigned char spki[SHA256_LENGTH], kw_error *error)
+static kw_status root_certificate_read_within(struct crypto *crypto, kw_input chain, X509 **certificate,
+                                              unsigned char spki[SHA256_LENGTH], kw_error *error)
 {
     const unsigned char *at = chain.data;
     unsigned char *der = NULL;
@@ -41,7 +41,16 @@ kw_status root_certificate_read(struct crypto *crypto, kw_input chain, X509 **ce
     }
 out:
     OPENSSL_free(der);
-    X509_free(made);
+    crypto_x509_free(made);
+    return status;
+}
+
+kw_status root_certificate_read(struct crypto *crypto, kw_input chain, X509 **certificate,
+                                unsigned char spki[SHA256_LENGTH], kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = root_certificate_read_within(crypto, chain, certificate, spki, error);
+    crypto_leave();
     return status;
 }
 
@@ -72,10 +81,10 @@ static kw_status check_same(const struct root_place *place, struct root_key *key
     X509 *certificate = NULL;
     const kw_input chain = {key->certificate.chain.data, key->certificate.chain.length};
     kw_status status = root_certificate_read(place->crypto, chain, &certificate, key->wrap.spki, error);
-    if (status == KW_OK && EVP_PKEY_eq(key_public_pkey(key->wrap.key), X509_get0_pubkey(certificate)) != 1)
+    if (status == KW_OK && !crypto_pkey_is(key_public_pkey(key->wrap.key), X509_get0_pubkey(certificate)))
         status = error_set(error, KW_CORRUPT, "the key that store '%s' holds for %s is not the certificate's key",
                            store_name(key->store), key->entry.address);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return status;
 }
 

@@ -8,11 +8,12 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 
-#define FILE_MAXIMUM (1u << 20)
+#define FILE_MAXIMUM     (1u << 20)
+#define RSA_BITS_MINIMUM 2048u /* as for any RSA key: this one opens every root */
 
 /* PEM or DER. Public alone: its file may be anywhere, and that it expired changes nothing. */
-static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
-                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+static kw_status certificate_parse_within(const struct root_place *place, kw_input content, X509 **certificate,
+                                          unsigned char spki[SHA256_LENGTH], kw_error *error)
 {
     BIO *memory = BIO_new_mem_buf(content.data, (int)content.length);
     X509 *read = X509_new_ex(place->crypto->library, NULL);
@@ -31,8 +32,17 @@ static kw_status certificate_parse(const struct root_place *place, kw_input cont
     status = root_certificate_read(place->crypto, content, certificate, spki, error);
 out:
     OPENSSL_free(der);
-    X509_free(read);
+    crypto_x509_free(read);
     BIO_free(memory);
+    return status;
+}
+
+static kw_status certificate_parse(const struct root_place *place, kw_input content, X509 **certificate,
+                                   unsigned char spki[SHA256_LENGTH], kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = certificate_parse_within(place, content, certificate, spki, error);
+    crypto_leave();
     return status;
 }
 
@@ -56,6 +66,13 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
         status = length > 0 ? key_open_public(place->crypto, (kw_input){der, (size_t)length}, &recovery->key, &why)
                             : crypto_error(&why, KW_CORRUPT, "the certificate has no readable public key");
     }
+    if (status == KW_OK && kw_key_get_capabilities(recovery->key)->type == KW_KEY_RSA &&
+        kw_key_get_capabilities(recovery->key)->bits < RSA_BITS_MINIMUM) {
+        status = error_set(&why, KW_UNSUPPORTED, "its RSA key has %u bits, which is too weak: it takes %u at least",
+                           (unsigned)kw_key_get_capabilities(recovery->key)->bits, RSA_BITS_MINIMUM);
+        kw_key_free(recovery->key);
+        recovery->key = NULL;
+    }
     if (status == KW_OK && wrap_of_type(kw_key_get_capabilities(recovery->key)->type) == NULL) {
         kw_key_free(recovery->key);
         recovery->key = NULL;
@@ -64,10 +81,10 @@ kw_status recovery_open(const struct root_place *place, struct wrap_key *recover
     if (status != KW_OK) {
         status = settings_error(place->settings, settings->recovery_certificate_place, error,
                                 "recovery_certificate: %s", why.message);
-        error_remedy(error, "name a certificate, PEM or DER, with an RSA or EC key");
+        error_remedy(error, "name a certificate, PEM or DER, with an EC key, or an RSA key of 2048 bits or more");
     }
     OPENSSL_free(der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     kw_bytes_free(&content);
     return status;
 }

@@ -113,7 +113,7 @@ static kw_status present_public(const struct root_place *place, const struct roo
                             : crypto_error(error, KW_CORRUPT, "the certificate has no readable public key");
     }
     OPENSSL_free(der);
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     certificate_row_clear(&row);
     return status;
 }
@@ -158,10 +158,10 @@ kw_status root_set_key(const struct root_place *place, kw_key *key, kw_input cha
 {
     X509 *certificate = NULL;
     kw_status status = root_certificate_read(place->crypto, chain, &certificate, wrap->spki, error);
-    if (status == KW_OK && EVP_PKEY_eq(key_public_pkey(key), X509_get0_pubkey(certificate)) != 1)
+    if (status == KW_OK && !crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate)))
         status = error_set(error, KW_FAILED, "the certificate is not of this key");
     wrap->key = key;
-    X509_free(certificate);
+    crypto_x509_free(certificate);
     return status;
 }
 

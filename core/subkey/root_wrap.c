@@ -132,8 +132,8 @@ out:
 static const unsigned char zeros[12];
 
 /* `out` gets ciphertext and tag. */
-static kw_status gcm_encrypt(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input content,
-                             unsigned char *out, kw_error *error)
+static kw_status gcm_encrypt_within(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input content,
+                                    unsigned char *out, kw_error *error)
 {
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(crypto->library, "AES-256-GCM", PROVIDER);
     EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
@@ -149,8 +149,17 @@ static kw_status gcm_encrypt(struct crypto *crypto, const unsigned char key[SHA2
     return status;
 }
 
-static kw_status gcm_decrypt(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input sealed,
+static kw_status gcm_encrypt(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input content,
                              unsigned char *out, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = gcm_encrypt_within(crypto, key, content, out, error);
+    crypto_leave();
+    return status;
+}
+
+static kw_status gcm_decrypt_within(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input sealed,
+                                    unsigned char *out, kw_error *error)
 {
     const size_t content = sealed.length - TAG_LENGTH;
     unsigned char tag[TAG_LENGTH];
@@ -170,9 +179,18 @@ static kw_status gcm_decrypt(struct crypto *crypto, const unsigned char key[SHA2
     return status;
 }
 
+static kw_status gcm_decrypt(struct crypto *crypto, const unsigned char key[SHA256_LENGTH], kw_input sealed,
+                             unsigned char *out, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = gcm_decrypt_within(crypto, key, sealed, out, error);
+    crypto_leave();
+    return status;
+}
+
 /* The same secret as the recipient's store computes, by the ephemeral private key. */
-static kw_status ec_agree(struct crypto *crypto, EVP_PKEY *ephemeral, EVP_PKEY *to, struct secret *shared,
-                          kw_error *error)
+static kw_status ec_agree_within(struct crypto *crypto, EVP_PKEY *ephemeral, EVP_PKEY *to, struct secret *shared,
+                                 kw_error *error)
 {
     size_t length = SHARED_MAXIMUM;
     EVP_PKEY_CTX *context = NULL;
@@ -189,6 +207,15 @@ static kw_status ec_agree(struct crypto *crypto, EVP_PKEY *ephemeral, EVP_PKEY *
     return status;
 }
 
+static kw_status ec_agree(struct crypto *crypto, EVP_PKEY *ephemeral, EVP_PKEY *to, struct secret *shared,
+                          kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = ec_agree_within(crypto, ephemeral, to, shared, error);
+    crypto_leave();
+    return status;
+}
+
 static kw_status ec_make(struct crypto *crypto, kw_key *to, const unsigned char spki_digest[SHA256_LENGTH],
                          kw_input content, struct buffer *ciphertext, kw_error *error)
 {
@@ -201,10 +228,12 @@ static kw_status ec_make(struct crypto *crypto, kw_key *to, const unsigned char 
     kw_status status = KW_OK;
     if (content.length != ROOT_CONTENT_LENGTH)
         return error_set(error, KW_INVALID_ARGUMENT, "a root has %u bytes with its head", ROOT_CONTENT_LENGTH);
+    crypto_enter();
     if (EVP_PKEY_get_group_name(key_public_pkey(to), group, sizeof(group), NULL) == 1)
         ephemeral = EVP_PKEY_Q_keygen(crypto->library, PROVIDER, "EC", group);
     if (ephemeral != NULL)
         length = i2d_PUBKEY(ephemeral, &spki);
+    crypto_leave();
     if (length <= 0) {
         status = crypto_error(error, KW_FAILED, "no key can be made on the curve of the public key");
         goto out;
@@ -221,7 +250,7 @@ static kw_status ec_make(struct crypto *crypto, kw_key *to, const unsigned char 
 out:
     secret_wipe(key, sizeof(key));
     secret_clear(&shared);
-    EVP_PKEY_free(ephemeral);
+    crypto_pkey_free(ephemeral);
     OPENSSL_free(spki);
     return status;
 }
@@ -295,7 +324,9 @@ static kw_status ec_undo_private(struct crypto *crypto, EVP_PKEY *private, const
     if (!ec_split(&ciphertext, &ephemeral))
         return undo_fails(error);
     at = ephemeral.data;
+    crypto_enter();
     peer = d2i_PUBKEY_ex(NULL, &at, (long)ephemeral.length, crypto->library, PROVIDER);
+    crypto_leave();
     if (peer == NULL)
         status = crypto_error(error, KW_CIPHERTEXT_INVALID, "the ciphertext does not decrypt");
     if (status == KW_OK)
@@ -303,12 +334,13 @@ static kw_status ec_undo_private(struct crypto *crypto, EVP_PKEY *private, const
     if (status == KW_OK)
         status = ec_open(crypto, &shared, recipient, ephemeral, ciphertext, content, error);
     secret_clear(&shared);
-    EVP_PKEY_free(peer);
+    crypto_pkey_free(peer);
     return status;
 }
 
-static kw_status rsa_undo_private(struct crypto *crypto, const struct wrap_algorithm *algorithm, EVP_PKEY *private,
-                                  kw_input ciphertext, struct secret *content, kw_error *error)
+static kw_status rsa_undo_private_within(struct crypto *crypto, const struct wrap_algorithm *algorithm,
+                                         EVP_PKEY *private, kw_input ciphertext, struct secret *content,
+                                         kw_error *error)
 {
     const EVP_MD *hash = crypto->digests[algorithm->hash];
     struct secret made = {0};
@@ -331,6 +363,15 @@ static kw_status rsa_undo_private(struct crypto *crypto, const struct wrap_algor
 out:
     secret_clear(&made);
     EVP_PKEY_CTX_free(context);
+    return status;
+}
+
+static kw_status rsa_undo_private(struct crypto *crypto, const struct wrap_algorithm *algorithm, EVP_PKEY *private,
+                                  kw_input ciphertext, struct secret *content, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = rsa_undo_private_within(crypto, algorithm, private, ciphertext, content, error);
+    crypto_leave();
     return status;
 }
 

@@ -1,46 +1,22 @@
-/*
- * A message needs a context of AES-256-GCM, one of AES-256 that has the key, and a nonce. None of them can be used by two threads at once, so they lie
- * in *lanes*: a thread takes one for the time of a message, nearly always the one that it had before, and nobody waits. Nothing belongs to a thread, so
- * nothing is left when one ends.
- */
+/* XAES-256-GCM from libcrypto's AES-256-ECB and AES-256-GCM, whose contexts lie in lanes. */
 #include "subkey/xaes.h"
 
 #include "base/secret.h"
+#include "subkey/lane.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
-#include <openssl/rand.h>
-#include <pthread.h>
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { LANES = 32, BLOCK = 16, HALF = 12, NONCES_LENGTH = 16384, CACHE_LINE = 64, JOINED_MAXIMUM = 512 };
-
-/* Random bytes for nonces, used once each. The kernel fills the pages with zeros in the child of a fork, so that none of them is left there. */
-struct nonces {
-    size_t left; /* bytes, at the end of what follows */
-    unsigned char bytes[(NONCES_LENGTH - sizeof(size_t)) / XAES_NONCE_LENGTH * XAES_NONCE_LENGTH];
-};
-_Static_assert(sizeof(struct nonces) <= NONCES_LENGTH, "a lane has so much for its nonces");
-
-struct lane {
-    alignas(CACHE_LINE) atomic_uint holder; /* 0: free; else the generation of the process that took it */
-    unsigned index;
-    unsigned generation;   /* that all below is of */
-    EVP_CIPHER_CTX *gcm;   /* has the key of the last message */
-    EVP_CIPHER_CTX *guest; /* AES-256 for the first message of a key, wiped right after it */
-    struct nonces *nonces; /* NULL: the lane is for one message alone */
-};
+enum { BLOCK = 16, HALF = 12, JOINED_MAXIMUM = 512 };
 
 struct xaes {
-    struct lane lanes[LANES];
+    struct lanes lanes;
     struct crypto *crypto;
     EVP_CIPHER *ecb, *gcm;
-    unsigned char *nonces; /* NONCES_LENGTH for each lane */
 };
 
 /* AES-256 with one key, for each lane that it was used in. */
@@ -51,48 +27,23 @@ struct xaes_contexts {
     } lanes[LANES];
 };
 
-/* ---- Forks ---- */
-
-/* A fork raises it in the child, where lanes that other threads of the parent had taken are then nobody's. */
-static atomic_uint generation = 1;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void fork_child(void)
-{
-    atomic_fetch_add(&generation, 1);
-}
-
-static void initialise(void)
-{
-    pthread_atfork(NULL, NULL, fork_child);
-}
-
 /* ---- What all keys share ---- */
 
 kw_status xaes_new(struct crypto *crypto, struct xaes **xaes, kw_error *error)
 {
     kw_status status = KW_OK;
-    pthread_once(&once, initialise);
     struct xaes *made = aligned_alloc(CACHE_LINE, sizeof(*made));
     if (made == NULL)
         return error_memory(error);
     memset(made, 0, sizeof(*made));
     made->crypto = crypto;
-    void *pages = mmap(NULL, (size_t)LANES * NONCES_LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) {
-        status = error_memory(error);
+    status = lanes_init(&made->lanes, crypto, error);
+    if (status != KW_OK)
         goto out;
-    }
-    /* Where the kernel does not have it, the generation does it alone, for forks that run handlers. */
-    (void)madvise(pages, (size_t)LANES * NONCES_LENGTH, MADV_WIPEONFORK);
-    made->nonces = pages;
-    for (unsigned i = 0; i < LANES; i++) {
-        void *part = made->nonces + (size_t)i * NONCES_LENGTH;
-        made->lanes[i].index = i;
-        made->lanes[i].nonces = part;
-    }
+    crypto_enter();
     made->ecb = EVP_CIPHER_fetch(crypto->library, "AES-256-ECB", NULL);
     made->gcm = EVP_CIPHER_fetch(crypto->library, "AES-256-GCM", NULL);
+    crypto_leave();
     if (made->ecb == NULL || made->gcm == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto has no AES-256");
         goto out;
@@ -108,86 +59,10 @@ void xaes_free(struct xaes *xaes)
 {
     if (xaes == NULL)
         return;
-    for (unsigned i = 0; i < LANES; i++) {
-        EVP_CIPHER_CTX_free(xaes->lanes[i].gcm);
-        EVP_CIPHER_CTX_free(xaes->lanes[i].guest);
-    }
-    if (xaes->nonces != NULL)
-        munmap(xaes->nonces, (size_t)LANES * NONCES_LENGTH);
+    lanes_clear(&xaes->lanes);
     EVP_CIPHER_free(xaes->gcm);
     EVP_CIPHER_free(xaes->ecb);
     free(xaes);
-}
-
-/* ---- Lanes ---- */
-
-/* Where a thread looks first: threads that come one after the other begin at different lanes. */
-static unsigned first_lane(void)
-{
-    static atomic_uint threads;
-    static _Thread_local unsigned number;
-    if (number == 0)
-        number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % LANES + 1;
-    return number - 1;
-}
-
-/* `alone` where all are taken: without anything in it, for one message. */
-static struct lane *lane_take(struct xaes *xaes, struct lane *alone)
-{
-    const unsigned now = atomic_load_explicit(&generation, memory_order_relaxed), first = first_lane();
-    for (unsigned i = 0; i < LANES; i++) {
-        struct lane *lane = &xaes->lanes[(first + i) % LANES];
-        unsigned holder = atomic_load_explicit(&lane->holder, memory_order_relaxed);
-        if (holder != now && atomic_compare_exchange_strong_explicit(&lane->holder, &holder, now, memory_order_acquire,
-                                                                     memory_order_relaxed)) {
-            if (lane->generation != now) {
-                /* In a child: what another thread of the parent may have been in the middle of. */
-                EVP_CIPHER_CTX_free(lane->gcm);
-                EVP_CIPHER_CTX_free(lane->guest);
-                lane->gcm = lane->guest = NULL;
-                lane->nonces->left = 0;
-                lane->generation = now;
-            }
-            return lane;
-        }
-    }
-    *alone = (struct lane){0};
-    return alone;
-}
-
-static void lane_give_back(struct lane *lane)
-{
-    if (lane->nonces == NULL) {
-        EVP_CIPHER_CTX_free(lane->gcm);
-        EVP_CIPHER_CTX_free(lane->guest);
-    } else {
-        atomic_store_explicit(&lane->holder, 0, memory_order_release);
-    }
-}
-
-/* Of the public generator: nonces are for all to read. */
-static kw_status random_bytes(struct xaes *xaes, unsigned char *bytes, size_t length, kw_error *error)
-{
-    if (RAND_bytes_ex(xaes->crypto->library, bytes, length, 0) != 1)
-        return crypto_error(error, KW_FAILED, "libcrypto gives no random bytes");
-    return KW_OK;
-}
-
-static kw_status lane_nonce(struct xaes *xaes, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
-                            kw_error *error)
-{
-    struct nonces *nonces = lane->nonces;
-    if (nonces == NULL)
-        return random_bytes(xaes, nonce, XAES_NONCE_LENGTH, error);
-    if (nonces->left == 0) {
-        const kw_status status = random_bytes(xaes, nonces->bytes, sizeof(nonces->bytes), error);
-        if (status != KW_OK)
-            return status;
-        nonces->left = sizeof(nonces->bytes);
-    }
-    memcpy(nonce, nonces->bytes + sizeof(nonces->bytes) - nonces->left, XAES_NONCE_LENGTH);
-    nonces->left -= XAES_NONCE_LENGTH;
-    return KW_OK;
 }
 
 /* ---- A key ---- */
@@ -225,9 +100,10 @@ kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGT
                        kw_error *error)
 {
     static const unsigned char zero[BLOCK];
+    static atomic_uint_least64_t last;
     unsigned char block[BLOCK];
     unsigned carry = 0;
-    struct lane alone, *lane = lane_take(xaes, &alone);
+    struct lane alone, *lane = lane_take(&xaes->lanes, &alone);
     const bool good = guest_blocks(xaes, lane, key, zero, block, sizeof(block));
     lane_give_back(lane);
     if (!good)
@@ -240,6 +116,7 @@ kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGT
     block[BLOCK - 1] ^= (unsigned char)(0x87 & (0u - carry));
     memcpy(secret->mask, block, sizeof(secret->mask));
     memcpy(secret->key, key, sizeof(secret->key));
+    secret->number = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
     secret_wipe(block, sizeof(block));
     return KW_OK;
 }
@@ -304,27 +181,87 @@ static bool key_blocks(struct xaes_key *key, struct lane *lane, const unsigned c
     return blocks(*ecb, in, out, length);
 }
 
-/* What a message's key is made of and what it is, to be wiped together. */
-struct derived {
-    uint32_t in
-        [2]
-        [XAES_WORDS]; /* words, since a processor waits for bytes that were written one by one and are read as a block */
-    unsigned char key[XAES_KEY_LENGTH];
-};
+/* ---- Message keys ---- */
 
-/* The key of one message: two blocks, which are CMAC's in SP 800-108's counter mode. */
-static bool derive(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, struct derived *derived)
+/* The two blocks that a message's key is made of. Words, since a processor waits for bytes that were written one by one and are read as a block. */
+typedef uint32_t message_blocks[2][XAES_WORDS];
+
+/* What is CMAC's input in SP 800-108's counter mode. */
+static inline void make_blocks(const struct xaes_key *key, const unsigned char *nonce, message_blocks in)
 {
     static const unsigned char prefixes[2][BLOCK - HALF] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
     const uint32_t *mask = key->secret->mask;
-    uint32_t words[XAES_WORDS];
-    memcpy(words + 1, nonce, HALF);
+    uint32_t first, second, third, prefix;
+    memcpy(&first, nonce, sizeof(first));
+    memcpy(&second, nonce + 4, sizeof(second));
+    memcpy(&third, nonce + 8, sizeof(third));
+    first ^= mask[1];
+    second ^= mask[2];
+    third ^= mask[3];
     for (unsigned half = 0; half < 2; half++) {
-        memcpy(words, prefixes[half], sizeof(prefixes[half]));
-        for (unsigned i = 0; i < XAES_WORDS; i++)
-            derived->in[half][i] = words[i] ^ mask[i];
+        memcpy(&prefix, prefixes[half], sizeof(prefix));
+        in[half][0] = prefix ^ mask[0];
+        in[half][1] = first;
+        in[half][2] = second;
+        in[half][3] = third;
     }
+}
+
+/* The key of one message, and what it was made of, to be wiped together. */
+struct derived {
+    message_blocks in;
+    unsigned char key[XAES_KEY_LENGTH];
+};
+
+static bool derive(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, struct derived *derived)
+{
+    make_blocks(key, nonce, derived->in);
     return key_blocks(key, lane, (const unsigned char *)derived->in, derived->key, sizeof(derived->in));
+}
+
+static kw_status fill_ahead(struct xaes_key *key, struct lane *lane, struct message_keys *ahead, kw_error *error)
+{
+    message_blocks in[AHEAD];
+    for (unsigned i = 0; i < AHEAD; i++) {
+        const kw_status status = lane_nonce(&key->xaes->lanes, lane, ahead->nonces[i], error);
+        if (status != KW_OK)
+            return status;
+        make_blocks(key, ahead->nonces[i], in[i]);
+    }
+    const bool good = key_blocks(key, lane, (const unsigned char *)in, ahead->keys[0], sizeof(in));
+    secret_wipe(in, sizeof(in));
+    if (!good)
+        return crypto_error(error, KW_FAILED, "a message key cannot be derived");
+    ahead->left = AHEAD;
+    return KW_OK;
+}
+
+/* A new nonce and its key. Whose last message here was of the same key gets one that was made ahead. */
+static kw_status new_message_key(struct xaes_key *key, struct lane *lane, unsigned char nonce[XAES_NONCE_LENGTH],
+                                 struct derived *derived, kw_error *error)
+{
+    const uint64_t number = key->secret->number;
+    struct message_keys *ahead = lane_ahead(lane, number);
+    kw_status status = KW_OK;
+    if (ahead == NULL || ahead->number != number) {
+        if (ahead != NULL) {
+            ahead->number = number;
+            ahead->left = 0;
+        }
+        status = lane_nonce(&key->xaes->lanes, lane, nonce, error);
+        if (status == KW_OK && !derive(key, lane, nonce, derived))
+            status = crypto_error(error, KW_FAILED, "a message key cannot be derived");
+        return status;
+    }
+    if (ahead->left == 0)
+        status = fill_ahead(key, lane, ahead, error);
+    if (status != KW_OK)
+        return status;
+    const size_t at = AHEAD - ahead->left--;
+    memcpy(nonce, ahead->nonces[at], XAES_NONCE_LENGTH);
+    memcpy(derived->key, ahead->keys[at], XAES_KEY_LENGTH);
+    secret_wipe(ahead->keys[at], XAES_KEY_LENGTH);
+    return KW_OK;
 }
 
 /* ---- A message ---- */
@@ -345,19 +282,18 @@ static bool authenticate(EVP_CIPHER_CTX *gcm, const kw_input parts[2])
     return one.length == 0 || EVP_CipherUpdate(gcm, NULL, &made, one.data, (int)one.length) == 1;
 }
 
-/* The lane's context of AES-256-GCM with the message's key, after the associated data. `parameters` NULL: to encrypt. */
-static bool begin(struct xaes_key *key, struct lane *lane, const unsigned char *nonce, const OSSL_PARAM *parameters,
-                  const struct xaes_message *message)
+/* The lane's context of AES-256-GCM with the message's key, which it wipes, after the associated data. `parameters` NULL: to encrypt. */
+static bool begin(const struct xaes *xaes, struct lane *lane, struct derived *derived, const unsigned char *nonce,
+                  const OSSL_PARAM *parameters, const struct xaes_message *message)
 {
-    struct derived derived;
     const bool first = lane->gcm == NULL;
     if (first)
         lane->gcm = EVP_CIPHER_CTX_new();
-    const bool good = lane->gcm != NULL && derive(key, lane, nonce, &derived) &&
-                      EVP_CipherInit_ex2(lane->gcm, first ? key->xaes->gcm : NULL, derived.key, nonce + HALF,
+    const bool good = lane->gcm != NULL &&
+                      EVP_CipherInit_ex2(lane->gcm, first ? xaes->gcm : NULL, derived->key, nonce + HALF,
                                          parameters == NULL, parameters) == 1 &&
                       authenticate(lane->gcm, message->associated);
-    secret_wipe(&derived, sizeof(derived));
+    secret_wipe(derived, sizeof(*derived));
     return good;
 }
 
@@ -383,20 +319,23 @@ kw_status xaes_encrypt(struct xaes_key *key, const unsigned char *nonce, const s
                        unsigned char tag[XAES_TAG_LENGTH], kw_error *error)
 {
     unsigned char none[BLOCK];
+    struct derived derived;
     int made = 0;
     kw_status status = check(message, error);
     if (status != KW_OK)
         return status;
-    struct lane alone, *lane = lane_take(key->xaes, &alone);
+    struct lane alone, *lane = lane_take(&key->xaes->lanes, &alone);
     OSSL_PARAM parameters[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, XAES_TAG_LENGTH),
                                OSSL_PARAM_END};
-    if (nonce != NULL)
-        memmove(out_nonce, nonce, XAES_NONCE_LENGTH);
+    if (nonce == NULL)
+        status = new_message_key(key, lane, out_nonce, &derived, error);
+    else if (derive(key, lane, memmove(out_nonce, nonce, XAES_NONCE_LENGTH), &derived))
+        status = KW_OK;
     else
-        status = lane_nonce(key->xaes, lane, out_nonce, error);
+        status = crypto_error(error, KW_FAILED, "a message key cannot be derived");
     if (status != KW_OK)
         goto out;
-    if (!begin(key, lane, out_nonce, NULL, message) || !update(lane->gcm, message->text, ciphertext) ||
+    if (!begin(key->xaes, lane, &derived, out_nonce, NULL, message) || !update(lane->gcm, message->text, ciphertext) ||
         EVP_EncryptFinal_ex(lane->gcm, none, &made) != 1 || EVP_CIPHER_CTX_get_params(lane->gcm, parameters) != 1)
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
 out:
@@ -408,16 +347,19 @@ kw_status xaes_decrypt(struct xaes_key *key, const unsigned char nonce[XAES_NONC
                        const struct xaes_message *message, const unsigned char tag[XAES_TAG_LENGTH],
                        unsigned char *plaintext, kw_error *error)
 {
-    unsigned char expected[XAES_TAG_LENGTH], none[BLOCK]; /* libcrypto's tag is not const */
+    unsigned char expected[XAES_TAG_LENGTH]; /* libcrypto's tag is not const */
+    unsigned char none[BLOCK];
+    struct derived derived;
     int made = 0;
     kw_status status = check(message, error);
     if (status != KW_OK)
         return status;
-    struct lane alone, *lane = lane_take(key->xaes, &alone);
+    struct lane alone, *lane = lane_take(&key->xaes->lanes, &alone);
     memcpy(expected, tag, sizeof(expected));
     const OSSL_PARAM parameters[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, expected, sizeof(expected)),
                                      OSSL_PARAM_END};
-    if (!begin(key, lane, nonce, parameters, message) || !update(lane->gcm, message->text, plaintext))
+    if (!derive(key, lane, nonce, &derived) || !begin(key->xaes, lane, &derived, nonce, parameters, message) ||
+        !update(lane->gcm, message->text, plaintext))
         status = crypto_error(error, KW_FAILED, "AES-256-GCM failed");
     else if (EVP_DecryptFinal_ex(lane->gcm, none, &made) != 1)
         status = crypto_error(error, KW_CIPHERTEXT_INVALID,

@@ -26,6 +26,7 @@ void xaes_free(struct xaes *xaes);
 struct xaes_secret {
     unsigned char key[XAES_KEY_LENGTH];
     uint32_t mask[XAES_WORDS]; /* K1 of the standard, as its bytes lie in memory */
+    uint64_t number;           /* in this process never another key's */
 };
 KW_MUST_USE kw_status xaes_prepare(struct xaes *xaes, const unsigned char key[XAES_KEY_LENGTH],
                                    struct xaes_secret *secret, kw_error *error);

@@ -419,7 +419,7 @@ kw_status connection_check(kw_context *context, const char *name, kw_connection_
     made = NULL;
 out:
     ERR_clear_error();
-    SSL_CTX_free(check.tls);
+    profile_context_free(check.tls);
     if (made != NULL)
         kw_connection_report_free(&made->report);
     return status;

@@ -42,7 +42,7 @@ static kw_status choose_anchor(const STACK_OF(X509) *certificates, X509 **anchor
     X509 *found = NULL;
     for (int i = 0; i < sk_X509_num(certificates); i++) {
         X509 *at = sk_X509_value(certificates, i);
-        if (X509_self_signed(at, 1) != 1)
+        if (!x509_is_self_signed(at, true))
             continue;
         if (found != NULL && X509_cmp(found, at) != 0) {
             error_set(error, KW_REFUSED, "there is more than one self-signed certificate in it");
@@ -321,7 +321,7 @@ out:
     if (status == KW_OK && !trusted)
         event_tell(event, user, false, NULL, "written to %s", installation.path);
     bundle_free(certificates);
-    X509_free(installation.certificate);
+    crypto_x509_free(installation.certificate);
     kw_bytes_free(&installation.pem);
     free(installation.path);
     crypto_close(installation.crypto);

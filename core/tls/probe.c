@@ -13,8 +13,8 @@
 
 static void probe_clear_certificate(struct probe *probe)
 {
-    X509_free(probe->certificate);
-    sk_X509_pop_free(probe->chain, X509_free);
+    crypto_x509_free(probe->certificate);
+    sk_X509_pop_free(probe->chain, crypto_x509_free);
     probe->certificate = NULL;
     probe->chain = NULL;
 }
@@ -52,6 +52,15 @@ static bool is_address(const char *text)
     return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, plain, bytes) == 1;
 }
 
+/* A name's dot at its end is no part of it for certificates and SNI. */
+static void take_host(struct probe_target *target)
+{
+    const size_t length = strlen(target->host);
+    target->is_address = is_address(target->host);
+    if (length > 1 && target->host[length - 1] == '.' && !target->is_address)
+        target->host[length - 1] = '\0';
+}
+
 kw_status probe_parse(const char *text, struct probe_target *target, kw_error *error)
 {
     struct probe_target read = {0};
@@ -63,12 +72,25 @@ kw_status probe_parse(const char *text, struct probe_target *target, kw_error *e
         return malformed(text, error);
     memcpy(read.host, host, (size_t)(end - host));
     snprintf(read.port, sizeof(read.port), "%.5s", end + (bracketed ? 2 : 1));
-    read.is_address = is_address(read.host);
-    const size_t length = strlen(read.host);
-    if (length > 1 && read.host[length - 1] == '.' && !read.is_address)
-        read.host[length - 1] = '\0';
+    take_host(&read);
     if (bracketed ? !read.is_address : !is_name(read.host))
         return malformed(text, error);
+    *target = read;
+    return KW_OK;
+}
+
+kw_status probe_parse_host(const char *text, struct probe_target *target, kw_error *error)
+{
+    struct probe_target read = {0};
+    if (strlen(text) <= PROBE_HOST_MAXIMUM) {
+        memcpy(read.host, text, strlen(text) + 1);
+        take_host(&read);
+    }
+    if (!read.is_address && !is_name(read.host)) {
+        error_set(error, KW_INVALID_ARGUMENT, "'%s' is neither a host's name nor an address", text);
+        error_remedy(error, "write it without brackets and port, such as server.example or 2001:db8::1");
+        return KW_INVALID_ARGUMENT;
+    }
     *target = read;
     return KW_OK;
 }
@@ -115,8 +137,9 @@ static int no_certificate(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 static kw_status begin(struct crypto *crypto, const struct probe_target *target, struct probe *probe, bool *wants_ours,
                        struct stream *stream, kw_error *error)
 {
-    SSL_CTX *context = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
     kw_status status = KW_OK;
+    crypto_enter();
+    SSL_CTX *context = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
     if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
         status = crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
         goto out;
@@ -131,6 +154,7 @@ static kw_status begin(struct crypto *crypto, const struct probe_target *target,
         status = crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
 out:
     SSL_CTX_free(context);
+    crypto_leave();
     return status;
 }
 

@@ -17,6 +17,8 @@ struct probe_target {
 };
 /* KW_INVALID_ARGUMENT, with the form. */
 KW_MUST_USE kw_status probe_parse(const char *text, struct probe_target *target, kw_error *error);
+/* A host alone, an address without brackets; `port` becomes empty. KW_INVALID_ARGUMENT. */
+KW_MUST_USE kw_status probe_parse_host(const char *text, struct probe_target *target, kw_error *error);
 
 /* What the server showed. The handshake proved that it has the certificate's key. Free with probe_clear. */
 struct probe {

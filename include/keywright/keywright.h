@@ -21,6 +21,7 @@
 #include <keywright/base.h>
 #include <keywright/connections.h>
 #include <keywright/subkeys.h>
+#include <keywright/tls.h>
 #include <keywright/trust.h>
 
 #ifdef __cplusplus
@@ -175,6 +176,7 @@ typedef struct kw_store_info {
     int64_t
         outage_since; /* when a process that has subkeys in memory first found that it is away; seconds since 1970; 0: none has */
     const char *outage_since_text; /* the same as RFC 3339, or NULL */
+    const char *remedy;            /* what to do about `problem`, or NULL */
 } kw_store_info;
 
 typedef struct kw_state {
@@ -221,7 +223,7 @@ KW_API void kw_metrics_free(kw_metrics *metrics);
  * "subkey:master-key/DOMAIN": then it is derived from the active root of that master key, and pinned to it. The
  * configuration file is not edited: say so to the user. `configured`, when not NULL, tells where the configuration sets
  * it ("file:line: options.passphrase (file:passphrase)"). Errors: KW_NOT_FOUND, KW_UNSUPPORTED, KW_SECRET_REFUSED, KW_INVALID_ARGUMENT, KW_REFUSED (the
- * master key would lie behind the store itself).
+ * master key would lie behind the store itself), KW_TIMEOUT (which of the two is in force is not known). After any other the old one is in force.
  */
 KW_MUST_USE KW_API kw_status kw_store_set_secret(kw_context *context, const char *store, const char *source,
                                                  kw_bytes *configured, kw_error *error);
@@ -275,6 +277,7 @@ typedef struct kw_root_info {
     bool resealed;     /* all that was sealed under it was sealed anew, as kw_reseal has noted */
     bool recoverable;  /* the configured recovery certificate's private key opens it */
     int64_t created;
+    const char *created_text; /* RFC 3339 in UTC */
 } kw_root_info;
 
 typedef struct kw_certificate_info {
@@ -365,7 +368,9 @@ KW_MUST_USE KW_API kw_status kw_certificate_reference(kw_context *context, const
  * with it. Errors: KW_NOT_FOUND, KW_REFUSED (retired already). */
 KW_MUST_USE KW_API kw_status kw_certificate_retire(kw_context *context, const char *address, kw_event_callback event,
                                                    void *user, kw_error *error);
-/* Removes certificate and key for good. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it). */
+/* Removes certificate and key for good. With `force` also one that is required; one whose rows are damaged, and one that is not required and whose
+ * store cannot be opened, without their keys. Errors: KW_NOT_FOUND, KW_REFUSED (required and no `force`; or something depends on it),
+ * whatever the store answers. */
 KW_MUST_USE KW_API kw_status kw_certificate_delete(kw_context *context, const char *address, bool force,
                                                    kw_error *error);
 
@@ -403,6 +408,7 @@ typedef struct kw_rotate_options {
     const char *recovery_key_path; /* with new_key, once the old key is lost: the recovery certificate's private key */
     const char *recovery_password_source; /* NULL: prompt when one is needed */
     bool force; /* with `retire`, of a master key that is out of use: also what was not sealed anew, which is lost */
+    const char *key; /* with new_key: its type, rsa-3072, ...; NULL: as configured, else that of the present one */
 } kw_rotate_options;
 
 /*
@@ -415,7 +421,8 @@ typedef struct kw_rotate_options {
  *
  * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
  * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
- * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), and whatever the store answers.
+ * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), KW_TIMEOUT (with `retire` and `force`: a process may still
+ * seal under the version; names it), and whatever the store answers.
  */
 KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
                                        void *user, kw_error *error);
@@ -425,6 +432,7 @@ typedef struct kw_store_key {
     const char *key;     /* rsa-3072, ...; empty: of another kind, or not readable */
     const char *subject; /* of the certificate beside it, RFC 4514; empty: there is none */
     const char *problem; /* why it cannot be adopted; NULL */
+    const char *label;   /* what other programs call it; empty: nothing, or the store does not tell */
 } kw_store_key;
 
 typedef struct kw_store_key_list {
@@ -558,8 +566,9 @@ KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *add
 
 /*
  * All that the loadable OpenSSL module (ossl-modules/keywright) consists of, with the arguments and the result of OSSL_provider_init,
- * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte) with the configuration that $KEYWRIGHT_CONFIG names, at
- * its first use; `prompt` sources are refused. Other programs than that module have no use for it.
+ * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte), and programs that take key files what kw_certificate_reference
+ * writes, with the configuration that `config` in the module's section of openssl.cnf names, else that of kw_open, at the first use;
+ * `prompt` sources are refused. docs/openssl.md has the rest. Other programs than that module have no use for it.
  */
 struct ossl_core_handle_st;
 struct ossl_dispatch_st;

@@ -197,6 +197,8 @@ typedef struct kw_capabilities {
 } kw_capabilities;
 
 /* What a key can do, filled by `key_open`. */
+#define KW_KEY_LABEL_MAXIMUM 127u
+
 typedef struct kw_key_capabilities {
     size_t size;
     kw_key_type type;
@@ -207,6 +209,8 @@ typedef struct kw_key_capabilities {
     uint32_t schemes;
     uint32_t sign_hashes;
     uint32_t oaep_hashes;
+    char label[KW_KEY_LABEL_MAXIMUM +
+               1]; /* what other programs call it (CKA_LABEL), cut off where it is longer; empty: nothing */
 } kw_key_capabilities;
 
 /* What a new key shall be. */
@@ -358,7 +362,7 @@ typedef struct kw_plugin_operations {
     /*
      * Changes the PIN or passphrase that option `option` names from the present to `secret`, at once for all servers.
      * All or nothing: after a failure the old one is in force. Errors: KW_CONFLICT, KW_INVALID_ARGUMENT (not
-     * acceptable to the backend; the sentence says why).
+     * acceptable to the backend; the sentence says why). KW_TIMEOUT alone says less: which of the two is in force is not known.
      */
     kw_status (*set_secret)(kw_plugin_instance *instance, const kw_call *call, const char *option, kw_input secret);
     void (*fork_prepare)(kw_plugin_instance *instance);

@@ -1,5 +1,5 @@
 /* What a token can do, by the mechanisms that it lists. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 

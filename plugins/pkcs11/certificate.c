@@ -1,5 +1,5 @@
 /* Certificates beside keys, with the same CKA_ID and label, where other programs look for them. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/crypto.h>
 #include <openssl/x509.h>
@@ -41,13 +41,13 @@ CK_RV p11_certificates_find(struct p11_use *use, const struct p11_locator *locat
     struct p11_public own = {.spki_length = 0}, other = {.spki_length = 0};
     CK_OBJECT_HANDLE beside[P11_MATCHES];
     size_t all = 0;
-    uint32_t operations = 0;
-    bool authenticate = false, known = false;
+    struct p11_traits traits;
+    bool known = false;
     *count = 0;
     CK_RV result = p11_place_find(use, locator, CKO_CERTIFICATE, beside, &all);
     if (result != CKR_OK || all == 0)
         return result;
-    result = p11_key_read_public(use, key, locator, &own, &operations, &authenticate);
+    result = p11_key_read_public(use, key, locator, &own, &traits);
     if (result == P11_TOLD && use->status == KW_UNSUPPORTED)
         return CKR_OK;
     for (size_t i = 0; result == CKR_OK && i < all; i++) {

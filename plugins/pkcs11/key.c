@@ -1,5 +1,5 @@
 /* Handles on keys; finding and deleting them. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/crypto.h>
 #include <openssl/x509.h>
@@ -117,10 +117,11 @@ static bool read_certificate(struct p11_use *use, const struct p11_locator *loca
 }
 
 CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const struct p11_locator *locator,
-                          struct p11_public *public, uint32_t *operations, bool *always_authenticate)
+                          struct p11_public *public, struct p11_traits *traits)
 {
     char name[P11_LOCATOR_MAXIMUM];
     unsigned char first[P11_RSA_BYTES + 8], second[64], spki[P11_SPKI_MAXIMUM];
+    unsigned char label[1024]; /* a label that does not fit would keep some modules from telling the rest */
     CK_BBOOL sign = CK_FALSE, decrypt = CK_FALSE, derive = CK_FALSE, authenticate = CK_FALSE;
     bool rsa = locator->type == CKK_RSA;
     /* Some modules stop at the first that they do not know: that one is last. */
@@ -128,6 +129,7 @@ CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const st
         p11_attribute(CKA_SIGN, &sign, sizeof(sign)),
         p11_attribute(rsa ? CKA_DECRYPT : CKA_DERIVE, rsa ? &decrypt : &derive, sizeof(decrypt)),
         p11_attribute(rsa ? CKA_MODULUS : CKA_EC_PARAMS, first, sizeof(first)),
+        p11_attribute(CKA_LABEL, label, sizeof(label)),
         p11_attribute(CKA_ALWAYS_AUTHENTICATE, &authenticate, sizeof(authenticate)),
         p11_attribute(rsa ? CKA_PUBLIC_EXPONENT : CKA_PUBLIC_KEY_INFO, rsa ? second : spki,
                       rsa ? sizeof(second) : sizeof(spki)),
@@ -135,9 +137,12 @@ CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const st
     CK_RV result = p11_attributes_get(use, handle, parts, sizeof(parts) / sizeof(parts[0]));
     if (result != CKR_OK)
         return result;
-    *always_authenticate = p11_attribute_is_true(&parts[3]);
-    bool known = rsa ? p11_public_rsa(view_of(&parts[2]), view_of(&parts[4]), public)
-                     : p11_public_spki(view_of(&parts[4]), public) && p11_type_of(public->type) == locator->type;
+    *traits = (struct p11_traits){.always_authenticate = p11_attribute_is_true(&parts[4])};
+    if (p11_attribute_has(&parts[3]))
+        memcpy(traits->label, label,
+               parts[3].ulValueLen < KW_KEY_LABEL_MAXIMUM ? parts[3].ulValueLen : KW_KEY_LABEL_MAXIMUM);
+    bool known = rsa ? p11_public_rsa(view_of(&parts[2]), view_of(&parts[5]), public)
+                     : p11_public_spki(view_of(&parts[5]), public) && p11_type_of(public->type) == locator->type;
     if (!known)
         known = read_beside(use, locator, public, &result) ||
                 (result == CKR_OK && read_certificate(use, locator, public, &result));
@@ -149,9 +154,9 @@ CK_RV p11_key_read_public(struct p11_use *use, CK_OBJECT_HANDLE handle, const st
                         "the token '%s' has no public key or certificate beside the private key %s, or one that "
                         "keywright does not know",
                         use->instance->token->label, name);
-    *operations = (p11_attribute_is_true(&parts[0]) ? KW_CAN_SIGN : 0u) |
-                  (rsa && p11_attribute_is_true(&parts[1]) ? KW_CAN_DECRYPT : 0u) |
-                  (!rsa && p11_attribute_is_true(&parts[1]) ? KW_CAN_DERIVE : 0u);
+    traits->operations = (p11_attribute_is_true(&parts[0]) ? KW_CAN_SIGN : 0u) |
+                         (rsa && p11_attribute_is_true(&parts[1]) ? KW_CAN_DECRYPT : 0u) |
+                         (!rsa && p11_attribute_is_true(&parts[1]) ? KW_CAN_DERIVE : 0u);
     return CKR_OK;
 }
 
@@ -164,22 +169,23 @@ static void give_capabilities(const kw_plugin_key *key, kw_key_capabilities *cap
         .type = key->public.type,
         .bits = key->public.bits,
         .curve = key->public.curve,
-        .operations = key->operations | (key->instance->capabilities.operations & KW_CAN_DELETE),
+        .operations = key->traits.operations | (key->instance->capabilities.operations & KW_CAN_DELETE),
         .features = (key->instance->capabilities.features & (KW_FEATURE_HARDWARE | KW_FEATURE_SHARED)) |
-                    (key->always_authenticate ? KW_FEATURE_ALWAYS_AUTHENTICATE : 0u),
+                    (key->traits.always_authenticate ? KW_FEATURE_ALWAYS_AUTHENTICATE : 0u),
         .schemes = ability->schemes,
     };
-    if ((key->operations & KW_CAN_SIGN) == 0)
+    if ((key->traits.operations & KW_CAN_SIGN) == 0)
         can.schemes &= ~(KW_BIT(KW_SCHEME_RSA_PKCS1) | KW_BIT(KW_SCHEME_RSA_PSS) | KW_BIT(KW_SCHEME_ECDSA) |
                          KW_BIT(KW_SCHEME_EDDSA));
     else
         can.sign_hashes = ability->sign_hashes;
-    if ((key->operations & KW_CAN_DECRYPT) == 0)
+    if ((key->traits.operations & KW_CAN_DECRYPT) == 0)
         can.schemes &= ~KW_BIT(KW_SCHEME_RSA_OAEP);
     else
         can.oaep_hashes = ability->oaep_hashes;
-    if ((key->operations & KW_CAN_DERIVE) == 0)
+    if ((key->traits.operations & KW_CAN_DERIVE) == 0)
         can.schemes &= ~KW_BIT(KW_SCHEME_ECDH);
+    memcpy(can.label, key->traits.label, sizeof(can.label));
     p11_give(capabilities, &can, sizeof(can));
 }
 
@@ -189,8 +195,7 @@ static CK_RV open_key(struct p11_use *use, void *argument)
     CK_OBJECT_HANDLE handle = 0;
     CK_RV result = p11_key_search(use, &key->locator, &handle);
     if (result == CKR_OK)
-        result =
-            p11_key_read_public(use, handle, &key->locator, &key->public, &key->operations, &key->always_authenticate);
+        result = p11_key_read_public(use, handle, &key->locator, &key->public, &key->traits);
     key->handle = handle;
     key->generation = use->generation;
     return result;
@@ -220,7 +225,7 @@ kw_status p11_key_open(kw_plugin_instance *instance, const kw_call *call, kw_inp
     if (status != KW_OK)
         goto out;
     p11_locator_write(&made->locator, made->name);
-    made->operations &= instance->abilities[made->public.type].operations;
+    made->traits.operations &= instance->abilities[made->public.type].operations;
     size_t field = (made->public.bits + 7) / 8;
     made->size = made->public.type == KW_KEY_RSA  ? made->public.modulus_length
                  : made->public.type == KW_KEY_EC ? p11_ecdsa_maximum(made->public.bits)

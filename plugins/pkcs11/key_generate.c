@@ -1,5 +1,5 @@
 /* Keys that the token makes. */
-#include "pkcs11.h"
+#include "key.h"
 
 static CK_RV make_pair(struct p11_use *use, struct p11_making *making, CK_MECHANISM_TYPE type)
 {

@@ -1,5 +1,5 @@
 /* Keys that the token is given: as an object, else wrapped (key_wrap.c). */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>

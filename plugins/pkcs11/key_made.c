@@ -1,5 +1,5 @@
 /* What making a key takes, whether the token generates it or is given it. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 
@@ -131,8 +131,7 @@ CK_RV p11_making_is_new(struct p11_use *use, struct p11_making *making)
 CK_RV p11_making_check(struct p11_use *use, struct p11_making *making, const struct p11_public *expected)
 {
     struct p11_public public;
-    uint32_t operations = 0;
-    bool always_authenticate = false;
+    struct p11_traits traits;
     CK_BBOOL sensitive = CK_FALSE, extractable = CK_TRUE;
     CK_ATTRIBUTE freedom[] = {
         p11_attribute(CKA_SENSITIVE, &sensitive, sizeof(sensitive)),
@@ -147,8 +146,7 @@ CK_RV p11_making_check(struct p11_use *use, struct p11_making *making, const str
                         "the token '%s' made a key that it would give out, although it was told not to; the key was "
                         "deleted again",
                         label);
-    result =
-        p11_key_read_public(use, making->private_key, &making->locator, &public, &operations, &always_authenticate);
+    result = p11_key_read_public(use, making->private_key, &making->locator, &public, &traits);
     if (result != CKR_OK)
         return result;
     if (public.type != making->wanted.type || public.curve != making->wanted.curve ||
@@ -157,7 +155,7 @@ CK_RV p11_making_check(struct p11_use *use, struct p11_making *making, const str
          (public.spki_length != expected->spki_length || memcmp(public.spki, expected->spki, public.spki_length) != 0)))
         return p11_tell(use, KW_FAILED, "the token '%s' made another key than was asked for; it was deleted again",
                         label);
-    if (use->instance->always_authenticate && !always_authenticate)
+    if (use->instance->always_authenticate && !traits.always_authenticate)
         return p11_tell(use, KW_REFUSED,
                         "option always_authenticate: the token '%s' does not keep to it; the key was deleted again",
                         label);

@@ -3,7 +3,7 @@
  * that key and encrypts with it (CBC with padding), where it unwraps so; else it is made here and given to the token, and the wrapping is
  * RFC 5649's, since few tokens encrypt by that.
  */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>

@@ -2,7 +2,7 @@
  * The list of keys. The first call takes the handles of all private keys, in one search; a cursor names such a list and a place in it. Of
  * lists that were not read to their end, the oldest goes when there are too many.
  */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <stdlib.h>
 #include <string.h>

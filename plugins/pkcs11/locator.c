@@ -1,5 +1,5 @@
 /* Locators: "rsa:id=00ff", "ec:label=old%20key". In words, because people type those of keys that other programs made. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,141 +1,13 @@
-/*
- * The login: one for all threads and stores of a process on a token.
- *
- * The PIN comes from the host at each login, with nothing locked, because the host remembers which ones were refused. A copy of what was
- * accepted is kept for keys that want it at each use, and to tell whether another store's PIN is the same without logging out.
- */
+/* The login: one for all threads and stores of a process on a token. */
 #include "pkcs11.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-/* ---- The PIN ---------------------------------------------------------------------------------------------------- */
-
-static void forget_offered(kw_plugin_instance *instance)
-{
-    explicit_bzero(instance->offered_pin, KW_SECRET_MAXIMUM);
-    instance->offered_length = 0;
-}
-
-kw_status p11_token_pin(kw_plugin_instance *instance, const kw_call *call)
-{
-    const kw_host *host = &instance->host;
-    kw_output output = {.data = instance->offered_pin, .capacity = KW_SECRET_MAXIMUM};
-    kw_status status = host->secret_request(host->context, call, "pin", &output);
-    if (status == KW_NOT_FOUND)
-        return status;
-    if (status != KW_OK)
-        return p11_report(host, status, "the host did not give the PIN");
-    if (output.length == 0 || output.length > KW_SECRET_MAXIMUM) {
-        p11_token_settle(instance, CKR_CANCEL);
-        return p11_report(host, KW_CONFIGURATION, "option pin: a PIN has 1 to %u bytes", KW_SECRET_MAXIMUM);
-    }
-    instance->offered_length = output.length;
-    return KW_OK;
-}
-
-void p11_token_settle(kw_plugin_instance *instance, CK_RV result)
-{
-    const kw_host *host = &instance->host;
-    forget_offered(instance);
-    if (p11_failure_is_refusal_of_pin(result))
-        host->secret_refused(host->context, "pin");
-    else if (host->secret_settled != NULL)
-        host->secret_settled(host->context, "pin", result == CKR_OK ? KW_OK : KW_UNAVAILABLE);
-}
-
-/*
- * What a token has refused a moment ago from one store it is not sent by another: each store has the host's memory of its own, and a token
- * that locks counts all of them. Only for a moment, since the same PIN may have become right. The key is of this process alone.
- */
-#define REFUSAL_MILLISECONDS 60000u
-
-static unsigned char mark_key[P11_MARK];
-static bool mark_key_is_made;
-
-static void make_mark_key(void)
-{
-    mark_key_is_made = getrandom(mark_key, sizeof(mark_key), 0) == (ssize_t)sizeof(mark_key);
-}
-
-static bool pin_mark(const kw_plugin_instance *instance, unsigned char mark[P11_MARK])
-{
-    static pthread_once_t made = PTHREAD_ONCE_INIT;
-    size_t length = 0;
-    pthread_once(&made, make_mark_key);
-    return mark_key_is_made &&
-           EVP_Q_mac(p11_library_context(), "HMAC", NULL, "SHA2-256", NULL, mark_key, sizeof(mark_key),
-                     instance->offered_pin, instance->offered_length, mark, P11_MARK, &length) != NULL &&
-           length == P11_MARK;
-}
-
-static void note_refusal(const kw_plugin_instance *instance)
-{
-    struct p11_token *token = instance->token;
-    token->refused_at = pin_mark(instance, token->refused) ? p11_now() : 0;
-    token->refused_by = instance->host.context;
-}
-
-static bool was_refused(const kw_plugin_instance *instance)
-{
-    const struct p11_token *token = instance->token;
-    unsigned char mark[P11_MARK];
-    return token->refused_at != 0 && token->refused_by != instance->host.context &&
-           p11_now() - token->refused_at < REFUSAL_MILLISECONDS && pin_mark(instance, mark) &&
-           CRYPTO_memcmp(mark, token->refused, sizeof(mark)) == 0;
-}
-
-/* What a login, or the change of the PIN, has shown to be right is right for all stores on this token. With the gate shut. */
-static void share_pin(const kw_plugin_instance *instance)
-{
-    p11_state_lock();
-    for (kw_plugin_instance *other = instance->token->instances; other != NULL; other = other->next) {
-        if (other == instance)
-            continue;
-        memcpy(other->pin, instance->pin, KW_SECRET_MAXIMUM);
-        other->pin_length = instance->pin_length;
-    }
-    p11_state_unlock();
-}
-
-/* Whether a store that is open logged in with the PIN that this one has from the host. With the gate shut. */
-static bool pin_is_known(const kw_plugin_instance *instance)
-{
-    bool known = false;
-    p11_state_lock();
-    for (const kw_plugin_instance *other = instance->token->instances; other != NULL && !known; other = other->next)
-        known = other->pin_length > 0 && other->pin_length == instance->offered_length &&
-                memcmp(other->pin, instance->offered_pin, instance->offered_length) == 0;
-    p11_state_unlock();
-    return known;
-}
-
-/* The one of the host's was right. */
-static void keep_pin(kw_plugin_instance *instance)
-{
-    memcpy(instance->pin, instance->offered_pin, KW_SECRET_MAXIMUM);
-    instance->pin_length = instance->offered_length;
-    share_pin(instance);
-}
-
-/* The one in force was refused at a key's use: it is not sent again, and the next operation asks the host. */
-void p11_token_distrust(kw_plugin_instance *instance, const kw_call *call)
-{
-    unsigned patience = p11_patience(instance, call);
-    if (!p11_gate_shut(&instance->module->gate, patience > 0 ? patience : 1))
-        return;
-    explicit_bzero(instance->pin, KW_SECRET_MAXIMUM);
-    instance->pin_length = 0;
-    share_pin(instance);
-    instance->token->distrusted = true;
-    p11_gate_open(&instance->module->gate);
-}
-
 /* ---- Logging in --------------------------------------------------------------------------------------------------- */
 
-static CK_RV open_session(struct p11_use *use, CK_SLOT_ID slot)
+CK_RV p11_token_session(struct p11_use *use, CK_SLOT_ID slot)
 {
     const CK_FLAGS flags = CKF_SERIAL_SESSION;
     CK_RV result = p11_did(use, "C_OpenSession",
@@ -158,7 +30,7 @@ static CK_RV login(struct p11_use *use, const struct p11_offer *offer)
         bool logged_in = info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
         return result != CKR_OK || logged_in ? result : P11_NEEDS_PIN;
     }
-    if (!offer->own_keypad && was_refused(instance)) {
+    if (!offer->own_keypad && p11_pin_was_refused(instance)) {
         use->function = "C_Login";
         return CKR_PIN_INCORRECT;
     }
@@ -170,9 +42,9 @@ static CK_RV login(struct p11_use *use, const struct p11_offer *offer)
     if (result == CKR_OK)
         instance->token->refused_at = 0;
     if (result == CKR_OK && !offer->own_keypad)
-        keep_pin(instance);
+        p11_pin_keep(instance);
     else if (p11_failure_is_refusal_of_pin(result) && !offer->own_keypad)
-        note_refusal(instance);
+        p11_pin_note_refusal(instance);
     return result;
 }
 
@@ -188,7 +60,7 @@ static CK_RV login_as_before(struct p11_use *use)
     return result;
 }
 
-static void take_session(struct p11_use *use)
+void p11_token_take_session(struct p11_use *use)
 {
     kw_plugin_instance *instance = use->instance;
     instance->pool.generation = instance->token->generation;
@@ -202,12 +74,12 @@ static bool join_login(struct p11_use *use, const struct p11_offer *offer)
     kw_plugin_instance *instance = use->instance;
     struct p11_token *token = instance->token;
     bool pinless = !offer->login_required || offer->own_keypad;
-    if (!token->ready || instance->is_listed || token->slot != offer->slot || !(pinless || pin_is_known(instance)) ||
-        open_session(use, offer->slot) != CKR_OK)
+    if (!token->ready || instance->is_listed || token->slot != offer->slot ||
+        !(pinless || p11_pin_is_known(instance)) || p11_token_session(use, offer->slot) != CKR_OK)
         return false;
     if (!pinless)
-        keep_pin(instance);
-    take_session(use);
+        p11_pin_keep(instance);
+    p11_token_take_session(use);
     return true;
 }
 
@@ -241,7 +113,7 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
     token->ready = token->distrusted = false;
     token->generation++;
     token->slot = offer->slot;
-    result = open_session(use, offer->slot);
+    result = p11_token_session(use, offer->slot);
     if (result != CKR_OK)
         goto out;
     result = login(use, offer);
@@ -249,7 +121,7 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
         result = seed(use);
     if (result == CKR_OK) {
         token->ready = true;
-        take_session(use);
+        p11_token_take_session(use);
     } else if (p11_failure_is_refusal_of_pin(result) && was_ready && login_as_before(use) == CKR_OK) {
         token->ready = true;
         token->anchor = use->session;
@@ -258,7 +130,7 @@ CK_RV p11_token_connect(struct p11_use *use, const struct p11_offer *offer, bool
         (void)p11_did(use, NULL, use->functions->C_CloseSession(use->session));
     }
 out:
-    forget_offered(use->instance);
+    p11_pin_forget_offered(use->instance);
     return result;
 }
 
@@ -273,8 +145,9 @@ void p11_token_connect_others(struct p11_use *use, const struct p11_token *excep
         struct p11_offer offer = {.slot = 0};
         p11_state_lock();
         kw_plugin_instance *instance = token->instances; /* stays: who closes shuts the gate first */
+        const bool renewing = token->renewing; /* that thread has the PIN for it, or asks for it, and logs in itself */
         p11_state_unlock();
-        if (token == except || instance == NULL || token->distrusted ||
+        if (token == except || instance == NULL || renewing || token->distrusted ||
             (instance->wants_pin && instance->pin_length == 0))
             continue;
         struct p11_use own = {.instance = instance, .call = use->call, .functions = use->functions};
@@ -329,13 +202,23 @@ static bool leave_token(kw_plugin_instance *instance)
     return last;
 }
 
+/* A token that came after the module was initialized: the store has failed to open before, or other stores have the module. */
+static kw_status choose_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
+{
+    kw_status status = p11_token_choose(instance, use, true, offer);
+    if ((status != KW_UNAVAILABLE && status != KW_CONFIGURATION) || !p11_restart_is_due(use, NULL))
+        return status;
+    status = p11_restart(use, NULL);
+    return status == KW_OK ? p11_token_choose(instance, use, true, offer) : status;
+}
+
 static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
 {
     struct p11_module *module = instance->module;
     kw_status status = module->functions == NULL ? p11_module_load(module, use) : KW_OK;
     use->functions = module->functions;
     if (status == KW_OK)
-        status = p11_token_choose(instance, use, true, offer);
+        status = choose_for_open(instance, use, offer);
     if (status != KW_OK)
         return status;
     instance->token = p11_token_get(module, offer);
@@ -343,6 +226,36 @@ static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use
         return KW_OK;
     p11_tell(use, KW_OUT_OF_MEMORY, "out of memory");
     return use->status;
+}
+
+/*
+ * Any token may be given the label of another. Where the options name no serial number, it is on record which token it was, and told when it
+ * is another now: a pair that fails over has two.
+ */
+static void remember_serial(const kw_plugin_instance *instance)
+{
+    static const unsigned char name[] = "token serial";
+    const kw_host *host = &instance->host;
+    const kw_input record = {name, sizeof(name) - 1};
+    const char *serial = instance->token->serial;
+    unsigned char before[sizeof(instance->token->serial)];
+    kw_output output = {.data = before, .capacity = sizeof(before) - 1};
+    if (instance->token_serial != NULL || host->record_get == NULL || host->record_put == NULL)
+        return;
+    const kw_status status = host->record_get(host->context, record, &output);
+    if (status == KW_OK && output.length == strlen(serial) && memcmp(before, serial, output.length) == 0)
+        return;
+    if (status == KW_OK && output.length < sizeof(before) && host->log != NULL) {
+        char sentence[P11_SENTENCE];
+        before[output.length] = '\0';
+        snprintf(sentence, sizeof(sentence),
+                 "the token '%s' has serial '%s', and before it was another, with serial '%s'; give token_serial where "
+                 "only one is meant",
+                 instance->token->label, serial, (const char *)before);
+        host->log(host->context, KW_LOG_WARNING, sentence);
+    }
+    if (status == KW_OK || status == KW_NOT_FOUND)
+        (void)!host->record_put(host->context, record, (kw_input){(const unsigned char *)serial, strlen(serial)});
 }
 
 /*
@@ -380,7 +293,10 @@ kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call)
         p11_token_settle(instance, status == KW_OK && instance->wants_pin ? result : CKR_CANCEL);
     if (status != KW_OK)
         return p11_report(&instance->host, status, "%s", use.sentence);
-    return result == CKR_OK ? KW_OK : p11_token_refused(&use, &offer, result);
+    if (result != CKR_OK)
+        return p11_token_refused(&use, &offer, result);
+    remember_serial(instance);
+    return KW_OK;
 }
 
 void p11_token_close(kw_plugin_instance *instance)
@@ -410,58 +326,4 @@ void p11_token_close(kw_plugin_instance *instance)
     if (alone)
         p11_gate_open(&instance->module->gate);
     p11_count(&use);
-}
-
-/* ---- Changing the PIN ----------------------------------------------------------------------------------------------- */
-
-/* With the gate shut. */
-static CK_RV set_pin(struct p11_use *use, kw_input pin)
-{
-    kw_plugin_instance *instance = use->instance;
-    unsigned char *new_pin = (unsigned char *)(uintptr_t)pin.data;
-    bool kept = instance->pin_length > 0;
-    unsigned char *old_pin = kept ? instance->pin : instance->offered_pin;
-    size_t old_length = kept ? instance->pin_length : instance->offered_length;
-    CK_RV result = instance->token->ready ? open_session(use, instance->token->slot) : CKR_USER_NOT_LOGGED_IN;
-    if (result != CKR_OK)
-        return result;
-    result = p11_did(use, "C_SetPIN", use->functions->C_SetPIN(use->session, old_pin, old_length, new_pin, pin.length));
-    (void)p11_did(use, NULL, use->functions->C_CloseSession(use->session));
-    if (result == CKR_OK) {
-        memcpy(instance->pin, pin.data, pin.length);
-        instance->pin_length = pin.length;
-        share_pin(instance);
-    }
-    return result;
-}
-
-/* Alone: an operation that needs the PIN must not send the old one meanwhile. */
-kw_status p11_token_change_pin(kw_plugin_instance *instance, const kw_call *call, kw_input pin)
-{
-    struct p11_use use = {.instance = instance, .call = call, .functions = instance->module->functions};
-    struct p11_alone alone;
-    char room[24];
-    kw_status status = p11_perform(instance, call, "say how it is", p11_token_look, NULL);
-    bool asks = status == KW_OK && instance->pin_length == 0;
-    if (asks)
-        status = p11_token_pin(instance, call);
-    if (status != KW_OK)
-        return status;
-    status = p11_alone_begin(instance, call, &alone);
-    CK_RV result = status == KW_OK ? set_pin(&use, pin) : CKR_CANCEL;
-    forget_offered(instance);
-    if (status == KW_OK)
-        p11_alone_end(instance, &use, &alone);
-    bool refused = result == CKR_PIN_INCORRECT || result == CKR_PIN_LOCKED;
-    if (asks || refused) /* what else is wrong with a PIN is wrong with the new one */
-        p11_token_settle(instance, result == CKR_OK || refused ? result : CKR_CANCEL);
-    if (status != KW_OK || result == CKR_OK)
-        return status;
-    if (refused)
-        p11_token_distrust(instance, call);
-    status = refused                                 ? KW_SECRET_REFUSED
-             : p11_failure_is_refusal_of_pin(result) ? KW_INVALID_ARGUMENT
-                                                     : p11_failure_status(result);
-    return p11_report(&instance->host, status, "the token '%s' does not take the new PIN: %s answers %s",
-                      instance->token->label, use.function, p11_failure_name(result, room));
 }

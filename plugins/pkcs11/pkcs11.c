@@ -1,5 +1,5 @@
 /* The description, the options, and instances. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -116,8 +116,19 @@ static enum taken session_open(struct p11_use *use, CK_RV *result)
  * Who makes, changes or deletes objects is alone in that, among the threads of this process and the processes with this module. SoftHSM
  * 2.6.1 answers CKR_GENERAL_ERROR to threads that make keys at once, and lists what another process has just deleted; in NSS they wait
  * for one another until SQLite gives up. Nobody waits for a turn inside of the gate: whoever shuts it would wait too. Signing takes none.
+ * After a turn this process takes none for longer than others pause between their tries, or who makes many keys would shut them out.
  */
 #define TURN_PAUSE 2u
+#define TURN_REST  4u
+
+static void turn_free(struct p11_module *module, uint64_t changed)
+{
+    p11_state_lock();
+    module->changing = false;
+    module->changed = changed;
+    p11_state_changed();
+    p11_state_unlock();
+}
 
 static void turn_give(struct p11_use *use)
 {
@@ -125,10 +136,7 @@ static void turn_give(struct p11_use *use)
         return;
     p11_processes_unlock(use->turn);
     use->turn = -1;
-    p11_state_lock();
-    use->instance->module->changing = false;
-    p11_state_changed();
-    p11_state_unlock();
+    turn_free(use->instance->module, p11_now());
 }
 
 /* Inside of the gate; false: not now. A process that hangs in its turn is not waited for forever. */
@@ -136,7 +144,8 @@ static bool turn_take(struct p11_use *use)
 {
     struct p11_module *module = use->instance->module;
     p11_state_lock();
-    bool mine = !module->changing;
+    const uint64_t changed = module->changed;
+    const bool mine = !module->changing && p11_now() - changed > TURN_REST;
     if (mine)
         module->changing = true;
     p11_state_unlock();
@@ -145,7 +154,7 @@ static bool turn_take(struct p11_use *use)
     use->turn = p11_processes_try(module);
     if (use->turn >= 0 || use->waited >= use->instance->timeout)
         return true;
-    turn_give(use);
+    turn_free(module, changed);
     use->waited += TURN_PAUSE;
     return false;
 }

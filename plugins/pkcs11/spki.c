@@ -1,5 +1,5 @@
 /* Public keys: from attributes to SubjectPublicKeyInfo (RFC 5280, 5480, 8410) and back; signatures of ECDSA. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>

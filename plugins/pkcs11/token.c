@@ -24,8 +24,8 @@ static int lock_processes(const kw_plugin_instance *instance, const kw_call *cal
     const kw_host *host = &instance->host;
     const unsigned patience = p11_patience(instance, call) / 2; /* the rest is for the token itself */
     int file = open(instance->module->path, O_RDONLY | O_CLOEXEC);
-    for (unsigned waited = 0; file >= 0; waited += 5) {
-        struct timespec pause = {.tv_nsec = 5000000};
+    for (unsigned waited = 0; file >= 0; waited += 2) {
+        struct timespec pause = {.tv_nsec = 2000000};
         if (flock(file, LOCK_EX | LOCK_NB) == 0)
             return file;
         if (waited >= patience)

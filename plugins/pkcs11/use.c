@@ -1,5 +1,5 @@
 /* What keys are for: sign, decrypt, derive. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 
@@ -62,7 +62,7 @@ static kw_status begin(kw_plugin_key *key, uint32_t operation, uint32_t schemes,
     *made = (struct operation){.key = key};
     p11_take(&made->algorithm, sizeof(made->algorithm), sent);
     uint32_t able = key->instance->abilities[key->public.type].schemes & schemes;
-    if ((key->operations & operation) == 0)
+    if ((key->traits.operations & operation) == 0)
         return p11_report(host_of(key), KW_UNSUPPORTED, "key %s is not for this operation", key->name);
     if ((unsigned)made->algorithm.scheme > KW_SCHEME_ECDH || (able & KW_BIT(made->algorithm.scheme)) == 0)
         return p11_report(host_of(key), KW_UNSUPPORTED, "the token '%s' does not do this scheme with key %s",
@@ -108,8 +108,14 @@ static CK_RV initialize(struct p11_use *use, struct operation *operation)
         return p11_tell(use, KW_UNSUPPORTED, "the token '%s' does not do this with key %s: %s answers %s",
                         instance->token->label, operation->key->name, use->function, p11_failure_name(result, room));
     }
-    if (result != CKR_OK || !operation->key->always_authenticate)
+    if (result != CKR_OK || !operation->key->traits.always_authenticate)
         return result;
+    if (instance->wants_pin && instance->pin_length == 0) { /* an empty one would count as a wrong one */
+        use->dirty = true;
+        return p11_tell(use, KW_UNAVAILABLE,
+                        "key %s of the token '%s' asks for the PIN, which this process does not have",
+                        operation->key->name, instance->token->label);
+    }
     result = p11_did(use, "C_Login",
                      instance->wants_pin ? use->functions->C_Login(use->session, CKU_CONTEXT_SPECIFIC, instance->pin,
                                                                    instance->pin_length)

@@ -162,6 +162,31 @@ decrypt_of_something_else_fails_and_leaves_no_file() {
     [[ $(find . -name 'plain*' | wc -l) -eq 1 ]] || fail "a temporary file stayed"
 }
 
+# After a rotation many still have the old certificate.
+decrypt_for_a_former_certificate_names_it() {
+    local format
+    server a
+    expect 0 keywright create database/sales --key rsa-2048
+    keywright show database/sales --pem >old.pem
+    printf 'text' >text
+    expect 0 keywright rotate database/sales --new-key
+    expect 0 keywright rotate database/sales --new-key --key ec-p256
+    for format in DER PEM; do
+        openssl cms -encrypt -binary -outform $format -in text -recip old.pem -out cms
+        expect 1 keywright decrypt database/sales -i cms -o plain
+        expect_err 'the message is encrypted for database/sales@1$'
+        expect_err 'keywright decrypt database/sales@1'
+        expect 1 keywright decrypt database/sales@2 -i cms -o plain
+        expect_err 'the message is encrypted for database/sales@1$'
+        expect 0 keywright decrypt database/sales@1 -i cms -o plain
+        expect_same plain text
+    done
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -x509 -out other.pem -subj /CN=other -days 9 2>log
+    openssl cms -encrypt -binary -outform DER -in text -recip other.pem -out cms
+    expect 1 keywright decrypt database/sales -i cms -o plain
+    expect_err 'not encrypted for this certificate'
+}
+
 pipes_work_at_both_ends() {
     server a
     expect 0 keywright create database/sales
@@ -209,5 +234,5 @@ output_that_does_not_fit_leaves_what_was_there() {
 
 run_cases sign_is_verified_by_openssl verify_takes_what_openssl_signed_and_finds_changes \
     sign_with_options_that_do_not_fit_is_usage decrypt_opens_what_openssl_encrypted encrypt_is_opened_by_openssl \
-    decrypt_of_something_else_fails_and_leaves_no_file pipes_work_at_both_ends output_replaces_whole_files_and_writes_to_devices \
+    decrypt_of_something_else_fails_and_leaves_no_file decrypt_for_a_former_certificate_names_it pipes_work_at_both_ends output_replaces_whole_files_and_writes_to_devices \
     output_that_does_not_fit_leaves_what_was_there

@@ -58,6 +58,7 @@ example_of_every_verb_runs() {
     run_examples "licence verify" "trust install"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout tls.key -out server.pem -subj /CN=localhost -days 30 \
         -addext subjectAltName=DNS:localhost 2>/dev/null
+    : >server.log # there before the program is
     openssl s_server -accept 0 -www -cert server.pem -key tls.key >server.log 2>&1 </dev/null &
     trap 'kill %1' EXIT
     for try in {1..100}; do

@@ -169,6 +169,7 @@ check_wrong_pin_is_refused() {
     (umask 077 && echo 0000 >one/pin)
     expect 7 keywright config check --connect
     expect_err 'CKR_PIN_INCORRECT'
+    expect_err "write the right pin into $case_dir/one/pin"
     refuse_err '0000'
     (umask 077 && echo "$token_pin" >one/pin)
     expect 0 keywright config check --connect
@@ -191,6 +192,11 @@ two_stores_on_a_token_send_a_wrong_pin_once() {
     expect 0 keywright status --json
     expect_json '[.stores[] | select(.name | startswith("hsm")) | .available] == [false, false]'
     [[ $(grep -c ': C_Login$' spy.log) -eq 1 ]] || fail "$(grep -c ': C_Login$' spy.log) logins with one wrong PIN"
+    # What every other verb says of it: where, and what to do.
+    expect_json '.stores[] | select(.name == "hsm") | .problem | test("keywright\\.yaml:[0-9]+:[0-9]+: store hsm: .*refuse")'
+    expect_json '.stores[] | select(.name == "hsm") | .remedy | length > 0'
+    expect 0 keywright status
+    expect_out 'Remedy +see to it that it is right'
     # The right one is sent at once.
     (umask 077 && echo "$token_pin" >one/pin)
     expect 0 keywright config check --connect
@@ -206,8 +212,18 @@ check_tells_keys_that_are_missing() {
     mkdir token/tokens
     softhsm2-util --init-token --free --label "$token_label" --pin "$token_pin" --so-pin 1234 >log
     expect 4 keywright config check --connect
+    expect_err "the token '$token_label' has serial '[0-9a-f]+', and before it was another, with serial '$serial'"
     expect_err 'the key of general/www cannot be used: .*has no private key'
     expect_err '1 key that certificates have cannot be used'
+    # What stands for the token is another one, and what is deleted is not there.
+    expect 0 keywright create general/two --store local
+    cp -a one/state state
+    expect 0 keywright delete general/www --force --yes
+    expect_err 'store hsm had no such key any more'
+    expect 0 keywright delete general/two --force --yes
+    refuse_err 'no such key'
+    rm -rf one/state
+    mv state one/state
     rm -rf token/tokens
     mv token/away token/tokens
     expect 0 keywright config check --connect

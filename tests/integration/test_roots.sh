@@ -91,7 +91,12 @@ rotate_retire_names_what_is_derived() {
 create_again_brings_the_roots_along() {
     master
     keywright -q retire master-key/x
-    expect 0 keywright create master-key/x --database sales
+    # As the refusal says; it serves the databases that it did.
+    expect 5 keywright seal master-key/x --purpose p -i plain -o h3
+    expect_err 'keywright create master-key/x. takes it into use again'
+    expect 0 keywright create master-key/x
+    expect 0 keywright --json show master-key/x
+    expect_json '.databases == ["sales"] and (.roots | all(.created | test("^2.*Z$")))'
     opens h1 h2
 }
 
@@ -138,6 +143,30 @@ recovery() {
     [[ $(sqlite3 "$catalogue" 'SELECT count(*) FROM certificate WHERE number > 1') == 0 ]] || fail "a certificate was made"
     expect 0 keywright rotate master-key/x --new-key --store local --recovery-key recovery.key --password-from file:password
     opens h1 h2 h3
+    # The end of that road: what is left of the lost store goes, and the configuration is in order without it.
+    expect 3 keywright delete master-key/x@1 --yes
+    expect 0 keywright delete master-key/x@1 --force --yes
+    expect_err 'master-key/x@1 is gone; its key, if it still exists, stays in its store with the id 0b1d02aa: '
+    expect 4 keywright show master-key/x@1
+    sed -i '/^  second:/d' a/keywright.yaml
+    expect 0 keywright config check --connect
+    opens h1 h2 h3
+}
+# One that is required may come back with its store.
+delete_of_what_is_required_waits_for_its_store() {
+    server a
+    printf '%s\n' 'a passphrase' >a/second
+    chmod 600 a/second
+    sed -i '/^stores:/a\  second: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:second}}' a/keywright.yaml
+    expect 0 keywright create general/v --store second --key ec-p256
+    sed -i '/^  second:/d' a/keywright.yaml
+    expect 5 keywright delete general/v --force --yes
+    expect_err 'general/v is required'
+    expect 0 keywright retire general/v
+    expect 4 keywright delete general/v --yes
+    expect_err "no store with the id '0b1d02aa'"
+    expect 0 keywright delete general/v --force --yes
+    expect 4 keywright show general/v
 }
 rotate_by_an_rsa_recovery_key_opens_everything() { recovery rsa; }
 rotate_by_an_ec_recovery_key_opens_everything() { recovery ec; }
@@ -294,7 +323,8 @@ recovery_certificate_that_is_none_is_told() {
     openssl req -x509 -newkey ed25519 -nodes -subj /CN=recovery -keyout signer.key -out signer.crt 2>/dev/null
     local file
     cp a/keywright.yaml good.yaml
-    for file in missing.crt recovery.key signer.crt; do
+    openssl req -x509 -newkey rsa:1280 -nodes -subj /CN=recovery -keyout weak.key -out weak.crt 2>/dev/null
+    for file in missing.crt recovery.key signer.crt weak.crt; do
         { cat good.yaml; printf 'subkeys: {recovery_certificate: ../%s}\n' "$file"; } >a/keywright.yaml
         expect 3 keywright config check
         expect_err 'keywright.yaml:[0-9]+:[0-9]+: recovery_certificate: '
@@ -309,7 +339,7 @@ recovery_certificate_that_is_none_is_told() {
     expect_json '[.reminders[] | select(test("root"))] | length == 0'
 }
 
-run_cases rotate_makes_roots_and_keeps_what_is_needed delete_goes_once_all_roots_are_retired \
+run_cases rotate_makes_roots_and_keeps_what_is_needed delete_of_what_is_required_waits_for_its_store delete_goes_once_all_roots_are_retired \
     rotate_retire_names_what_is_derived create_again_brings_the_roots_along \
     rotate_by_an_rsa_recovery_key_opens_everything rotate_by_an_ec_recovery_key_opens_everything \
     moved_server_opens_what_was_sealed changed_root_is_corrupt older_catalogue_is_corrupt_until_it_is_accepted \

@@ -244,6 +244,9 @@ adopt_leaves_what_lies_beside_the_key() {
     expect 0 keywright --json adopt hsm
     expect_json 'map(.locator) | sort == ["ec:id=05", "ec:id=07", "rsa:id=05"]'
     expect_json 'map(select(.locator == "ec:id=07") | .problem) | .[0] | test("more than one")'
+    expect_json 'map(select(.locator | endswith("=05")) | .label) | sort == ["one", "two"]'
+    expect 0 keywright adopt hsm
+    expect_out '^ec:id=05 +one +ec-p256'
     expect 0 keywright adopt hsm ec:id=05 --as general/one
     expect_err 'stays there'
     token_tool --list-objects --type cert >objects

@@ -83,16 +83,14 @@ static void *pass(void *argument)
 /* Who comes while it is shut waits, and is let in. */
 static void who_comes_while_it_is_shut_is_let_in(void **state)
 {
-    struct gate own;
+    struct gate own = GATE_INITIALIZER;
     pthread_t thread;
     (void)state;
-    gate_init(&own);
     gate_fork_prepare(&own);
     assert_int_equal(pthread_create(&thread, NULL, pass, &own), 0);
     gate_fork_parent(&own);
     pthread_join(thread, NULL);
     assert_int_equal(own.inside, 0);
-    gate_destroy(&own);
 }
 
 int main(void)

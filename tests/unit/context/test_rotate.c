@@ -103,6 +103,30 @@ static void rotate_is_refused_where_it_makes_no_sense(void **state)
     assert_non_null(strstr(server->error.remedy, "keywright create database/sales"));
 }
 
+/* A store that cannot make such a key says which it can, and that is then asked for. */
+static void rotate_to_another_type_of_key_is_asked_for(void **state)
+{
+    struct server *server = &((struct moving *)*state)->server;
+    kw_rotate_options options = {
+        .size = sizeof(options), .address = "database/sales", .new_key = true, .store = "no-ec"};
+    kw_certificate_list *list = NULL;
+    const kw_certificate_filter filter = {.size = sizeof(filter), .address = "database/sales"};
+    assert_status(server, KW_UNSUPPORTED, kw_rotate(server->context, &options, NULL, NULL, &server->error));
+    assert_non_null(strstr(server->error.remedy, "--key: rsa-2048, rsa-3072"));
+    assert_null(strstr(server->error.remedy, "ec-"));
+    assert_string_equal(moving_store(server, "database/sales"), "first");
+    options.key = "rsa-1024";
+    assert_status(server, KW_INVALID_ARGUMENT, kw_rotate(server->context, &options, NULL, NULL, &server->error));
+    options.key = "rsa-2048";
+    assert_ok(server, kw_rotate(server->context, &options, NULL, NULL, &server->error));
+    assert_ok(server, kw_certificates(server->context, &filter, &list, &server->error));
+    assert_string_equal(list->certificates[0].key, "rsa-2048");
+    assert_string_equal(list->certificates[0].store, "no-ec");
+    kw_certificate_list_free(list);
+    options = (kw_rotate_options){.size = sizeof(options), .address = "database/sales", .key = "rsa-2048"};
+    assert_status(server, KW_INVALID_ARGUMENT, kw_rotate(server->context, &options, NULL, NULL, &server->error));
+}
+
 /* The store fails at each of its calls once: the old key stays the current one, and nothing is left over. */
 static void rotate_into_a_store_that_fails_changes_nothing(void **state)
 {
@@ -131,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(rotate_makes_another_key_and_the_old_one_opens_what_is_old),
         TEST(rotate_keeps_names_uses_and_databases),
+        TEST(rotate_to_another_type_of_key_is_asked_for),
         TEST(rotate_is_refused_where_it_makes_no_sense),
         TEST(rotate_into_a_store_that_fails_changes_nothing),
     };

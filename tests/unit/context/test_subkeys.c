@@ -156,16 +156,16 @@ static void get_counts_what_was_in_memory(void **state)
     }
     kw_subkey_free(subkey);
     assert_ok(server, kw_state_get(server->context, &facts, &server->error));
-    assert_int_equal(facts->subkey_hits, 200);
+    assert_int_equal(facts->subkey_hits, 199); /* the first one is the miss */
     assert_int_equal(facts->subkey_misses, 1);
-    assert_int_equal(facts->subkey_calls_saved, 200);
+    assert_int_equal(facts->subkey_calls_saved, 199);
     assert_int_equal(facts->stores[0].outage_since, 0);
     assert_null(facts->stores[0].outage_since_text);
     kw_state_free(facts);
     assert_ok(server, kw_metrics_get(server->context, &metrics, &server->error));
-    assert_non_null(strstr(metrics->text, "\nkeywright_subkey_hits_total 200\n"));
+    assert_non_null(strstr(metrics->text, "\nkeywright_subkey_hits_total 199\n"));
     assert_non_null(strstr(metrics->text, "\nkeywright_subkey_misses_total 1\n"));
-    assert_non_null(strstr(metrics->text, "\nkeywright_subkey_calls_saved_total 200\n"));
+    assert_non_null(strstr(metrics->text, "\nkeywright_subkey_calls_saved_total 199\n"));
     assert_non_null(
         strstr(metrics->text, "\nkeywright_store_outage_seconds{store=\"local\",store_id=\"7c9e6679\"} 0\n"));
     assert_null(strstr(metrics->text, "store=\"subkeys\""));
@@ -194,6 +194,99 @@ static void fork_the_child_seals_with_what_it_has(void **state)
     assert_int_equal(waitpid(child, &code, 0), child);
     assert_int_equal(code, 0);
     kw_subkey_free(subkey);
+}
+
+/* Whose one use of the library is this handle: it must not miss what all others were told. */
+static void handle_takes_a_new_configuration(void **state)
+{
+    struct server *server = *state;
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration, .as_is = true};
+    struct sealed sealed;
+    kw_context *other = NULL;
+    kw_subkey *subkey = get(server, "password", NULL);
+    FILE *file = fopen(server->configuration, "ae");
+    assert_non_null(file);
+    assert_true(fputs("subkeys: {outage_limit: 90s}\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_ok(server, kw_open(&options, &other, &server->error));
+    assert_ok(server, kw_reload(other, false, NULL, &server->error));
+    assert_int_not_equal(server->context->settings->subkeys.outage_limit, 90000);
+    assert_ok(server, seal(subkey, "text", NULL, &sealed, &server->error));
+    assert_int_equal(server->context->settings->subkeys.outage_limit, 90000);
+    assert_ok(server, unseal(subkey, "text", NULL, &sealed, &server->error));
+    kw_subkey_free(subkey);
+    kw_close(other);
+}
+
+static kw_status derive(struct server *server, const char *purpose, unsigned version, unsigned *used)
+{
+    unsigned char bytes[32];
+    kw_output output = {.data = bytes, .capacity = sizeof(bytes)};
+    const kw_derivation wanted = {.size = sizeof(wanted), .address = MASTER, .purpose = purpose, .version = version};
+    return kw_subkey_derive(server->context, &wanted, used, &output, &server->error);
+}
+
+/* In a child that can read nothing any more. The step that fails; 0: none. */
+static int go_on_without_rights(struct server *server, const char *purposes[3])
+{
+    struct sealed sealed;
+    unsigned version = 0;
+    kw_subkey *subkey = NULL;
+    for (unsigned i = 0; i < 2; i++) { /* one that it had, and one that it has never asked for */
+        if (kw_subkey_get(server->context, MASTER, purposes[i], (kw_input){0}, &subkey, &server->error) != KW_OK)
+            return 10 + (int)i;
+        if (seal(subkey, "text", NULL, &sealed, &server->error) != KW_OK || version_of(&sealed) != 1)
+            return 20 + (int)i;
+        kw_subkey_free(subkey);
+    }
+    if (derive(server, purposes[2], 0, &version) != KW_OK || version != 1)
+        return 30;
+    if (derive(server, purposes[2], 1, NULL) != KW_OK)
+        return 31;
+    if (derive(server, purposes[2], 2, NULL) == KW_OK)
+        return 32;
+    return kw_subkey_get(server->context, "master-key/nobody", "p", (kw_input){0}, &subkey, &server->error) == KW_OK
+               ? 33
+               : 0;
+}
+
+static void fork_a_child_without_rights_goes_on_with_what_is_in_memory(void **state)
+{
+    struct server *server = *state;
+    int tell[2], answer[2], code = -1;
+    char byte = 0;
+    struct sealed sealed;
+    kw_subkey *subkey = get(server, "password", NULL);
+    assert_ok(server, seal(subkey, "text", NULL, &sealed, &server->error));
+    kw_subkey_free(subkey);
+    assert_int_equal(pipe(tell), 0);
+    assert_int_equal(pipe(answer), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool is_root = geteuid() == 0;
+        if (is_root && (setgid(65534) != 0 || setuid(65534) != 0))
+            _exit(1);
+        const int before = is_root ? go_on_without_rights(server, (const char *[]){"password", "new", "cookie"}) : 0;
+        if (before != 0 || write(answer[1], "x", 1) != 1 || read(tell[0], &byte, 1) != 1)
+            _exit(before != 0 ? before : 2);
+        if (!is_root) {
+            char command[200];
+            snprintf(command, sizeof(command), "rm -rf %s/state", server->directory);
+            server_run(command);
+        }
+        const int after = go_on_without_rights(server, (const char *[]){"password", "newer", "biscuit"});
+        _exit(after == 0 ? 0 : 100 + after);
+    }
+    close(answer[1]);
+    if (read(answer[0], &byte, 1) == 1) {
+        new_root(server);
+        assert_int_equal(write(tell[1], "x", 1), 1);
+    }
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_int_equal(code, 0);
+    close(answer[0]);
+    close(tell[0]);
+    close(tell[1]);
 }
 
 /* ---- Bytes ---- */
@@ -520,6 +613,8 @@ int main(void)
         CASE(get_what_is_no_master_key_is_refused),
         CASE(get_counts_what_was_in_memory),
         CASE(fork_the_child_seals_with_what_it_has),
+        CASE(handle_takes_a_new_configuration),
+        CASE(fork_a_child_without_rights_goes_on_with_what_is_in_memory),
         CASE(derive_bytes_are_of_name_and_version_alone),
         CASE(derive_what_is_out_of_its_limits_is_refused),
         CASE(reseal_all_is_under_the_new_version_and_that_is_noted),

@@ -1,4 +1,4 @@
-#include "pkcs11.h"
+#include "key.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

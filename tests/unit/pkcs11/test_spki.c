@@ -1,5 +1,5 @@
 /* Public keys and signatures, judged by libcrypto. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>

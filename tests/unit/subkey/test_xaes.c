@@ -166,6 +166,18 @@ static bool there_and_back(struct xaes_key *key, struct xaes_key *twin, unsigned
            memcmp(opened, record, sizeof(record)) == 0;
 }
 
+static int compare_nonces(const void *left, const void *right)
+{
+    return memcmp(left, right, XAES_NONCE_LENGTH);
+}
+
+static void assert_all_differ(unsigned char (*nonces)[XAES_NONCE_LENGTH], size_t count)
+{
+    qsort(nonces, count, sizeof(*nonces), compare_nonces);
+    for (size_t i = 1; i < count; i++)
+        assert_memory_not_equal(nonces[i - 1], nonces[i], XAES_NONCE_LENGTH);
+}
+
 static void xaes_encrypt_too_long_is_refused_before_it_is_read(void **state)
 {
     const struct scene *scene = *state;
@@ -202,6 +214,61 @@ static void xaes_associated_data_of_any_length_is_one_piece(void **state)
     key_drop(&keyed);
 }
 
+/* ---- Message keys that were made ahead ---- */
+
+static bool opens_under(struct xaes *xaes, const unsigned char bytes[XAES_KEY_LENGTH], struct xaes_key *key,
+                        unsigned char nonce[XAES_NONCE_LENGTH])
+{
+    struct xaes_secret secret;
+    struct xaes_key fresh;
+    assert_int_equal(xaes_prepare(xaes, bytes, &secret, NULL), KW_OK);
+    xaes_key_init(&fresh, xaes, &secret);
+    const bool opens = there_and_back(key, &fresh, nonce);
+    xaes_key_clear(&fresh);
+    return opens;
+}
+
+/* More keys than a lane keeps message keys of, in turns of different lengths. */
+static void xaes_message_keys_belong_to_one_key(void **state)
+{
+    enum { KEYS = 40, TURNS = 6 };
+    const struct scene *scene = *state;
+    static unsigned char nonces[KEYS * TURNS * TURNS][XAES_NONCE_LENGTH];
+    unsigned char bytes[KEYS][XAES_KEY_LENGTH] = {{0}};
+    struct xaes_secret secrets[KEYS];
+    struct xaes_key keys[KEYS];
+    size_t count = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        bytes[i][0] = (unsigned char)(i + 1);
+        assert_int_equal(xaes_prepare(scene->xaes, bytes[i], &secrets[i], NULL), KW_OK);
+        xaes_key_init(&keys[i], scene->xaes, &secrets[i]);
+    }
+    for (unsigned turn = 0; turn < TURNS; turn++)
+        for (unsigned i = 0; i < KEYS; i++)
+            for (unsigned again = 0; again < (turn * i) % TURNS + 1; again++)
+                assert_true(opens_under(scene->xaes, bytes[i], &keys[i], nonces[count++]));
+    assert_all_differ(nonces, count);
+    for (unsigned i = 0; i < KEYS; i++)
+        xaes_key_clear(&keys[i]);
+}
+
+/* What is made for one that is gone is not used for its successor in the same place. */
+static void xaes_message_keys_are_not_inherited_by_another_key(void **state)
+{
+    const struct scene *scene = *state;
+    unsigned char bytes[XAES_KEY_LENGTH] = {7}, nonce[XAES_NONCE_LENGTH];
+    struct xaes_secret secret;
+    struct xaes_key key;
+    for (unsigned i = 0; i < 4; i++) {
+        bytes[1] = (unsigned char)i;
+        assert_int_equal(xaes_prepare(scene->xaes, bytes, &secret, NULL), KW_OK);
+        xaes_key_init(&key, scene->xaes, &secret);
+        for (unsigned message = 0; message < 5; message++)
+            assert_true(opens_under(scene->xaes, bytes, &key, nonce));
+        xaes_key_clear(&key);
+    }
+}
+
 /* ---- Many threads ---- */
 
 enum { THREADS = 40, ROUNDS = 50 }; /* more threads than lanes */
@@ -228,18 +295,6 @@ static void *seal_in_a_crowd(void *argument)
         xaes_key_clear(&own.key);
     }
     return NULL;
-}
-
-static int compare_nonces(const void *left, const void *right)
-{
-    return memcmp(left, right, XAES_NONCE_LENGTH);
-}
-
-static void assert_all_differ(unsigned char (*nonces)[XAES_NONCE_LENGTH], size_t count)
-{
-    qsort(nonces, count, sizeof(*nonces), compare_nonces);
-    for (size_t i = 1; i < count; i++)
-        assert_memory_not_equal(nonces[i - 1], nonces[i], XAES_NONCE_LENGTH);
 }
 
 static void xaes_more_threads_than_lanes_share_a_key(void **state)
@@ -453,6 +508,8 @@ int main(void)
         cmocka_unit_test(xaes_accumulated_vectors_of_the_standard_come_out),
         cmocka_unit_test(xaes_encrypt_too_long_is_refused_before_it_is_read),
         cmocka_unit_test(xaes_associated_data_of_any_length_is_one_piece),
+        cmocka_unit_test(xaes_message_keys_belong_to_one_key),
+        cmocka_unit_test(xaes_message_keys_are_not_inherited_by_another_key),
         cmocka_unit_test(xaes_more_threads_than_lanes_share_a_key),
         cmocka_unit_test(xaes_nonces_of_parents_and_children_all_differ),
         cmocka_unit_test(xaes_nonces_of_a_child_without_fork_handlers_differ),
