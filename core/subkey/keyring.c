@@ -361,6 +361,12 @@ kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t v
     return master == NULL ? error_memory(error) : master_version(master, version, error);
 }
 
+kw_status keyring_serves(struct keyring *keyring, const struct id *id, kw_error *error)
+{
+    struct master *const master = keyring_master(keyring, id);
+    return master == NULL ? error_memory(error) : master_check(master, error);
+}
+
 kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
     struct held held;

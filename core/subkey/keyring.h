@@ -41,6 +41,8 @@ KW_MUST_USE kw_status keyring_active(struct keyring *keyring, const struct id *m
 /* Whether a version may still open data, by the catalogue. KW_NOT_FOUND: there is none, or it is retired. */
 KW_MUST_USE kw_status keyring_check(struct keyring *keyring, const struct id *master, uint32_t version,
                                     kw_error *error);
+/* KW_UNAVAILABLE: what is in memory of the master key serves no longer, since its store has been away for longer than outage_limit. */
+KW_MUST_USE kw_status keyring_serves(struct keyring *keyring, const struct id *master, kw_error *error);
 /* Notes that nothing is sealed under a version before this one any more. */
 KW_MUST_USE kw_status keyring_resealed(struct keyring *keyring, const struct id *master, uint32_t version,
                                        kw_error *error);

@@ -17,7 +17,7 @@ static size_t pin_names(const struct root_pin *pins, size_t count, uint32_t vers
     size_t met = 0, length = 0;
     names[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        if (version != 0 && pins[i].version != version)
+        if (version != 0 && pins[i].version != 0 && pins[i].version != version)
             continue;
         if (met++ < NAMES_MAXIMUM && length < NAMES_SIZE)
             length += (size_t)snprintf(names + length, NAMES_SIZE - length, "%s%s", met > 1 ? ", " : "", pins[i].what);
@@ -69,7 +69,8 @@ static kw_status check_pins(const struct root_place *place, const struct entry_r
         status =
             error_set(error, KW_REFUSED, "root %u of %s is needed by %s", (unsigned)version, entry->address, names);
         error_remedy(error, "give each of them a new key (`keywright rotate CERT --new-key`, then delete the former "
-                            "certificate) or secret (`keywright passphrase STORE`)");
+                            "certificate) or secret (`keywright passphrase STORE`); a store that the configuration "
+                            "does not have any more comes back into it first, with this id");
     }
     root_pins_free(pins, count);
     return status;

@@ -19,7 +19,9 @@
 #define KEYWRIGHT_KEYWRIGHT_H
 
 #include <keywright/base.h>
+#include <keywright/connections.h>
 #include <keywright/subkeys.h>
+#include <keywright/tls.h>
 #include <keywright/trust.h>
 
 #ifdef __cplusplus
@@ -564,8 +566,9 @@ KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *add
 
 /*
  * All that the loadable OpenSSL module (ossl-modules/keywright) consists of, with the arguments and the result of OSSL_provider_init,
- * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte) with the configuration that $KEYWRIGHT_CONFIG names, at
- * its first use; `prompt` sources are refused. Other programs than that module have no use for it.
+ * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte), and programs that take key files what kw_certificate_reference
+ * writes, with the configuration that `config` in the module's section of openssl.cnf names, else that of kw_open, at the first use;
+ * `prompt` sources are refused. docs/openssl.md has the rest. Other programs than that module have no use for it.
  */
 struct ossl_core_handle_st;
 struct ossl_dispatch_st;
