@@ -7,6 +7,7 @@
 #include "certificate/name.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
+#include "tls/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,8 @@ static kw_status check_settings(const struct settings *settings, kw_error *error
         if (strcmp(database->name, "*") != 0 && address_check_name(database->name, &why) != KW_OK)
             status = settings_error(settings, database->place, error, "databases: %s", why.message);
     }
+    if (status == KW_OK)
+        status = profile_check_addresses(settings, error);
     return status;
 }
 
@@ -211,6 +214,12 @@ static kw_status root_subkey(void *user, const struct subkey_name *name, unsigne
     return keyring_subkey(context->keyring, name, out, length, error);
 }
 
+static kw_status root_serves(void *user, const struct id *master, kw_error *error)
+{
+    const kw_context *const context = user;
+    return keyring_serves(context->keyring, master, error);
+}
+
 kw_status context_make_stores(kw_context *context, struct settings *settings, struct stores *before,
                               struct stores **stores, kw_error *error)
 {
@@ -302,13 +311,15 @@ static kw_status open_for(const kw_open_options *options, bool create, bool prog
             .active = root_version,
             .check = root_may_open,
             .subkey = root_subkey,
+            .serves = root_serves,
             .user = made,
         };
         made->derived = &made->derivation;
         made->keeper =
             (struct secret_keeper){.catalogue = made->catalogue, .roots = &made->derivation, .log = &made->log};
         made->secrets = &made->keeper;
-        made->subkeys = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &made->keeper};
+        made->subkeys = (struct secret_service){
+            .get = secret_get, .serves = secret_serves, .settled = secret_settled, .user = &made->keeper};
         status = context_make_stores(made, made->settings, NULL, &made->stores, error);
     }
     if (status == KW_OK)

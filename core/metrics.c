@@ -80,15 +80,14 @@ static void add_outages(struct report *report, kw_context *context)
 {
     for (size_t i = 0; i < context->settings->store_count; i++) {
         const struct store_settings *const store = &context->settings->stores[i];
-        struct control_outage *const outage = control_outage(context->control, store->id);
         uint64_t lasts = 0;
-        const bool is_away = outage != NULL && outage_lasts(outage, &lasts);
-        add(report,
-            (kw_metric){.name = "keywright_store_outage_seconds",
-                        .help = "For how long a store has been away that subkeys in memory come from; 0: it is there.",
-                        .store = arena_text(&report->arena, store->name),
-                        .store_id = arena_text(&report->arena, store->id),
-                        .value = is_away ? (double)(lasts < 1 ? 1 : lasts) / 1e3 : 0});
+        const bool is_away = control_store_away(context->control, store->id, &lasts, NULL);
+        add(report, (kw_metric){.name = "keywright_store_outage_seconds",
+                                .help = "For how long a store, or a master key in it, has been away that subkeys in "
+                                        "memory come from; 0: it is there.",
+                                .store = arena_text(&report->arena, store->name),
+                                .store_id = arena_text(&report->arena, store->id),
+                                .value = is_away ? (double)(lasts < 1 ? 1 : lasts) / 1e3 : 0});
     }
 }
 

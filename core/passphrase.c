@@ -52,6 +52,12 @@ static kw_status change_to_subkey(kw_context *context, const struct secret_place
     status = store_set_secret(store, place->option, secret_view(&secret), error);
     if (status == KW_OK)
         status = secret_commit(context->secrets, place, error);
+    if (status == KW_OK && context->settings->subkeys.recovery_certificate == NULL)
+        log_write(
+            &context->log, KW_LOG_WARNING,
+            "the key of %s alone opens store '%s' now, and there is no recovery_certificate under 'subkeys:': with "
+            "that key, all that is in the store would be lost",
+            place->address, place->store_name);
     else if (status != KW_TIMEOUT) /* then nobody knows, and both are tried */
         secret_abandon(context->secrets, place);
     secret_clear(&secret);

@@ -169,7 +169,7 @@ static kw_status bring(kw_context *context, const char *address, struct store *s
     kw_output locator = {.data = made.locator, .capacity = sizeof(made.locator)};
     kw_status status = key_arrival_template(address, store, key, &wanted, error);
     if (status == KW_OK)
-        status = manager_check_circle(context, address, store, error);
+        status = manager_check_circle(context, address, store_id(store), error);
     if (status == KW_OK)
         status = id_make(context->crypto, &made.key_id, error);
     if (status == KW_OK)

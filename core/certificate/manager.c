@@ -204,13 +204,13 @@ kw_status manager_choose_store(kw_context *context, const struct kind *kind, con
     return KW_OK;
 }
 
-kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store, kw_error *error)
+kw_status manager_check_circle(kw_context *context, const char *address, const char *store_id, kw_error *error)
 {
     const struct circle circle = {.settings = context->settings,
                                   .catalogue = context->catalogue,
                                   .moved_address = address,
-                                  .moved_store_id = store_id(store)};
-    return circle_check(&circle, store_id(store), error);
+                                  .moved_store_id = store_id};
+    return circle_check(&circle, store_id, error);
 }
 
 void manager_common_name(kw_context *context, const struct kind *kind, const struct address *address,
@@ -373,6 +373,14 @@ static kw_status settle_roots(kw_context *context, const struct placement *place
     return status;
 }
 
+void manager_tell_changed(kw_context *context)
+{
+    uint64_t generation = 0;
+    kw_error why = {0};
+    if (control_raise(context->control, &generation, &why) != KW_OK)
+        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
+}
+
 kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                         kw_error *error)
 {
@@ -381,8 +389,9 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     size_t added = 0;
     bool exists = false;
     unsigned number = placement->number;
-    kw_status status =
-        placement->former ? KW_OK : manager_check_circle(context, placement->address->text, arrival->store, error);
+    kw_status status = placement->former
+                           ? KW_OK
+                           : manager_check_circle(context, placement->address->text, store_id(arrival->store), error);
     if (status == KW_OK && placement->kind->in_database && !placement->retired && !placement->former)
         status = manager_require_database(context, placement->address->text,
                                           kind_database(placement->kind, placement->address), error);
@@ -417,6 +426,7 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     }
     if (status == KW_OK)
         status = key_arrival_settle(context, arrival, error);
+    arrival->supersedes = status == KW_OK && exists && !placement->former;
 out:
     entry_row_clear(&entry);
     return status;

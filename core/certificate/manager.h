@@ -85,7 +85,7 @@ KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kin
                                            const char **chosen, kw_error *error);
 
 /* KW_REFUSED: the store could not be opened any more if a master key's key were in it, since that opens it. KW_OK for other addresses. */
-KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const struct store *store,
+KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *address, const char *store_id,
                                            kw_error *error);
 
 /* The subject's common name that a kind's certificate has here. */
@@ -111,6 +111,8 @@ struct key_arrival {
     struct id key_id;
     unsigned char locator[KW_LOCATOR_MAXIMUM];
     size_t locator_length;
+    bool
+        supersedes; /* manager_place: an entry that was there has this certificate now; after the commit, manager_tell_changed */
 };
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
@@ -177,6 +179,9 @@ struct placement {
 };
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);
+
+/* After a commit: all processes look again at what the certificates that they use have become. A failure is told to the log. */
+void manager_tell_changed(kw_context *context);
 
 /*
  * A certificate by the kind's rules, for a new key or one that is there: what kw_certificate_create, kw_rotate and kw_adopt have in common.

@@ -61,15 +61,6 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
-/* Nothing new is sealed under a master key that is out of use, by whatever process. */
-static void tell_processes(kw_context *context)
-{
-    uint64_t generation;
-    kw_error why = {0};
-    if (control_raise(context->control, &generation, &why) != KW_OK)
-        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
-}
-
 kw_status manager_retire(kw_context *context, const char *address, kw_event_callback event, void *user, kw_error *error)
 {
     struct found found = {0};
@@ -100,7 +91,7 @@ kw_status manager_retire(kw_context *context, const char *address, kw_event_call
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
     if (status == KW_OK)
-        tell_processes(context);
+        manager_tell_changed(context);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         event_tell(event, user, false, chosen[i], "retired");
 out:
@@ -204,20 +195,19 @@ static void pass_over(void *user, const kw_error *damage)
     (void)damage;
 }
 
-/* Only the current certificate when the entry verifies; else the entry with all that is said to be its. */
-static kw_status drop_rows(kw_context *context, const struct kind *kind, const struct address *address, kw_error *error)
+/* Only the current certificate when the entry verifies, which is `entry` then; else the entry with all that is said to be its. */
+static kw_status drop_rows(kw_context *context, const struct kind *kind, const struct address *address,
+                           struct entry_row *entry, kw_error *error)
 {
-    struct entry_row entry = {0};
-    kw_status status = catalogue_entry_get(context->catalogue, address->text, &entry, error);
+    kw_status status = catalogue_entry_get(context->catalogue, address->text, entry, error);
     if (status == KW_OK && kind_has_roots(kind))
-        status = roots_check_retired(context, &entry, error);
+        status = roots_check_retired(context, entry, error);
     if (status == KW_OK) {
-        const struct id certificate = entry.certificate;
-        status = forget(context, &entry, &certificate, error);
+        const struct id certificate = entry->certificate;
+        status = forget(context, entry, &certificate, error);
     }
     if (status == KW_CORRUPT)
         status = catalogue_entry_drop(context->catalogue, address->text, error);
-    entry_row_clear(&entry);
     return status;
 }
 
@@ -229,6 +219,7 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
 {
     struct catalogue_snapshot snapshot = {0};
     struct address address = {0};
+    struct entry_row entry = {0};
     const struct kind *kind = NULL;
     kw_status status = address_parse(text, &address, error);
     if (status == KW_OK)
@@ -245,7 +236,7 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     if (status == KW_OK)
         status = check_nothing_depends(&snapshot, kind, &address, error);
     if (status == KW_OK)
-        status = drop_rows(context, kind, &address, error);
+        status = drop_rows(context, kind, &address, &entry, error);
     if (status == KW_OK) {
         status = catalogue_commit(context->catalogue, error);
         if (status == KW_CONFLICT && kind_has_roots(kind)) {
@@ -254,11 +245,16 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
         }
     }
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        roots_forget(context, &entry);
+        if (kind_has_roots(kind))
+            manager_tell_changed(context);
         log_write(
             &context->log, KW_LOG_WARNING,
             "%s: what the catalogue had of it was damaged and is gone; its key, if there is one, stays in its store",
             text);
+    }
+    entry_row_clear(&entry);
     catalogue_snapshot_clear(&snapshot);
     return status;
 }
@@ -281,10 +277,13 @@ static kw_status drop_unreachable(kw_context *context, const char *address, cons
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        roots_forget(context, &found.entry);
+        manager_tell_changed(context);
         log_write(&context->log, KW_LOG_WARNING,
                   "%s is gone; its key, if it still exists, stays in its store with the id %s: %s", address,
                   found.certificate.store_id, why->message);
+    }
     found_clear(&found);
     return status;
 }
@@ -315,6 +314,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
         status = error_set(error, KW_CONFLICT, "%s was moved to another store meanwhile", address);
     if (status == KW_OK)
         status = check_may_delete(context, &found, force, error);
+    const bool current = status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id);
     if (status == KW_OK)
         status = key_departure_begin(context, &found, store, &departure, error);
     if (status == KW_OK)
@@ -322,6 +322,10 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
+    if (status == KW_OK && current)
+        manager_tell_changed(context);
+    if (status == KW_OK && kind_has_roots(found.kind))
+        roots_forget(context, &found.entry);
     if (status == KW_OK)
         status = key_departure_finish(context, &departure, error);
     else

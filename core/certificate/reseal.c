@@ -95,8 +95,8 @@ out:
     return status;
 }
 
-/* KW_CONFLICT: it is to be looked at again. */
-static kw_status do_record(struct walk *walk, const kw_reseal_record *record, kw_error *error)
+/* `again`: it was changed meanwhile, and is to be looked at once more. */
+static kw_status do_record(struct walk *walk, const kw_reseal_record *record, bool *again, kw_error *error)
 {
     const kw_reseal_options *const options = walk->options;
     struct seal_header header;
@@ -114,14 +114,14 @@ static kw_status do_record(struct walk *walk, const kw_reseal_record *record, kw
         record_error(walk, error);
     } else {
         status = options->replace(options->user, record, buffer_view(&sealed));
-        if (status == KW_OK)
+        *again = status == KW_CONFLICT && ++walk->changes <= CHANGES_MAXIMUM;
+        if (status == KW_OK) {
             walk->result.resealed++;
-        else if (status != KW_CONFLICT || ++walk->changes > CHANGES_MAXIMUM) {
+        } else if (*again) {
+            status = KW_OK;
+        } else {
             callback_error(status, "replaces", error);
             record_error(walk, error);
-        } else {
-            buffer_free(&sealed);
-            return KW_CONFLICT;
         }
     }
     buffer_free(&sealed);
@@ -154,16 +154,15 @@ static kw_status walk_on(struct walk *walk, bool *is_over, kw_error *error)
 {
     const kw_reseal_options *const options = walk->options;
     kw_reseal_record record = {0};
+    bool again = false;
     kw_status status = next_record(walk, &record, error);
     if (status == KW_NOT_FOUND) {
         *is_over = true;
         return KW_OK;
     }
     if (status == KW_OK)
-        status = do_record(walk, &record, error);
-    if (status == KW_CONFLICT && walk->changes <= CHANGES_MAXIMUM)
-        return KW_OK;
-    if (status != KW_OK)
+        status = do_record(walk, &record, &again, error);
+    if (status != KW_OK || again)
         return status;
     walk->changes = 0;
     walk->result.records++;

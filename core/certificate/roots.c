@@ -224,20 +224,31 @@ kw_status roots_check_retired(kw_context *context, const struct entry_row *entry
     return status;
 }
 
+static bool may_have_roots(const struct entry_row *entry)
+{
+    return entry->address != NULL && strncmp(entry->address, "master-key/", 11) == 0;
+}
+
 kw_status roots_drop(kw_context *context, const struct entry_row *entry, kw_error *error)
 {
-    const struct root_place place = roots_place(context);
-    kw_error why = {0};
-    kw_status status = KW_OK;
-    if (strncmp(entry->address, "master-key/", 11) != 0)
+    if (!may_have_roots(entry))
         return KW_OK;
-    status = roots_check_retired(context, entry, error);
-    if (status == KW_OK)
-        status = catalogue_roots_drop(context->catalogue, &entry->id, error);
+    const kw_status status = roots_check_retired(context, entry, error);
+    return status == KW_OK ? catalogue_roots_drop(context->catalogue, &entry->id, error) : status;
+}
+
+void roots_forget(kw_context *context, const struct entry_row *entry)
+{
+    const struct root_place place = roots_place(context);
+    struct entry_row there = {0};
+    kw_error why = {0};
+    if (!may_have_roots(entry))
+        return;
+    const bool is_gone = catalogue_entry_get_by_id(context->catalogue, &entry->id, &there, NULL) == KW_NOT_FOUND;
+    entry_row_clear(&there);
     /* A mark that stays is in the way of nothing but the same master key, should a file bring it back: which forgets it then. */
-    if (status == KW_OK && high_water_forget(&place, &entry->id, &why) != KW_OK)
+    if (is_gone && high_water_forget(&place, &entry->id, &why) != KW_OK)
         log_write(&context->log, KW_LOG_WARNING, "what was seen of root secrets cannot be noted: %s", why.message);
-    return status;
 }
 
 bool roots_lack_recovery(kw_context *context, const struct kind *kind, const struct entry_row *entry)

@@ -30,8 +30,10 @@ KW_MUST_USE kw_status roots_check_store(kw_context *context, const struct found 
 KW_MUST_USE kw_status roots_check_unneeded(kw_context *context, const struct found *found, kw_error *error);
 /* KW_REFUSED: some root of the master key is not retired. */
 KW_MUST_USE kw_status roots_check_retired(kw_context *context, const struct entry_row *entry, kw_error *error);
-/* Within a transaction that takes the entry away, with nothing but retired ones left; and after its commit. */
+/* Within a transaction that takes the entry away, with nothing but retired ones left. After its commit: roots_forget. */
 KW_MUST_USE kw_status roots_drop(kw_context *context, const struct entry_row *entry, kw_error *error);
+/* Nothing of a master key that is gone is noted any more. Not before the commit: rows that stay must not lose their marks. */
+void roots_forget(kw_context *context, const struct entry_row *entry);
 
 /* The versions of an entry, for people. Rows that are damaged are told in the log; what is left out is none. */
 void roots_describe(kw_context *context, const struct entry_row *entry, struct arena *arena, kw_certificate_info *info);

@@ -31,12 +31,11 @@ static size_t count_required(const struct catalogue_snapshot *snapshot)
     return count;
 }
 
-/* By the wall clock now, however it was moved since. */
 static int64_t outage_since(kw_context *context, const char *store_id)
 {
-    struct control_outage *const outage = control_outage(context->control, store_id);
     uint64_t lasts = 0;
-    return outage != NULL && outage_lasts(outage, &lasts) ? clock_wall() - (int64_t)(lasts / 1000) : 0;
+    int64_t began = 0;
+    return control_store_away(context->control, store_id, &lasts, &began) ? began : 0;
 }
 
 /* As the command tells errors: with their place. */

@@ -60,9 +60,9 @@ struct control_block {
     alignas(CONTROL_LINE) struct control_count operations[CONTROL_OPERATIONS];
 };
 
-/* Whether a store is there; of one store for good. */
+/* Whether a store, or a key in one, is there; of one for good. */
 struct control_outage_place {
-    alignas(CONTROL_LINE) control_number store; /* store_hash of its id; 0: of none yet */
+    alignas(CONTROL_LINE) control_number store; /* store_hash of its id, or of the master key's; 0: of none yet */
     struct control_outage outage;
 };
 

@@ -31,9 +31,9 @@ static uint64_t this_boot(void)
 }
 
 /* Places are taken in order, and never given back. */
-struct control_outage *control_outage(struct control *control, const char *store_id)
+struct control_outage *control_outage(struct control *control, const char *id)
 {
-    const uint64_t wanted = store_hash(store_id);
+    const uint64_t wanted = store_hash(id);
     (void)this_boot();
     for (size_t i = 0; i < CONTROL_OUTAGES; i++) {
         struct control_outage_place *const place = &control->region->file->outages[i];
@@ -45,6 +45,9 @@ struct control_outage *control_outage(struct control *control, const char *store
 }
 
 /* ---- Outages ---- */
+
+/* Seconds by which the wall clock is corrected without being moved. */
+#define WALL_SLACK 2
 
 static bool is_of_now(struct control_outage *outage)
 {
@@ -60,6 +63,7 @@ bool outage_fail(struct control_outage *outage)
         number_set(&outage->boot, this_boot());
         if (!atomic_compare_exchange_strong(&outage->since, &since, now))
             return false; /* somebody else has found it just now */
+        number_set(&outage->wall, (uint64_t)clock_wall());
     }
     number_set(&outage->failed, now);
     return begins;
@@ -80,8 +84,40 @@ bool outage_lasts(struct control_outage *outage, uint64_t *milliseconds)
     return true;
 }
 
+int64_t outage_began(struct control_outage *outage, uint64_t lasts)
+{
+    const int64_t counted = clock_wall() - (int64_t)(lasts / 1000), noted = (int64_t)number_get(&outage->wall);
+    return noted >= counted - WALL_SLACK && noted <= counted + WALL_SLACK ? noted : counted;
+}
+
 uint64_t outage_tried(struct control_outage *outage)
 {
     const uint64_t failed = number_get(&outage->failed), now = clock_milliseconds();
     return failed == 0 || failed > now || number_get(&outage->boot) != this_boot() ? UINT64_MAX : now - failed;
+}
+
+/* ---- Keys in stores ---- */
+
+void outage_place(struct control_outage *key, const char *store_id)
+{
+    number_set(&key->where, store_hash(store_id));
+}
+
+bool control_store_away(struct control *control, const char *store_id, uint64_t *milliseconds, int64_t *began)
+{
+    const uint64_t wanted = store_hash(store_id);
+    bool is_away = false;
+    *milliseconds = 0;
+    for (size_t i = 0; i < CONTROL_OUTAGES; i++) {
+        struct control_outage_place *const place = &control->region->file->outages[i];
+        uint64_t lasts = 0;
+        if ((number_get(&place->store) != wanted && number_get(&place->outage.where) != wanted) ||
+            !outage_lasts(&place->outage, &lasts) || (is_away && lasts <= *milliseconds))
+            continue;
+        is_away = true;
+        *milliseconds = lasts;
+        if (began != NULL)
+            *began = outage_began(&place->outage, lasts);
+    }
+    return is_away;
 }

@@ -5,6 +5,7 @@
 #ifndef KEYWRIGHT_STORE_BUILTIN_H
 #define KEYWRIGHT_STORE_BUILTIN_H
 
+#include "base/id.h"
 #include "base/secret.h"
 #include "config/settings.h"
 #include "store/loader.h"
@@ -31,7 +32,11 @@ struct secret_place {
     const char *address; /* of the master key */
 };
 struct secret_service {
-    KW_MUST_USE kw_status (*get)(void *user, const struct secret_place *place, struct secret *value, kw_error *error);
+    /* `master` is the entry of the master key. */
+    KW_MUST_USE kw_status (*get)(void *user, const struct secret_place *place, struct secret *value, struct id *master,
+                                 kw_error *error);
+    /* KW_UNAVAILABLE: what hangs on the master key serves no longer, since its store has been away for too long. */
+    KW_MUST_USE kw_status (*serves)(void *user, const struct id *master, kw_error *error);
     /* What became of the store that was given one. True: it was refused, and `get` would now give another. */
     bool (*settled)(void *user, const struct secret_place *place, bool accepted);
     void *user;

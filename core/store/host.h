@@ -47,6 +47,8 @@ void host_secrets_refused(kw_host_context *host);
  * Tells those who derive secrets what became of the store that was given some: true when it was refused, and another is worth trying.
  */
 bool host_secrets_opened(kw_host_context *host, bool accepted);
+/* Before a key is used: KW_UNAVAILABLE where the store was opened by a subkey of a master key whose store has been away for too long. */
+KW_MUST_USE kw_status host_secrets_serve(kw_host_context *host, kw_error *error);
 /* Where an option is set that the plugin's sentence begins with, as plugin.h has it. */
 void host_place_option(const kw_host_context *host, kw_error *error);
 /* Where the configuration says where the refused secret comes from, and what to do. */

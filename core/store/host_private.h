@@ -5,6 +5,7 @@
 #include "store/host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /*
  * What became of one secret option. Values are known by their HMAC: under a random key of this process alone, or that of refusal.h for a
@@ -14,6 +15,8 @@ struct memory_of_secret {
     const kw_option *option;
     unsigned char last[SHA256_LENGTH], refused[SHA256_LENGTH];
     bool has_last, has_refused;
+    struct id master; /* it is a subkey of this master key, where has_master */
+    bool has_master;
 };
 
 struct kw_host_context {
@@ -31,6 +34,7 @@ struct kw_host_context {
     bool locks; /* the plugin has KW_TRAIT_LOCKS: attempts are on record */
     struct memory_of_secret *secrets;
     size_t secret_count;
+    atomic_bool hangs; /* some secret has_master */
 };
 
 /* host.c: keeps the error as the reason why the plugin cannot go on. */

@@ -19,7 +19,7 @@ static struct memory_of_secret *secret_find(kw_host_context *host, const char *o
 
 /* The secret of which option is a subkey. */
 struct subkey_request {
-    const kw_host_context *host;
+    kw_host_context *host;
     const char *option;
 };
 
@@ -37,12 +37,37 @@ static kw_status derive_secret(void *user, const char *address, struct secret *v
 {
     const struct subkey_request *const request = user;
     const struct secret_place place = place_of_subkey(request->host, request->option, address);
+    struct memory_of_secret *const memory = secret_find(request->host, request->option);
     struct host_nesting nesting;
+    struct id master = {{0}};
     kw_status status;
 
     host_nest_begin(&nesting);
-    status = request->host->subkeys->get(request->host->subkeys->user, &place, value, error);
+    status = request->host->subkeys->get(request->host->subkeys->user, &place, value, &master, error);
     host_nest_end(&nesting);
+    if (status == KW_OK && memory != NULL) {
+        pthread_mutex_lock(&request->host->lock);
+        memory->master = master;
+        memory->has_master = true;
+        pthread_mutex_unlock(&request->host->lock);
+        atomic_store(&request->host->hangs, true);
+    }
+    return status;
+}
+
+kw_status host_secrets_serve(kw_host_context *host, kw_error *error)
+{
+    kw_status status = KW_OK;
+
+    if (!atomic_load_explicit(&host->hangs, memory_order_acquire))
+        return KW_OK;
+    for (size_t i = 0; status == KW_OK && i < host->secret_count; i++) {
+        pthread_mutex_lock(&host->lock);
+        const struct memory_of_secret memory = host->secrets[i];
+        pthread_mutex_unlock(&host->lock);
+        if (memory.has_master)
+            status = host->subkeys->serves(host->subkeys->user, &memory.master, error);
+    }
     return status;
 }
 

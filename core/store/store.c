@@ -241,6 +241,8 @@ kw_status store_key_generate(struct store *store, const kw_key_template *wanted,
     kw_status status;
 
     status = store_check_generate(store, wanted, error);
+    if (status == KW_OK)
+        status = host_secrets_serve(store->host, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_GENERATE);
@@ -264,6 +266,8 @@ kw_status store_key_import(struct store *store, const kw_key_template *wanted, k
     kw_status status;
 
     status = store_check_import(store, wanted, error);
+    if (status == KW_OK)
+        status = host_secrets_serve(store->host, error);
     if (status != KW_OK)
         return status;
     call = call_begin(store, STORE_KEY_IMPORT);
@@ -346,8 +350,13 @@ kw_status store_key_open(struct store *store, kw_input locator, kw_plugin_key **
 {
     kw_plugin_key *made = NULL;
     kw_key_capabilities filled = {.size = sizeof(filled)};
-    const struct call call = call_begin(store, STORE_KEY_OPEN);
-    const kw_status status = call_end(
+    struct call call;
+    kw_status status = host_secrets_serve(store->host, error);
+
+    if (status != KW_OK)
+        return status;
+    call = call_begin(store, STORE_KEY_OPEN);
+    status = call_end(
         &call, store->module->operations.key_open(store->instance, &call.context, locator, &made, &filled), error);
 
     if (status == KW_BUFFER_TOO_SMALL)
@@ -381,10 +390,14 @@ kw_status store_key_public(struct store *store, kw_plugin_key *key, kw_output *s
 kw_status store_key_export(struct store *store, kw_plugin_key *key, kw_output *pkcs8, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(pkcs8);
 
     if (store->module->operations.key_export == NULL || !can(store, KW_CAN_EXPORT))
         return unsupported(store, error, "give keys out");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_KEY_EXPORT);
     return call_end_output(&call, store->module->operations.key_export(key, &call.context, &given), &given, pkcs8,
                            error);
@@ -407,10 +420,14 @@ kw_status store_sign(struct store *store, kw_plugin_key *key, const kw_algorithm
                      kw_output *signature, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(signature);
 
     if (!can(store, KW_CAN_SIGN))
         return unsupported(store, error, "sign");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_SIGN);
     return call_end_output(&call, store->module->operations.sign(key, &call.context, algorithm, input, &given), &given,
                            signature, error);
@@ -420,10 +437,14 @@ kw_status store_decrypt(struct store *store, kw_plugin_key *key, const kw_algori
                         kw_output *plaintext, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(plaintext);
 
     if (store->module->operations.decrypt == NULL || !can(store, KW_CAN_DECRYPT))
         return unsupported(store, error, "decrypt");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_DECRYPT);
     return call_end_output(&call, store->module->operations.decrypt(key, &call.context, algorithm, ciphertext, &given),
                            &given, plaintext, error);
@@ -433,10 +454,14 @@ kw_status store_derive(struct store *store, kw_plugin_key *key, const kw_algorit
                        kw_output *shared, kw_error *error)
 {
     struct call call;
+    kw_status status;
     kw_output given = output_copy_of(shared);
 
     if (store->module->operations.derive == NULL || !can(store, KW_CAN_DERIVE))
         return unsupported(store, error, "derive secrets");
+    status = host_secrets_serve(store->host, error);
+    if (status != KW_OK)
+        return status;
     call = call_begin(store, STORE_DERIVE);
     return call_end_output(&call, store->module->operations.derive(key, &call.context, algorithm, peer, &given), &given,
                            shared, error);

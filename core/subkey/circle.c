@@ -36,7 +36,10 @@ static kw_status refuse(const struct step *last, const struct store_settings *st
                  ? error_memory(error)
                  : error_set(error, KW_REFUSED, "a circle: %s, opened by %s, which would be in store '%s' itself",
                              (const char *)text.data, address, store->name);
-    error_remedy(error, "a key that opens stores must lie in one that opens without it, such as an HSM with a PIN");
+    error_remedy(
+        error,
+        "a key that opens stores must lie in one that opens without it: an HSM with a PIN, or a softstore with a "
+        "passphrase of its own");
     buffer_free(&text);
     return status;
 }

@@ -25,6 +25,7 @@ struct kw_plugin_key {
     kw_plugin_instance *instance;
     EVP_PKEY *pkey;
     const char *name;
+    struct id master;
     const struct ability *ability;
     unsigned char *spki;
     size_t spki_length;
@@ -197,6 +198,7 @@ static kw_status derived_key_open(kw_plugin_instance *instance, const kw_call *c
         goto out;
     made->instance = instance;
     made->name = locator.key;
+    made->master = locator.master;
     for (size_t i = 0; i < sizeof(abilities) / sizeof(abilities[0]); i++)
         if (strcmp(abilities[i].name, locator.key) == 0)
             made->ability = &abilities[i];
@@ -259,14 +261,31 @@ static bool fits(kw_output *output, size_t length)
     return output->data != NULL && output->capacity >= length;
 }
 
+/* The key is in memory, and serves as long as what its master key's root seals. Another store may be asked: no lock is held. */
+static kw_status check_serves(const kw_plugin_key *key)
+{
+    const struct derived_service *const service = key->instance->service;
+    struct host_nesting nesting;
+    kw_error error = {0};
+    kw_status status;
+
+    host_nest_begin(&nesting);
+    status = service->serves(service->user, &key->master, &error);
+    host_nest_end(&nesting);
+    return status == KW_OK ? KW_OK : fail(&error);
+}
+
 static kw_status derived_key_export(kw_plugin_key *key, const kw_call *call, kw_output *pkcs8)
 {
     PKCS8_PRIV_KEY_INFO *info = NULL;
     unsigned char *at = pkcs8->data;
-    kw_status status = KW_FAILED;
+    kw_status status = check_serves(key);
     int length = 0;
 
     (void)call;
+    if (status != KW_OK)
+        return status;
+    status = KW_FAILED;
     crypto_enter();
     info = EVP_PKEY2PKCS8(key->pkey);
     length = info != NULL ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
@@ -290,7 +309,7 @@ static kw_status take_algorithm(const kw_plugin_key *key, const kw_algorithm *se
     if ((unsigned)algorithm->scheme > KW_SCHEME_ECDH ||
         (key->ability->schemes & wanted & KW_BIT(algorithm->scheme)) == 0)
         return report(key->instance, KW_UNSUPPORTED, "a derived key of this type does not do this scheme");
-    return KW_OK;
+    return check_serves(key);
 }
 
 /* ECDSA: `input` becomes the digest. One without a hash's name has 1 to DIGEST_MAXIMUM bytes. */

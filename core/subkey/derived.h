@@ -13,12 +13,14 @@
 
 #define DERIVED_STORE SETTINGS_RESERVED_STORE /* its name and id */
 
-/* What the store works on; outlives it. `subkey`, `active` and `check` are keyring_subkey, keyring_active and keyring_check. */
+/* What the store works on; outlives it. The functions are keyring_active, keyring_check, keyring_subkey and keyring_serves. */
 struct derived_service {
     struct crypto *crypto;
     kw_status (*active)(void *user, const struct id *master, uint32_t *version, kw_error *error);
     kw_status (*check)(void *user, const struct id *master, uint32_t version, kw_error *error);
     kw_status (*subkey)(void *user, const struct subkey_name *name, unsigned char *out, size_t length, kw_error *error);
+    /* KW_UNAVAILABLE: the store of the master key has been away for too long. */
+    kw_status (*serves)(void *user, const struct id *master, kw_error *error);
     void *user;
 };
 extern const struct module derived_module;
@@ -38,7 +40,7 @@ KW_MUST_USE kw_status derived_locator_read(kw_input text, struct derived_locator
 
 /* The name of a key that can be derived, which lives for ever; NULL for all others. */
 const char *derived_key_name(const char *key);
-/* What keys can be derived, for people: "ec-p256, ...". */
+/* What keys of certificates can be derived, for people: those of which a kind that may be derived has some. */
 extern const char derived_keys[];
 #define DERIVED_DEFAULT_KEY "ec-p256"
 

@@ -31,7 +31,7 @@ static const struct derived_kind {
     {"ec-p384", SN_secp384r1, NID_secp384r1, 48},
     {"ed25519", NULL, 0, 0},
 };
-const char derived_keys[] = "ec-p256, ec-p384, ed25519";
+const char derived_keys[] = "ec-p256 and ec-p384";
 
 static const struct derived_kind *kind_find(const char *key)
 {

@@ -170,6 +170,7 @@ static kw_status key_new(kw_subkey *handle, uint32_t version, struct handle_key 
     struct xaes *const xaes = handle->master->keyring->xaes;
     kw_status status = KW_OK;
     struct secret bytes = {0};
+    bool was_there = false;
     struct handle_key *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(error);
@@ -182,7 +183,8 @@ static kw_status key_new(kw_subkey *handle, uint32_t version, struct handle_key 
     xaes_key_init(&made->key, xaes, made->secret);
     status = secret_new(&bytes, XAES_KEY_LENGTH, error);
     if (status == KW_OK)
-        status = master_subkey(handle->master, &name, bytes.data, XAES_KEY_LENGTH, error);
+        status = master_subkey(handle->master, &name, bytes.data, XAES_KEY_LENGTH, &was_there, error);
+    atomic_init(&made->is_counted, !was_there);
     if (status == KW_OK)
         status = xaes_prepare(xaes, bytes.data, made->secret, error);
     secret_clear(&bytes);

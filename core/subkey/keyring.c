@@ -268,7 +268,7 @@ static kw_status root_fetch(struct master *master, struct root *root, kw_error *
 }
 
 kw_status master_subkey(struct master *master, const struct subkey_name *name, unsigned char *out, size_t length,
-                        kw_error *error)
+                        bool *was_there, kw_error *error)
 {
     struct keyring *const keyring = master->keyring;
     kw_status status = KW_OK;
@@ -280,8 +280,7 @@ kw_status master_subkey(struct master *master, const struct subkey_name *name, u
         return error_memory(error);
     }
     root->users++;
-    if (root->secret.data != NULL)
-        keyring_count(keyring, 0, COUNT_HIT);
+    *was_there = root->secret.data != NULL;
     while (status == KW_OK && root->secret.data == NULL) /* who waited may find it forgotten again */
         status = root_fetch(master, root, error);
     if (status == KW_OK)
@@ -358,13 +357,14 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
-    const uint64_t generation = control_generation(keyring->control);
     struct master *const master = keyring_master(keyring, id);
-    if (master == NULL)
-        return error_memory(error);
-    if (version != 0 && version == atomic_load(&master->active) && master_is_current(master, generation))
-        return KW_OK;
-    return master_version(master, version, error);
+    return master == NULL ? error_memory(error) : master_version(master, version, error);
+}
+
+kw_status keyring_serves(struct keyring *keyring, const struct id *id, kw_error *error)
+{
+    struct master *const master = keyring_master(keyring, id);
+    return master == NULL ? error_memory(error) : master_check(master, error);
 }
 
 kw_status keyring_resealed(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
@@ -380,12 +380,15 @@ kw_status keyring_subkey(struct keyring *keyring, const struct subkey_name *name
                          kw_error *error)
 {
     struct master *const master = keyring_master(keyring, &name->master);
+    bool was_there = false;
     kw_status status;
     if (master == NULL)
         return error_memory(error);
     status = master_check(master, error);
     if (status == KW_OK)
-        status = master_subkey(master, name, out, length, error);
+        status = master_subkey(master, name, out, length, &was_there, error);
+    if (status == KW_OK && was_there)
+        keyring_count(keyring, 0, COUNT_HIT);
     return status;
 }
 

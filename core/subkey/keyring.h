@@ -41,6 +41,8 @@ KW_MUST_USE kw_status keyring_active(struct keyring *keyring, const struct id *m
 /* Whether a version may still open data, by the catalogue. KW_NOT_FOUND: there is none, or it is retired. */
 KW_MUST_USE kw_status keyring_check(struct keyring *keyring, const struct id *master, uint32_t version,
                                     kw_error *error);
+/* KW_UNAVAILABLE: what is in memory of the master key serves no longer, since its store has been away for longer than outage_limit. */
+KW_MUST_USE kw_status keyring_serves(struct keyring *keyring, const struct id *master, kw_error *error);
 /* Notes that nothing is sealed under a version before this one any more. */
 KW_MUST_USE kw_status keyring_resealed(struct keyring *keyring, const struct id *master, uint32_t version,
                                        kw_error *error);
@@ -59,6 +61,8 @@ KW_MUST_USE kw_status keyring_refresh(struct keyring *keyring, kw_error *error);
 
 /* The master key with this id was found under this address. */
 void keyring_name(struct keyring *keyring, const struct id *id, const char *address);
+/* Whether this is the version for new work, and nothing has changed since that was read. No catalogue: not for what a transaction decides. */
+KW_MUST_USE bool keyring_has_active(struct keyring *keyring, const struct id *id, uint32_t version);
 /* Its id, where it has a root for new work and nothing has changed since that was read. No catalogue. */
 KW_MUST_USE bool keyring_knows(struct keyring *keyring, const char *address, struct id *id);
 /* The same after the catalogue could not be read (`status`): true in a forked child that has given up its rights, which goes on with what it knows. */

@@ -29,12 +29,15 @@ struct root {
     struct flight flight;
 };
 
+#define MASTER_STORE_SIZE 64 /* longer names are cut: it stands in messages */
+
 /* A master key that was asked for. Stays until the keyring goes. */
 struct master {
     struct master *next;
     struct keyring *keyring;
     struct id id;
     char *address;                           /* where it was found last; the mutex guards it. NULL: not known */
+    char store[MASTER_STORE_SIZE];           /* the name of the one that it was in last; likewise. Empty: not known */
     struct root *roots;                      /* the mutex guards it */
     struct flight probe;                     /* likewise */
     atomic_uint_least64_t seen;              /* the generation for which the next holds, or a later one; 0: none */
@@ -43,6 +46,7 @@ struct master {
     atomic_uint_least64_t tolerated;         /* until then a child that cannot read the catalogue goes on */
     atomic_uint_least64_t fresh;             /* until then no root is older than max_age; UINT64_MAX: no matter */
     _Atomic(struct control_outage *) outage; /* of the store that it was in last; NULL: not known yet */
+    struct control_outage *own; /* of its key alone, which a store that is there may lack; NULL: no place */
 };
 
 struct keyring {
@@ -81,6 +85,8 @@ void keyring_release(struct held *held);
 
 /* Finds it, or begins with it. NULL: out of memory. */
 struct master *keyring_master(struct keyring *keyring, const struct id *id);
+/* In a forked child: whether it can read the catalogue, which it tells the others then, so that nobody waits for it. */
+bool keyring_prove(struct keyring *keyring);
 /* Whether nothing new is sealed under it, by the catalogue. */
 KW_MUST_USE kw_status master_entry(struct master *master, bool *is_closed, kw_error *error);
 /* Whether what is known of it holds for the generation, or is all that can be had here. */
@@ -93,9 +99,9 @@ KW_MUST_USE kw_status master_look(struct master *master, uint64_t generation, kw
 KW_MUST_USE kw_status master_active(struct master *master, uint32_t *version, kw_error *error);
 /* Whether a version may still open data, by the catalogue. */
 KW_MUST_USE kw_status master_version(struct master *master, uint32_t version, kw_error *error);
-/* keyring_subkey for handles. */
+/* keyring_subkey for handles. `was_there`: its root was in memory, which is not counted yet; that it was not, is. */
 KW_MUST_USE kw_status master_subkey(struct master *master, const struct subkey_name *name, unsigned char *out,
-                                    size_t length, kw_error *error);
+                                    size_t length, bool *was_there, kw_error *error);
 
 /* True: the caller begins it, and ends it. False: it has ended, and its failure is in `error`. The mutex is held. */
 bool flight_begin(struct keyring *keyring, struct flight *flight, kw_status *status, kw_error *error);
@@ -123,6 +129,7 @@ struct handle_key {
     struct xaes_secret *secret; /* in locked memory */
     struct xaes_key key;        /* of it */
     atomic_uint_least64_t seen; /* the generation in which the version was known to be good for old seals */
+    atomic_bool is_counted;     /* its first use is: its root was not in memory */
 };
 
 struct kw_subkey {

@@ -21,6 +21,7 @@ bool master_is_current(struct master *master, uint64_t generation)
 
 struct master *keyring_master(struct keyring *keyring, const struct id *id)
 {
+    char text[ID_TEXT_SIZE];
     struct master *found;
     pthread_mutex_lock(&keyring->mutex);
     found = keyring->masters;
@@ -31,6 +32,8 @@ struct master *keyring_master(struct keyring *keyring, const struct id *id)
         if (found != NULL) {
             found->keyring = keyring;
             found->id = *id;
+            id_text(id, text);
+            found->own = control_outage(keyring->control, text);
             atomic_store(&found->fresh, UINT64_MAX);
             found->next = keyring->masters;
             keyring->masters = found;
@@ -54,14 +57,32 @@ static void master_set(struct master *master, uint64_t generation, uint32_t acti
     pthread_mutex_unlock(&master->keyring->mutex);
 }
 
+/* Statuses of a catalogue that cannot be read: where the state directory is not to be seen, its file is not found. */
+static bool is_out_of_sight(kw_status status)
+{
+    return status == KW_PERMISSION || status == KW_UNAVAILABLE || status == KW_NOT_FOUND;
+}
+
+bool keyring_prove(struct keyring *keyring)
+{
+    static const struct id any; /* of nobody: that nothing is found is an answer */
+    struct root_row *rows = NULL;
+    size_t count = 0;
+    if (is_out_of_sight(catalogue_roots_read(keyring->catalogue, &any, &rows, &count, NULL)))
+        return false;
+    catalogue_roots_free(rows, count);
+    control_prove(keyring->control);
+    return true;
+}
+
 /*
  * A forked process that has given up its rights cannot see what others have done since. It goes on with what it knows, and its slot in
- * control tells the others that it may be behind, so that no version is retired under it.
+ * control tells the others that it may be behind, so that no version is retired under it. What is not found in a catalogue that can be read is gone.
  */
 static bool may_be_behind(struct master *master, kw_status status)
 {
-    if (!control_inherited(master->keyring->control) || atomic_load(&master->active) == 0 ||
-        (status != KW_PERMISSION && status != KW_UNAVAILABLE && status != KW_NOT_FOUND))
+    if (!control_inherited(master->keyring->control) || atomic_load(&master->active) == 0 || !is_out_of_sight(status) ||
+        (status == KW_NOT_FOUND && keyring_prove(master->keyring)))
         return false;
     atomic_store(&master->tolerated, clock_milliseconds() + TOLERANCE);
     return true;
@@ -97,6 +118,15 @@ static kw_status read_active(struct master *master, uint32_t *active, kw_error *
     return KW_OK;
 }
 
+/* Its row had nothing but its id for people. */
+static void say_gone(struct master *master, kw_error *why)
+{
+    pthread_mutex_lock(&master->keyring->mutex);
+    if (master->address != NULL)
+        error_set(why, KW_NOT_FOUND, "%s is not there any more: somebody has deleted it", master->address);
+    pthread_mutex_unlock(&master->keyring->mutex);
+}
+
 kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
 {
     kw_error why = {0};
@@ -111,7 +141,11 @@ kw_status master_look(struct master *master, uint64_t generation, kw_error *erro
             control_prove(master->keyring->control);
         return KW_OK;
     }
-    return may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
+    if (may_be_behind(master, status))
+        return KW_OK;
+    if (status == KW_NOT_FOUND)
+        say_gone(master, &why);
+    return hand_on(status, &why, error);
 }
 
 kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
@@ -174,6 +208,14 @@ bool keyring_knows(struct keyring *keyring, const char *address, struct id *id)
         return false;
     *id = master->id;
     return true;
+}
+
+bool keyring_has_active(struct keyring *keyring, const struct id *id, uint32_t version)
+{
+    const uint64_t generation = control_generation(keyring->control);
+    struct master *const master = keyring_master(keyring, id);
+    return master != NULL && version != 0 && atomic_load(&master->active) == version &&
+           master_is_current(master, generation);
 }
 
 bool keyring_is_behind(struct keyring *keyring, const char *address, kw_status status, struct id *id)

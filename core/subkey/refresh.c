@@ -29,23 +29,29 @@ static void say_duration(uint64_t milliseconds, char text[48])
     snprintf(text, 48, "%" PRIu64 " %s", milliseconds / units[unit].milliseconds, units[unit].name);
 }
 
-/* The wall clock now tells it, however it was moved since. */
-static void say_since(uint64_t milliseconds, char text[32])
+/* "store 'hsm' of the master key". */
+static void say_store(struct master *master, char text[MASTER_STORE_SIZE + 32])
 {
-    clock_text(clock_wall() - (int64_t)(milliseconds / 1000), text);
+    pthread_mutex_lock(&master->keyring->mutex);
+    if (master->store[0] != '\0')
+        snprintf(text, MASTER_STORE_SIZE + 32, "store '%s' of the master key", master->store);
+    else
+        snprintf(text, MASTER_STORE_SIZE + 32, "the store of the master key");
+    pthread_mutex_unlock(&master->keyring->mutex);
 }
 
-static kw_status refuse(struct master *master, uint64_t lasts, const kw_error *why, kw_error *error)
+static kw_status refuse(struct master *master, struct control_outage *outage, uint64_t lasts, const kw_error *why,
+                        kw_error *error)
 {
     const uint64_t limit = atomic_load(&master->keyring->outage_limit);
-    char since[32], how_long[48], allowed[48];
-    say_since(lasts, since);
+    char store[MASTER_STORE_SIZE + 32], since[32], how_long[48], allowed[48];
+    say_store(master, store);
+    clock_text(outage_began(outage, lasts), since);
     say_duration(lasts, how_long);
     say_duration(limit, allowed);
     const kw_status status = error_set(
         error, KW_UNAVAILABLE,
-        "the store of the master key has not been available since %s (for %s), and outage_limit lets what is in memory "
-        "serve for %s%s%s",
+        "%s has not been available since %s (for %s), and outage_limit lets what is in memory serve for %s%s%s", store,
         since, how_long, allowed, why->message[0] == '\0' ? "" : ": ", why->message);
     if (why->where[0] != '\0')
         error_where(error, "%s", why->where);
@@ -65,6 +71,16 @@ static struct control_outage *outage_of(struct master *master)
 static const bool is_of_store[KW_FAILED + 1] = {
     [KW_UNAVAILABLE] = true, [KW_TIMEOUT] = true, [KW_SECRET_REFUSED] = true, [KW_FAILED] = true};
 
+/* Its address, or its id. */
+static void say_master(struct master *master, char text[128])
+{
+    char id[ID_TEXT_SIZE];
+    id_text(&master->id, id);
+    pthread_mutex_lock(&master->keyring->mutex);
+    snprintf(text, 128, "%s", master->address != NULL ? master->address : id);
+    pthread_mutex_unlock(&master->keyring->mutex);
+}
+
 static void tell_failure(struct master *master, const struct store *store, const kw_error *why)
 {
     struct control_outage *const outage = outage_of(master);
@@ -75,18 +91,68 @@ static void tell_failure(struct master *master, const struct store *store, const
               store_name(store), why->message);
 }
 
+/*
+ * The store answers, and this key does not do its work: it may be the only one there that does not. So this is an outage of its own, which other keys' success does not
+ * end.
+ */
+static void tell_key_failure(struct master *master, const struct store *store, const kw_error *why)
+{
+    char name[128];
+    if (master->own == NULL || !outage_fail(master->own))
+        return;
+    say_master(master, name);
+    log_write(master->keyring->log, KW_LOG_WARNING,
+              "the key of %s cannot be used in store %s (%s): subkeys in memory serve on until outage_limit has passed",
+              name, store_name(store), why->message);
+}
+
 static void tell_success(struct master *master, const struct store *store)
 {
     struct control_outage *const outage = outage_of(master);
+    char name[128];
     if (outage != NULL && outage_end(outage))
         log_write(master->keyring->log, KW_LOG_INFO, "store %s is available again", store_name(store));
+    if (master->own == NULL || !outage_end(master->own))
+        return;
+    say_master(master, name);
+    log_write(master->keyring->log, KW_LOG_INFO, "the key of %s in store %s can be used again", name,
+              store_name(store));
+}
+
+/* Nobody asks a store any more whose last master key went elsewhere. */
+static void leave(struct master *master, struct control_outage *former)
+{
+    bool is_used = false;
+    pthread_mutex_lock(&master->keyring->mutex);
+    for (struct master *other = master->keyring->masters; other != NULL; other = other->next)
+        is_used = is_used || outage_of(other) == former;
+    pthread_mutex_unlock(&master->keyring->mutex);
+    if (!is_used)
+        (void)outage_end(former);
+}
+
+/* Nor when the last root of it is gone. */
+static void look_away(struct master *master)
+{
+    struct control_outage *const former = atomic_exchange(&master->outage, NULL);
+    if (master->own != NULL)
+        (void)outage_end(master->own);
+    if (former != NULL)
+        leave(master, former);
 }
 
 /* Another store may have the key since it was looked at last. */
 static void look_at(struct master *master, const struct store *store)
 {
-    atomic_store_explicit(&master->outage, control_outage(master->keyring->control, store_id(store)),
-                          memory_order_release);
+    struct control_outage *const outage = control_outage(master->keyring->control, store_id(store));
+    pthread_mutex_lock(&master->keyring->mutex);
+    snprintf(master->store, sizeof(master->store), "%s", store_name(store));
+    pthread_mutex_unlock(&master->keyring->mutex);
+    if (master->own != NULL)
+        outage_place(master->own, store_id(store));
+    struct control_outage *const former = atomic_exchange(&master->outage, outage);
+    if (former != NULL && former != outage)
+        leave(master, former);
 }
 
 void master_loaded(struct master *master, const struct root_place *place)
@@ -200,7 +266,7 @@ static kw_status load(struct master *master, const struct root_place *place, str
     if (is_over)
         return KW_OK;
     if (is_known && (is_of_store[status] || status == KW_NOT_FOUND))
-        tell_failure(master, store, error);
+        tell_key_failure(master, store, error);
     return status;
 }
 
@@ -236,8 +302,10 @@ static kw_status ask(struct master *master, bool one, kw_error *error)
     keyring_hold(master->keyring, &held);
     const bool had_roots = has_roots(master);
     drop_all_over(master, &held.place);
-    if (had_roots && !has_roots(master))
+    if (had_roots && !has_roots(master)) {
+        look_away(master);
         goto out;
+    }
     status = probe(master, &held.place, &store, error);
     for (uint32_t version = next_version(master, 0); status == KW_OK && version != 0;
          version = one ? 0 : next_version(master, version))
@@ -254,6 +322,9 @@ static kw_status master_refresh(struct master *master, kw_error *error)
     const kw_status status = ask(master, false, error);
     pthread_mutex_lock(&master->keyring->mutex);
     master_age(master);
+    /* For those who are refused before it is asked again. */
+    if (status != KW_OK && !master->probe.is_under_way)
+        master->probe.failure = *error;
     pthread_mutex_unlock(&master->keyring->mutex);
     return status;
 }
@@ -262,16 +333,19 @@ kw_status keyring_refresh(struct keyring *keyring, kw_error *error)
 {
     kw_status status = KW_OK;
     struct master *master;
+    /* A forked child, whatever it has in memory. */
+    if (control_inherited(keyring->control))
+        (void)keyring_prove(keyring);
     pthread_mutex_lock(&keyring->mutex);
     master = keyring->masters;
     pthread_mutex_unlock(&keyring->mutex);
     /* They stay where they are; new ones are put in front. All are tried, and the first failure is told. */
     for (; master != NULL; master = master->next) {
         kw_error why = {0};
-        /* A forked child that reads the catalogue proves that it can, so that nobody waits for it while it is idle. */
-        kw_status one = control_inherited(keyring->control)
-                            ? master_look(master, control_generation(keyring->control), &why)
-                            : KW_OK;
+        /* Whether or not this process was told of a change. Of one that was deleted the roots go, as any that are over. */
+        kw_status one = master_look(master, control_generation(keyring->control), &why);
+        if (one == KW_NOT_FOUND)
+            one = KW_OK;
         if (one == KW_OK && has_roots(master))
             one = master_refresh(master, &why);
         if (status == KW_OK && one != KW_OK) {
@@ -299,6 +373,14 @@ static void renew(struct master *master, uint64_t now)
         log_write(master->keyring->log, KW_LOG_ERROR, "%s", why.message);
 }
 
+/* Whether it was tried just now, in vain. */
+static bool was_tried(struct master *master)
+{
+    struct control_outage *const outage = outage_of(master);
+    return (outage != NULL && outage_tried(outage) < PAUSE) ||
+           (master->own != NULL && outage_tried(master->own) < PAUSE);
+}
+
 /* The limit has passed: one thread asks the store, now and then, and the others wait for what it finds. */
 static kw_status try_again(struct master *master, struct control_outage *outage, uint64_t lasts, kw_error *error)
 {
@@ -306,7 +388,7 @@ static kw_status try_again(struct master *master, struct control_outage *outage,
     kw_error why = {0};
     kw_status status = KW_OK;
     pthread_mutex_lock(&keyring->mutex);
-    if (!master->probe.is_under_way && outage_tried(outage) < PAUSE) {
+    if (!master->probe.is_under_way && was_tried(master)) {
         why = master->probe.failure;
         status = KW_UNAVAILABLE;
     } else if (flight_begin(keyring, &master->probe, &status, &why)) {
@@ -318,7 +400,14 @@ static kw_status try_again(struct master *master, struct control_outage *outage,
         flight_end(keyring, &master->probe, status, &why);
     }
     pthread_mutex_unlock(&keyring->mutex);
-    return status == KW_OK ? KW_OK : refuse(master, lasts, &why, error);
+    return status == KW_OK ? KW_OK : refuse(master, outage, lasts, &why, error);
+}
+
+/* Whether it lasts longer than the limit. */
+static bool is_over_limit(struct master *master, struct control_outage *outage, uint64_t *lasts)
+{
+    return outage != NULL && atomic_load_explicit(&outage->since, memory_order_relaxed) != 0 &&
+           outage_lasts(outage, lasts) && *lasts > atomic_load(&master->keyring->outage_limit);
 }
 
 kw_status master_check(struct master *master, kw_error *error)
@@ -327,8 +416,9 @@ kw_status master_check(struct master *master, kw_error *error)
     uint64_t lasts = 0;
     if (atomic_load_explicit(&master->fresh, memory_order_relaxed) != UINT64_MAX)
         renew(master, clock_milliseconds());
-    if (outage == NULL || atomic_load_explicit(&outage->since, memory_order_relaxed) == 0 ||
-        !outage_lasts(outage, &lasts) || lasts <= atomic_load(&master->keyring->outage_limit))
-        return KW_OK;
-    return try_again(master, outage, lasts, error);
+    if (is_over_limit(master, outage, &lasts))
+        return try_again(master, outage, lasts, error);
+    if (is_over_limit(master, master->own, &lasts))
+        return try_again(master, master->own, lasts, error);
+    return KW_OK;
 }

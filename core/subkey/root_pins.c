@@ -2,6 +2,7 @@
 #include "subkey/root_retire.h"
 
 #include "base/buffer.h"
+#include "config/source.h"
 #include "subkey/derived.h"
 #include "subkey/secret.h"
 
@@ -42,7 +43,50 @@ static kw_status add_certificates(const struct catalogue_snapshot *snapshot, con
     return KW_OK;
 }
 
-/* Secrets of stores. How many there are is not known before: room is made for each. */
+/* How many there are is not known before: room is made for each. `what` is taken. */
+static kw_status add_pin(struct root_pin **pins, size_t *count, uint32_t version, char *what, kw_error *error)
+{
+    struct root_pin *grown = what != NULL ? calloc(*count + 1, sizeof(*grown)) : NULL;
+    if (grown == NULL) {
+        free(what);
+        return error_memory(error);
+    }
+    if (*count > 0)
+        memcpy(grown, *pins, *count * sizeof(*grown));
+    free(*pins);
+    *pins = grown;
+    grown[(*count)++] = (struct root_pin){.what = what, .version = version};
+    return KW_OK;
+}
+
+/*
+ * A row that somebody has deleted pins nothing, and what it was about is lost with the version: a store that has its secret from this master key by the
+ * configuration, that exists, and of which no row says whence, holds every version.
+ */
+static kw_status add_unknown(const struct root_place *place, const char *master, struct root_pin **pins, size_t *count,
+                             kw_error *error)
+{
+    const struct settings *const settings = place->settings;
+    kw_status status = KW_OK;
+    for (size_t i = 0; i < settings->store_count; i++) {
+        const struct store_settings *const store = &settings->stores[i];
+        for (size_t j = 0; status == KW_OK && j < store->option_count; j++) {
+            const struct option_setting *const option = &store->options[j];
+            const char *const source = source_subkey(option->text);
+            bool unknown = false;
+            if (source == NULL || strcmp(source, master) != 0)
+                continue;
+            status = secret_is_unknown(place->catalogue, store->id, option->name, &unknown, error);
+            if (status == KW_OK && unknown)
+                status = add_pin(
+                    pins, count, 0,
+                    text_format("the %s of store '%s' (which of them is not known)", option->name, store->name), error);
+        }
+    }
+    return status;
+}
+
+/* Secrets of stores. */
 static kw_status add_secrets(const struct root_place *place, const struct id *master, struct root_pin **pins,
                              size_t *count, kw_error *error)
 {
@@ -51,20 +95,13 @@ static kw_status add_secrets(const struct root_place *place, const struct id *ma
     kw_status status = KW_OK;
     while ((status = secret_pins_next(place->catalogue, name, &pin, error)) == KW_OK) {
         const struct store_settings *store = settings_store_by_id(place->settings, pin.store_id);
-        struct root_pin *grown = NULL;
         if (!id_equal(&pin.master, master))
             continue;
-        grown = calloc(*count + 1, sizeof(*grown));
-        if (grown == NULL)
-            return error_memory(error);
-        memcpy(grown, *pins, *count * sizeof(*grown));
-        free(*pins);
-        *pins = grown;
-        grown[*count].version = pin.version;
-        grown[*count].what =
-            text_format("the %s of store '%s'", pin.option, store != NULL ? store->name : pin.store_id);
-        if (grown[(*count)++].what == NULL)
-            return error_memory(error);
+        status =
+            add_pin(pins, count, pin.version,
+                    text_format("the %s of store '%s'", pin.option, store != NULL ? store->name : pin.store_id), error);
+        if (status != KW_OK)
+            return status;
     }
     return error_tolerate(status, KW_NOT_FOUND, error);
 }
@@ -82,6 +119,8 @@ kw_status root_pins_read(const struct root_place *place, const struct id *master
     }
     if (status == KW_OK)
         status = add_secrets(place, master, &found, &found_count, error);
+    if (status == KW_OK)
+        status = add_unknown(place, address_of(&snapshot, master), &found, &found_count, error);
     if (status == KW_OK) {
         *pins = found;
         *count = found_count;

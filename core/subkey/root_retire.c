@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How long retiring waits for others. */
+#define SETTLE_MILLISECONDS 30000u
+
 /* "one, two and 3 more", of those pinned to this version (0: to any that is not retired). */
 #define NAMES_SIZE    400
 #define NAMES_MAXIMUM 3
@@ -14,7 +17,7 @@ static size_t pin_names(const struct root_pin *pins, size_t count, uint32_t vers
     size_t met = 0, length = 0;
     names[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        if (version != 0 && pins[i].version != version)
+        if (version != 0 && pins[i].version != 0 && pins[i].version != version)
             continue;
         if (met++ < NAMES_MAXIMUM && length < NAMES_SIZE)
             length += (size_t)snprintf(names + length, NAMES_SIZE - length, "%s%s", met > 1 ? ", " : "", pins[i].what);
@@ -66,7 +69,8 @@ static kw_status check_pins(const struct root_place *place, const struct entry_r
         status =
             error_set(error, KW_REFUSED, "root %u of %s is needed by %s", (unsigned)version, entry->address, names);
         error_remedy(error, "give each of them a new key (`keywright rotate CERT --new-key`, then delete the former "
-                            "certificate) or secret (`keywright passphrase STORE`)");
+                            "certificate) or secret (`keywright passphrase STORE`); a store that the configuration "
+                            "does not have any more comes back into it first, with this id");
     }
     root_pins_free(pins, count);
     return status;
@@ -111,12 +115,53 @@ static kw_status retire_row(const struct root_place *place, const struct id *mas
     return status;
 }
 
+/* Whether seals may be under it that nobody has sealed anew; no answer where it may not be retired at all. */
+static kw_status check_unsealed(const struct root_place *place, const struct id *master, uint32_t version, bool force,
+                                bool *unsealed, kw_error *error)
+{
+    struct entry_row entry = {0};
+    struct root_rows rows = {0};
+    kw_status status = catalogue_entry_get_by_id(place->catalogue, master, &entry, error);
+    if (status == KW_OK)
+        status = root_rows_look(place, master, &rows, error);
+    if (status == KW_OK)
+        status = check_may_retire(place, &entry, &rows, version, force, error);
+    if (status == KW_OK)
+        *unsealed = rows.rows[version - 1].resealed <= version;
+    root_rows_clear(&rows);
+    entry_row_clear(&entry);
+    return status;
+}
+
+/*
+ * The master key is out of use, so that nobody begins a seal any more; but a seal may be under way that began before, or a forked child may seal on that cannot read the
+ * catalogue. A walk that sealed everything anew has waited for those already.
+ */
+static kw_status settle(const struct root_place *place, uint32_t version, kw_error *error)
+{
+    char who[CONTROL_WHO_SIZE];
+    uint64_t generation = 0;
+    kw_status status = control_raise(place->control, &generation, error);
+    if (status == KW_OK)
+        status = control_wait(place->control, generation, SETTLE_MILLISECONDS, who, error);
+    if (status == KW_TIMEOUT) {
+        status = error_set(error, KW_TIMEOUT, "%s may still seal under root %u", who, (unsigned)version);
+        error_remedy(error, "end it, or let it read the state directory, then try again");
+    }
+    return status;
+}
+
 kw_status root_retire(const struct root_place *place, const struct id *master, uint32_t version, bool force,
                       kw_error *error)
 {
     uint64_t generation = 0;
+    bool unsealed = false;
     kw_error why = {0};
-    kw_status status = catalogue_begin(place->catalogue, error);
+    kw_status status = check_unsealed(place, master, version, force, &unsealed, error);
+    if (status == KW_OK && unsealed)
+        status = settle(place, version, error);
+    if (status == KW_OK)
+        status = catalogue_begin(place->catalogue, error);
     if (status != KW_OK)
         return status;
     status = retire_row(place, master, version, force, error);

@@ -23,11 +23,16 @@ static kw_status use_begin(kw_subkey *subkey, struct use *use, kw_error *error)
         status = master_follow(master, use->generation, error);
     if (status == KW_OK)
         status = master_check(master, error);
-    if (status == KW_OK)
-        keyring_count(master->keyring, use->control.stripe, COUNT_HIT);
-    else
+    if (status != KW_OK)
         control_leave(master->keyring->control, &use->control);
     return status;
+}
+
+/* The use for which its root was loaded is counted as a miss. */
+static void count_use(kw_subkey *subkey, const struct use *use, struct handle_key *key)
+{
+    if (!atomic_load_explicit(&key->is_counted, memory_order_relaxed) || !atomic_exchange(&key->is_counted, false))
+        keyring_count(subkey->master->keyring, use->control.stripe, COUNT_HIT);
 }
 
 static void use_end(kw_subkey *subkey, const struct use *use)
@@ -98,8 +103,10 @@ kw_status kw_seal(kw_subkey *subkey, kw_input plaintext, kw_input associated, kw
         status = use_active(subkey, active, &key, error);
     if (status == KW_OK)
         status = seal_make_header(&subkey->master->id, key->version, purpose_of(subkey), &header, error);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        count_use(subkey, &use, key);
         status = seal_close(&key->key, &header, plaintext, associated, sealed->data, error);
+    }
     use_end(subkey, &use);
     return status;
 }
@@ -155,8 +162,10 @@ kw_status kw_unseal(kw_subkey *subkey, kw_input sealed, kw_input associated, kw_
         return status;
     }
     status = use_version(subkey, use.generation, header.version, &key, error);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        count_use(subkey, &use, key);
         status = seal_open(&key->key, &header, sealed, associated, plaintext->data, error);
+    }
     use_end(subkey, &use);
     if (status != KW_OK)
         plaintext->length = 0;

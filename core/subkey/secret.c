@@ -147,6 +147,26 @@ kw_status secret_pins_next(struct catalogue *catalogue, char name[SECRET_PIN_NAM
     return KW_OK;
 }
 
+kw_status secret_is_unknown(struct catalogue *catalogue, const char *store_id, const char *option, bool *unknown,
+                            kw_error *error)
+{
+    const struct secret_place place = {.store_id = store_id, .option = option};
+    char name[SECRET_PIN_NAME_SIZE];
+    unsigned char record[KW_RECORD_NAME_MAXIMUM];
+    kw_output first = {.data = record, .capacity = sizeof(record)};
+    struct pin pin = {0};
+    kw_status status = pin_read_named(catalogue, pin_name(&place, false, name), &pin, error);
+
+    if (status == KW_NOT_FOUND)
+        status = pin_read_named(catalogue, pin_name(&place, true, name), &pin, error);
+    *unknown = status == KW_NOT_FOUND;
+    if (!*unknown)
+        return status;
+    status = catalogue_record_next(catalogue, store_id, (kw_input){0}, (kw_input){0}, &first, error);
+    *unknown = status == KW_OK;
+    return error_tolerate(status, KW_NOT_FOUND, error);
+}
+
 /* ---- The master key ---- */
 
 static kw_status fail_configuration(const struct secret_place *place, kw_error *error, const char *what)
@@ -206,11 +226,32 @@ static kw_status derive(const struct secret_keeper *keeper, const struct secret_
 
 /* ---- What stores ask for ---- */
 
-/* The present pin; else that of a change which was cut off; else a new one, which others may have made meanwhile. */
+static kw_status refuse_unknown(const struct secret_place *place, kw_error *error)
+{
+    const kw_status status =
+        fail_configuration(place, error, "but the store exists and nothing tells that it was changed to that");
+
+    error_remedy(error,
+                 "write what it was before, then `keywright passphrase %s --new subkey:%s`; where that was done, the "
+                 "catalogue has lost its record of it: restore it from a backup",
+                 place->store_name, place->address);
+    return status;
+}
+
+/*
+ * The present pin; else that of a change which was cut off; else a new one, which others may have made meanwhile. None for a store that is there
+ * already: it has another secret, or what was known of it is lost.
+ */
 static kw_status pin_find(const struct secret_keeper *keeper, const struct secret_place *place, const struct id *master,
                           struct pin *pin, kw_error *error)
 {
-    kw_status status = pin_read(keeper, place, false, pin, error);
+    bool unknown = false;
+    kw_status status = secret_is_unknown(keeper->catalogue, place->store_id, place->option, &unknown, error);
+
+    if (status == KW_OK && unknown)
+        return refuse_unknown(place, error);
+    if (status == KW_OK)
+        status = pin_read(keeper, place, false, pin, error);
 
     if (status == KW_NOT_FOUND)
         status = pin_read(keeper, place, true, pin, error);
@@ -232,7 +273,15 @@ static kw_status pin_find(const struct secret_keeper *keeper, const struct secre
     return status;
 }
 
-kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, kw_error *error)
+kw_status secret_serves(void *user, const struct id *master, kw_error *error)
+{
+    const struct secret_keeper *const keeper = user;
+
+    return keeper->roots->serves(keeper->roots->user, master, error);
+}
+
+kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, struct id *master_used,
+                     kw_error *error)
 {
     const struct secret_keeper *const keeper = user;
     const struct circle circle = {.settings = place->settings, .catalogue = keeper->catalogue};
@@ -251,7 +300,11 @@ kw_status secret_get(void *user, const struct secret_place *place, struct secret
                      "subkey:%s` then moves it to this one",
                      place->store_name, place->address);
     }
-    return status == KW_OK ? derive(keeper, place, &pin, value, error) : status;
+    if (status == KW_OK)
+        status = derive(keeper, place, &pin, value, error);
+    if (status == KW_OK)
+        *master_used = master;
+    return status;
 }
 
 static bool tell_failure(const struct secret_keeper *keeper, const struct secret_place *place, kw_status status,

@@ -21,7 +21,9 @@ struct secret_keeper {
  * For struct secret_service; `user` is a struct secret_keeper. A secret without a pin is one of the active root, and becomes pinned; the pin goes again when the
  * store refuses the secret. Errors: KW_CONFIGURATION (no such master key; pinned to another), KW_REFUSED (a circle), and as keyring_subkey.
  */
-KW_MUST_USE kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, kw_error *error);
+KW_MUST_USE kw_status secret_get(void *user, const struct secret_place *place, struct secret *value, struct id *master,
+                                 kw_error *error);
+KW_MUST_USE kw_status secret_serves(void *user, const struct id *master, kw_error *error);
 bool secret_settled(void *user, const struct secret_place *place, bool accepted);
 
 /*
@@ -44,6 +46,9 @@ struct secret_pin {
 #define SECRET_PIN_NAME_SIZE 160
 KW_MUST_USE kw_status secret_pins_next(struct catalogue *catalogue, char name[SECRET_PIN_NAME_SIZE],
                                        struct secret_pin *pin, kw_error *error);
+/* Whether the store exists, by its records, and no pin tells of which root its secret is. */
+KW_MUST_USE kw_status secret_is_unknown(struct catalogue *catalogue, const char *store_id, const char *option,
+                                        bool *unknown, kw_error *error);
 
 /* ---- circle.c ---- */
 

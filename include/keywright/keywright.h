@@ -19,7 +19,9 @@
 #define KEYWRIGHT_KEYWRIGHT_H
 
 #include <keywright/base.h>
+#include <keywright/connections.h>
 #include <keywright/subkeys.h>
+#include <keywright/tls.h>
 #include <keywright/trust.h>
 
 #ifdef __cplusplus
@@ -419,7 +421,8 @@ typedef struct kw_rotate_options {
  *
  * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
  * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
- * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), and whatever the store answers.
+ * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), KW_TIMEOUT (with `retire` and `force`: a process may still
+ * seal under the version; names it), and whatever the store answers.
  */
 KW_MUST_USE KW_API kw_status kw_rotate(kw_context *context, const kw_rotate_options *options, kw_event_callback event,
                                        void *user, kw_error *error);

@@ -168,6 +168,7 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
         goto out;
     }
     module->is_ours = before == NULL;
+    module->restarted = p11_now();
     status = take_functions(module, use);
     take_name(module->maker, sizeof(module->maker), made->context->manufacturer);
     take_name(module->description, sizeof(module->description), made->context->description);
@@ -200,7 +201,7 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
         module->forked = module->down = false;
         return KW_OK;
     }
-    if (module->forked)
+    if (module->descends)
         p11_tell(use, KW_UNAVAILABLE,
                  "the module '%s' cannot be initialized in this process: C_Initialize answers %s; the process was "
                  "forked and runs as user "

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -159,12 +160,60 @@ static void a_token_that_is_away_stops_neither(void **state)
     server_close(&server);
 }
 
+/* The status of a use that is tried for ten seconds, as long as it fails because the token is away. */
+static kw_status until_it_serves(kw_key *key, kw_error *error)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    kw_status status = KW_UNAVAILABLE;
+    for (unsigned i = 0; i < 100 && status == KW_UNAVAILABLE; i++) {
+        nanosleep(&pause, NULL);
+        status = server_sign(key, 1, error);
+    }
+    return status;
+}
+
+/* What is in memory serves for as long as outage_limit says, and again when the token is back: with the handles that there were. */
+static void an_outage_beyond_the_limit_stops_both(void **state)
+{
+    const struct timespec limit = {.tv_sec = 1, .tv_nsec = 200000000};
+    kw_error error = {0};
+    kw_key *other = NULL;
+    (void)state;
+    append("subkeys: {outage_limit: 1s}\n");
+    start();
+    kw_key *keys[] = {open_key("password-reset/sales/web"), open_key("general/www")}, *own = open_key("database/sales");
+    for (size_t i = 0; i < 2; i++)
+        sign(keys[i]);
+    shim_drop(server.control);
+    assert_int_equal(kw_subkeys_refresh(server.context, &error), KW_UNAVAILABLE);
+    for (size_t i = 0; i < 2; i++)
+        sign(keys[i]);
+    nanosleep(&limit, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(server_sign(keys[i], 1, &error), KW_UNAVAILABLE);
+        assert_non_null(strstr(error.message, "has not been available since 20"));
+        assert_non_null(strstr(error.message, "outage_limit"));
+        assert_true(error.remedy[0] != '\0');
+    }
+    assert_int_equal(kw_key_open(server.context, "password-reset/sales/web", &other, &error), KW_UNAVAILABLE);
+    assert_int_equal(kw_key_open(server.context, "general/www", &other, &error), KW_UNAVAILABLE);
+    sign(own); /* hangs on no master key */
+    shim_restore(server.control);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(until_it_serves(keys[i], &error), KW_OK);
+        kw_key_free(keys[i]);
+    }
+    kw_key_free(own);
+    server_close(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_unwraps_once_and_then_calls_nothing),
         cmocka_unit_test(a_start_that_uses_neither_unwraps_nothing),
         cmocka_unit_test(a_token_that_is_away_stops_neither),
+        cmocka_unit_test(an_outage_beyond_the_limit_stops_both),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -74,7 +74,7 @@ create_derived_refusals_say_why() {
     expect_err 'cannot be derived'
     expect 5 keywright create master-key/other --database sales --derived
     expect 5 keywright create password-reset/sales/web --derived --key rsa-3072
-    expect_err 'ec-p256, ec-p384'
+    expect_err 'ec-p256 and ec-p384'
     expect 5 keywright create password-reset/sales/web --derived --key ed25519
     expect_err 'can sign but not decrypt'
     expect 2 keywright create password-reset/sales/web --derived --store local
@@ -248,7 +248,7 @@ passphrase_new_subkey_opens_the_store_from_then_on() {
     # And back to a passphrase of one's own.
     (umask 077 && echo 'a passphrase of my own' >one/passphrase)
     expect 0 keywright passphrase local --new file:one/passphrase
-    expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect 3 keywright sign server-encryption -i one/keywright.yaml -o signature
     sed -i 's|passphrase: subkey:master-key/corp|passphrase: file:passphrase|' one/keywright.yaml
     signs general/www
     [[ -z $(pins) ]] || fail "pins: $(pins)"
@@ -263,9 +263,40 @@ store_with_a_subkey_is_made_at_first_use() {
     [[ $(pins) == secret/77aa02aa11223344/passphrase ]] || fail "pins: $(pins)"
     # One that was made with another passphrase does not become pinned.
     sed -i 's|passphrase: file:passphrase|passphrase: subkey:master-key/corp|' one/keywright.yaml
-    expect 7 keywright sign server-encryption -i one/keywright.yaml -o signature
-    expect_err 'keywright.yaml:[0-9]+:[0-9]+'
+    expect 3 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect_err 'keywright.yaml:[0-9]+'
+    expect_err 'nothing tells that it was changed to that'
     [[ $(pins) == secret/77aa02aa11223344/passphrase ]] || fail "pins: $(pins)"
+}
+
+# No HMAC sees that a row is gone: what it would pin is not retired, and no new one is made in its place.
+secret_whose_pin_somebody_deleted_pins_every_root() {
+    subkey_server
+    expect 0 keywright rotate master-key/corp
+    sqlite3 one/state/catalogue.db "DELETE FROM record WHERE store_id = 'derived'"
+    expect 3 keywright sign server-encryption -i one/keywright.yaml -o signature
+    expect_err 'restore it from a backup'
+    [[ -z $(pins) ]] || fail "pins: $(pins)"
+    expect 0 keywright retire master-key/corp
+    expect 5 keywright rotate master-key/corp --retire 1 --force --yes
+    expect_err "root 1 of master-key/corp is needed by the passphrase of store 'local' \(which of them is not known\)"
+    expect 5 keywright delete master-key/corp --force --yes
+}
+
+# Lost with the HSM: the store that this very master key opens is no place to recover into, whether it can be opened or not.
+recovery_into_the_store_that_it_opens_is_a_circle() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=recovery -keyout recovery.key -out recovery.crt 2>/dev/null
+    subkey_server
+    printf 'subkeys: {recovery_certificate: ../recovery.crt}\n' >>one/keywright.yaml
+    expect 0 keywright rotate master-key/corp
+    rm -r "$(sed -n 's/^directories.tokendir *= *//p' "$SOFTHSM2_CONF")"/*
+    expect 5 keywright rotate master-key/corp --new-key --store local --recovery-key recovery.key
+    expect_err "a circle: store 'local', opened by master-key/corp"
+    expect_err 'a softstore with a passphrase of its own'
+    (umask 077 && echo 'a passphrase of my own' >one/second)
+    sed -i '/^stores:/a\  second: {id: "33aa02aa11223344", plugin: softstore, options: {passphrase: file:second}}' one/keywright.yaml
+    expect 0 keywright rotate master-key/corp --new-key --store second --recovery-key recovery.key
+    signs general/www
 }
 
 what_needs_a_root_is_named() {
@@ -336,5 +367,6 @@ circles_are_refused_and_named() {
 run_cases create_derived_signs_decrypts_and_is_told create_derived_refusals_say_why create_by_rule_derives_where_the_master_key_is_in_an_hsm \
     rotate_derived_makes_another_from_the_present_root transfer_derived_is_refused retire_and_delete_derived_work \
     export_derived_has_a_reference_unless_it_is_decided import_derived_needs_its_master_key \
-    passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named secret_subkey_where_there_is_none_is_refused \
+    passphrase_new_subkey_opens_the_store_from_then_on store_with_a_subkey_is_made_at_first_use what_needs_a_root_is_named \
+    secret_whose_pin_somebody_deleted_pins_every_root recovery_into_the_store_that_it_opens_is_a_circle secret_subkey_where_there_is_none_is_refused \
     circles_are_refused_and_named

@@ -339,7 +339,7 @@ recovery_certificate_that_is_none_is_told() {
     expect_json '[.reminders[] | select(test("root"))] | length == 0'
 }
 
-run_cases rotate_makes_roots_and_keeps_what_is_needed delete_goes_once_all_roots_are_retired \
+run_cases rotate_makes_roots_and_keeps_what_is_needed delete_of_what_is_required_waits_for_its_store delete_goes_once_all_roots_are_retired \
     rotate_retire_names_what_is_derived create_again_brings_the_roots_along \
     rotate_by_an_rsa_recovery_key_opens_everything rotate_by_an_ec_recovery_key_opens_everything \
     moved_server_opens_what_was_sealed changed_root_is_corrupt older_catalogue_is_corrupt_until_it_is_accepted \

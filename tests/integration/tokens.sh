@@ -2,7 +2,7 @@
 #
 #   token_library     the PKCS#11 module
 #   token_init_args   what its C_Initialize wants, where it wants something
-#   token_label, token_pin, token_so_pin
+#   token_label, token_pin, token_so_pin     where token_pin_wanted is set, the PIN is that
 #
 # and in the environment what the module needs. `token_stop` ends what was started for it. KIND is one of token_kinds. What runs is started
 # here, without systemd, and ends with this shell however it ends. What does not answer is named after a while, well before a test's own limit.
@@ -204,7 +204,7 @@ token_start() {
     directory=$(readlink -f "$2")
     token_kind=$kind
     token_label=keywright-test
-    token_pin=1234567890
+    token_pin=${token_pin_wanted:-1234567890}
     token_so_pin=87654321
     token_init_args=
     # Modules, and pkcs11-spy, keep memory to their end that LeakSanitizer cannot tell from ours; valgrind can (memcheck.suppressions).

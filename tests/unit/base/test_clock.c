@@ -33,6 +33,31 @@ static void clock_readings_agree_and_never_go_back(void **state)
     assert_true(milliseconds >= before / 1000000 && milliseconds <= after / 1000000);
 }
 
+/* How long the machine was suspended, as the kernel tells it: one of its clocks counts that, the others stand still. */
+static time_t suspended;
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    const int result = __real_clock_gettime(id, now);
+    if (id == CLOCK_BOOTTIME)
+        now->tv_sec += suspended;
+    return result;
+}
+
+static void clock_readings_count_what_the_machine_was_suspended(void **state)
+{
+    enum { HOUR = 3600 };
+    const uint64_t before = clock_milliseconds(), before_fine = clock_nanoseconds();
+    (void)state;
+    suspended = HOUR;
+    assert_true(clock_milliseconds() >= before + HOUR * UINT64_C(1000));
+    assert_true(clock_nanoseconds() >= before_fine + HOUR * UINT64_C(1000000000));
+    suspended = 0;
+}
+
 static void clock_wall_is_the_time_of_the_system(void **state)
 {
     (void)state;
@@ -88,6 +113,7 @@ int main(void)
         cmocka_unit_test(clock_parse_takes_back_what_clock_text_writes),
         cmocka_unit_test(clock_parse_anything_else_is_refused),
         cmocka_unit_test(clock_readings_agree_and_never_go_back),
+        cmocka_unit_test(clock_readings_count_what_the_machine_was_suspended),
         cmocka_unit_test(clock_wall_is_the_time_of_the_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

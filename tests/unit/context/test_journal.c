@@ -5,6 +5,8 @@
 #include "base/buffer.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +90,92 @@ static void recover_creation_of_a_dead_process_removes_the_key(void **state)
     assert_status(server, KW_NOT_FOUND, find(server, &row.key_id));
     assert_int_equal(journal_rows(server, NULL), 0);
     journal_row_clear(&row);
+}
+
+/* Statements on the catalogue's file itself; in `kept.journal` are the rows that there were. */
+static void change(struct server *server, const char *statements)
+{
+    char command[2048];
+    kw_close(server->context);
+    server->context = NULL;
+    snprintf(command, sizeof(command), "sqlite3 -bail '%s/state/" CATALOGUE_FILE "' \"ATTACH '%s/kept' AS kept; %s\"",
+             server->directory, server->directory, statements);
+    server_run(command);
+    server_reopen(server);
+}
+
+/* Nothing is done because of a row that somebody changed: no key goes, neither the row's nor another, and who asks is refused. */
+static void recover_does_nothing_because_of_changed_rows(void **state)
+{
+    static const struct {
+        const char *change;
+        unsigned corrupt; /* of two rows */
+    } cases[] = {
+        {"UPDATE main.journal SET id = hex(randomblob(16)) WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET owner = lower(hex(randomblob(16))) WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET operation = 'delete key' WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET operation = 'leave key' WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET address = 'database/sales' WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET store_id = '7c9e667a' WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET key_id = lower(hex(randomblob(16))) WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET locator = (SELECT locator FROM main.certificate LIMIT 1) WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET created = created - 1 WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET generation = generation + 1 WHERE rowid = 1", 1},
+        {"UPDATE main.journal SET mac = randomblob(32) WHERE rowid = 1", 1},
+        /* whole contents, with their macs, under each other's ids; and two fields alone */
+        {"UPDATE main.journal SET (owner, operation, address, store_id, key_id, locator, created, generation, mac) = "
+         "(SELECT "
+         "owner, operation, address, store_id, key_id, locator, created, generation, mac FROM kept.journal AS other "
+         "WHERE "
+         "other.id <> main.journal.id)",
+         2},
+        {"UPDATE main.journal SET (key_id, locator) = (SELECT key_id, locator FROM kept.journal AS other WHERE "
+         "other.id <> "
+         "main.journal.id)",
+         2},
+    };
+    struct server *server = *state;
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    struct id keys[2] = {{{0}}};
+    in_a_process_that_dies(server, make_a_key);
+    in_a_process_that_dies(server, make_a_key);
+    assert_ok(server, catalogue_journal_read(server->context->catalogue, NULL, NULL, &rows, &count, &server->error));
+    assert_int_equal(count, 2);
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = rows[i].key_id;
+        journal_row_clear(&rows[i]);
+    }
+    free(rows);
+    kw_close(server->context);
+    server->context = NULL;
+    /* Both rows as they were, before any start has seen them. */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char statements[900];
+        if (i == 0) {
+            char command[512];
+            snprintf(command, sizeof(command),
+                     "sqlite3 -bail '%s/state/" CATALOGUE_FILE
+                     "' \"ATTACH '%s/kept' AS kept; CREATE TABLE kept.journal AS SELECT * FROM main.journal\"",
+                     server->directory, server->directory);
+            server_run(command);
+        }
+        snprintf(statements, sizeof(statements),
+                 "DELETE FROM main.journal; INSERT INTO main.journal SELECT * FROM kept.journal%s; %s",
+                 cases[i].corrupt == 1 ? " LIMIT 1" : "", cases[i].change);
+        change(server, statements);
+        for (size_t key = 0; key < 2; key++)
+            if (find(server, &keys[key]) != KW_OK)
+                fail_msg("a key is gone: %s", cases[i].change);
+        assert_status(server, KW_CORRUPT,
+                      key_check_not_leaving(server->context, local(server), (kw_input){(const unsigned char *)"x", 1},
+                                            &server->error));
+    }
+    /* Unchanged, they do their work: what was looked at above can go. */
+    change(server, "DELETE FROM main.journal; INSERT INTO main.journal SELECT * FROM kept.journal");
+    for (size_t key = 0; key < 2; key++)
+        assert_status(server, KW_NOT_FOUND, find(server, &keys[key]));
+    assert_int_equal(journal_rows(server, NULL), 0);
 }
 
 static void recover_leaves_the_living_alone(void **state)
@@ -208,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(list_without_the_current_certificates_row_tells_and_delete_forced_drops_it,
                                         start, stop),
         cmocka_unit_test_setup_teardown(recover_creation_of_a_dead_process_removes_the_key, start, stop),
+        cmocka_unit_test_setup_teardown(recover_does_nothing_because_of_changed_rows, start, stop),
         cmocka_unit_test_setup_teardown(recover_leaves_the_living_alone, start, stop),
         cmocka_unit_test_setup_teardown(recover_never_deletes_a_key_that_a_certificate_names, start, stop),
         cmocka_unit_test_setup_teardown(recover_without_the_store_keeps_the_row, start, stop),

@@ -1,5 +1,6 @@
 #include "processes.h"
 
+#include "base/clock.h"
 #include "control/outage.h"
 
 static void outage_is_one_for_all_processes_and_stays(void **state)
@@ -17,6 +18,12 @@ static void outage_is_one_for_all_processes_and_stays(void **state)
     assert_false(outage_fail(outage));
     assert_true(outage_lasts(outage, &milliseconds));
     assert_true(milliseconds < 60000);
+    /* Told the same wherever in the second it is asked, until somebody moves the wall clock. */
+    const int64_t began = outage_began(outage, milliseconds);
+    assert_in_range(clock_wall() - began, 0, 60);
+    assert_int_equal(outage_began(outage, milliseconds + 1000), began);
+    assert_int_equal(outage_began(outage, milliseconds > 1000 ? milliseconds - 1000 : 0), began);
+    assert_in_range(began - outage_began(outage, milliseconds + 3600000), 3599, 3601);
     assert_true(outage_tried(outage) < 60000);
     assert_false(outage_lasts(other, &milliseconds));
     control_close(control);

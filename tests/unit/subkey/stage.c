@@ -23,6 +23,8 @@ const char *__wrap_store_id(const struct store *store);
 const char *__wrap_store_name(const struct store *store);
 kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const struct id *id, struct entry_row *row,
                                            kw_error *error);
+kw_status __wrap_catalogue_roots_read(struct catalogue *catalogue, const struct id *master, struct root_row **rows,
+                                      size_t *count, kw_error *error);
 uint64_t __real_clock_milliseconds(void);
 uint64_t __wrap_clock_milliseconds(void);
 int64_t __real_clock_wall(void);
@@ -104,7 +106,8 @@ kw_status __wrap_root_load(const struct root_place *place, const struct id *mast
     atomic_fetch_add(&roots.loads, 1);
     wait_there();
     kw_status status = answer(&roots.load, "the store is away", error);
-    if (status == KW_OK && atomic_load(&roots.lacks_key))
+    if (status == KW_OK && atomic_load(&roots.lacks_key) &&
+        (atomic_load(&roots.lacks_of) == 0 || atomic_load(&roots.lacks_of) == master->bytes[0]))
         status = error_set(error, KW_NOT_FOUND, "the token has no private key");
     if (status == KW_OK)
         status = __wrap_root_check(place, master, version, error);
@@ -142,14 +145,26 @@ kw_status __wrap_catalogue_entry_get_by_id(struct catalogue *catalogue, const st
     const kw_status status = answer(&roots.catalogue, "the catalogue cannot be read", error);
     if (status != KW_OK)
         return status;
+    if (atomic_load(&roots.is_gone))
+        return error_set(error, KW_NOT_FOUND, "there is no such entry");
     *row = (struct entry_row){.id = *id, .state = atomic_load(&roots.is_retired) ? ENTRY_RETIRED : ENTRY_IN_USE};
     return KW_OK;
+}
+
+kw_status __wrap_catalogue_roots_read(struct catalogue *catalogue, const struct id *master, struct root_row **rows,
+                                      size_t *count, kw_error *error)
+{
+    (void)catalogue;
+    (void)master;
+    *rows = NULL;
+    *count = 0;
+    return answer(&roots.catalogue, "the catalogue cannot be read", error);
 }
 
 const char *__wrap_store_id(const struct store *store)
 {
     (void)store;
-    return "0b1d02aa";
+    return atomic_load(&roots.has_moved) ? "7c9e6679" : "0b1d02aa";
 }
 
 const char *__wrap_store_name(const struct store *store)

@@ -19,7 +19,10 @@ struct stage_roots {
     atomic_int load, health; /* kw_status that they answer */
     atomic_int catalogue;    /* likewise, root_active, root_check and root_is_over */
     atomic_bool lacks_key;   /* the store answers, and has no key */
+    atomic_uint lacks_of;    /* the first byte of the only master key that it lacks; 0: it lacks all */
+    atomic_bool has_moved;   /* to another store */
     atomic_bool is_retired;  /* the master key is out of use */
+    atomic_bool is_gone;     /* it was deleted */
     atomic_bool is_other;    /* roots are others than before */
     atomic_bool hold;        /* loads and probes wait until it is false */
     atomic_uint holding;     /* that wait */

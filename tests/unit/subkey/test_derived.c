@@ -16,6 +16,8 @@ struct roots {
     unsigned asked;
     enum subkey_class class; /* that was asked for last */
     kw_error failure;
+    struct id of;          /* what is of this master key */
+    kw_error away;         /* serves no longer */
     struct stores *stores; /* NULL: none is called meanwhile */
 };
 
@@ -44,6 +46,17 @@ static kw_status get_subkey(void *user, const struct subkey_name *name, unsigned
     return subkey_derive(roots->crypto, (kw_input){roots->root, sizeof(roots->root)}, name, out, length, error);
 }
 
+static kw_status serves(void *user, const struct id *master, kw_error *error)
+{
+    const struct roots *const roots = user;
+
+    if (roots->away.status != KW_OK && id_equal(master, &roots->of)) {
+        *error = roots->away;
+        return roots->away.status;
+    }
+    return KW_OK;
+}
+
 static void scene_open(struct scene *scene)
 {
     kw_error error = {0};
@@ -54,8 +67,8 @@ static void scene_open(struct scene *scene)
     fixture_configure_store(&scene->fixture, scene->fixture.module, "{raw: true}");
     expect_status(KW_OK, crypto_open(&scene->fixture.crypto, &error), &error);
     scene->roots.crypto = scene->fixture.crypto;
-    scene->service =
-        (struct derived_service){.crypto = scene->fixture.crypto, .subkey = get_subkey, .user = &scene->roots};
+    scene->service = (struct derived_service){
+        .crypto = scene->fixture.crypto, .subkey = get_subkey, .serves = serves, .user = &scene->roots};
     static char name[] = DERIVED_STORE;
     scene->builtin = (struct builtin_store){.name = name, .module = &derived_module, .service = &scene->service};
     scene->fixture.builtins = &scene->builtin;
@@ -477,6 +490,37 @@ static void key_open_failure_keeps_place_and_remedy(void **state)
 }
 
 /* A root that is not in memory is unwrapped by another store, within this one's operation: its calls are its own. */
+/* The key is in the handle's memory, and yet it stops with the root that it comes from. */
+static void key_open_handles_serve_as_long_as_their_master_key(void **state)
+{
+    struct scene scene;
+    unsigned char bytes[256];
+    kw_output output = {.data = bytes, .capacity = sizeof(bytes)};
+    struct secret pkcs8 = {0};
+    const kw_input message = input_text("what is signed");
+    struct derived_locator locator = locator_of("ec-p256");
+    kw_error error = {0};
+
+    (void)state;
+    scene_open(&scene);
+    kw_key *const key = open_key(&scene, &locator);
+    scene.roots.of = (struct id){{0xff}};
+    (void)error_set(&scene.roots.away, KW_UNAVAILABLE, "away for too long");
+    expect_status(KW_OK, kw_key_sign(key, NULL, message, &output, &error), &error); /* another one is away */
+    scene.roots.of = locator.master;
+    expect_status(KW_UNAVAILABLE, kw_key_sign(key, NULL, message, &output, &error), &error);
+    assert_string_equal(error.message, "away for too long");
+    expect_status(KW_UNAVAILABLE, kw_key_derive(key, kw_key_get_public(key), &output, &error), &error);
+    expect_status(KW_UNAVAILABLE, key_export(key, &pkcs8, &error), &error);
+    scene.roots.away = (kw_error){0};
+    expect_status(KW_OK, kw_key_sign(key, NULL, message, &output, &error), &error);
+    expect_status(KW_OK, kw_key_derive(key, kw_key_get_public(key), &output, &error), &error);
+    expect_status(KW_OK, key_export(key, &pkcs8, &error), &error);
+    secret_clear(&pkcs8);
+    kw_key_free(key);
+    scene_close(&scene);
+}
+
 static void key_open_counts_no_calls_of_other_stores(void **state)
 {
     struct scene scene;
@@ -568,6 +612,7 @@ int main(void)
         cmocka_unit_test(derive_agrees_with_libcrypto),
         cmocka_unit_test(store_makes_and_keeps_nothing),
         cmocka_unit_test(key_open_failure_keeps_place_and_remedy),
+        cmocka_unit_test(key_open_handles_serve_as_long_as_their_master_key),
         cmocka_unit_test(key_open_counts_no_calls_of_other_stores),
         cmocka_unit_test(fork_child_goes_on_with_its_keys),
         cmocka_unit_test(stores_get_unknown_name_does_not_offer_it),

@@ -393,67 +393,6 @@ static void unseal_makes_no_root(void **state)
     stage_close(&stage);
 }
 
-/* Of one that is idle nobody could know otherwise whether it will come to a new version. */
-static void refresh_proves_a_child_that_can_read_the_catalogue(void **state)
-{
-    struct stage stage;
-    int code = -1;
-    stage_open(state, &stage, NULL);
-    kw_subkey *subkey = stage_get(&stage, "password", NULL);
-    keyring_fork_prepare(stage.keyring);
-    const pid_t child = fork();
-    if (child == 0) {
-        keyring_fork_child(stage.keyring);
-        stage_good(&stage, subkey);
-        atomic_store(&roots.catalogue, KW_PERMISSION);
-        const bool refused = keyring_refresh(stage.keyring, &stage.error) != KW_OK && control_inherited(stage.control);
-        atomic_store(&roots.catalogue, KW_OK);
-        const bool proved = keyring_refresh(stage.keyring, &stage.error) == KW_OK && !control_inherited(stage.control);
-        _exit(refused && proved ? 0 : 1);
-    }
-    keyring_fork_parent(stage.keyring);
-    assert_int_equal(waitpid(child, &code, 0), child);
-    assert_int_equal(code, 0);
-    kw_subkey_free(subkey);
-    stage_close(&stage);
-}
-
-/* A catalogue that does not say which version is the active one: nothing is sealed, as it may have been rotated. */
-static void rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind(void **state)
-{
-    struct stage stage;
-    unsigned char sealed[SEALED_MAXIMUM];
-    size_t length = 0;
-    int code = -1;
-    stage_open(state, &stage, NULL);
-    kw_subkey *subkey = stage_get(&stage, "password", NULL);
-    keyring_fork_prepare(stage.keyring);
-    const pid_t child = fork();
-    if (child == 0) {
-        keyring_fork_child(stage.keyring);
-        stage_rotate(&stage);
-        atomic_store(&roots.catalogue, KW_PERMISSION);
-        const bool goes_on = stage_seal(subkey, "text", sealed, &length, &stage.error) == KW_OK &&
-                             stage_version(sealed, length) == 1 && control_inherited(stage.control);
-        atomic_store(&roots.ahead, 10000);
-        atomic_store(&roots.catalogue, KW_OK);
-        const bool knows = stage_seal(subkey, "text", sealed, &length, &stage.error) == KW_OK &&
-                           stage_version(sealed, length) == 2 && !control_inherited(stage.control);
-        _exit(goes_on && knows ? 0 : 1);
-    }
-    keyring_fork_parent(stage.keyring);
-    assert_int_equal(waitpid(child, &code, 0), child);
-    assert_int_equal(code, 0);
-    stage_rotate(&stage);
-    atomic_store(&roots.catalogue, KW_PERMISSION);
-    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_PERMISSION);
-    atomic_store(&roots.catalogue, KW_OK);
-    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_OK);
-    assert_int_equal(stage_version(sealed, length), 2);
-    kw_subkey_free(subkey);
-    stage_close(&stage);
-}
-
 #define SEALERS 4
 
 struct sealers {
@@ -642,9 +581,7 @@ int main(void)
         CASE(rotation_new_seals_are_under_the_new_version_and_old_ones_open),
         CASE(unseal_versions_that_somebody_made_up_leave_nothing_behind),
         CASE(unseal_makes_no_root),
-        CASE(refresh_proves_a_child_that_can_read_the_catalogue),
         CASE(retired_master_key_opens_and_seals_no_more),
-        CASE(rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind),
         CASE(rotation_while_sealing_no_seal_is_lost_or_under_a_version_that_is_settled),
         CASE(rotation_a_seal_that_is_under_way_is_waited_for),
         CASE(fork_the_child_goes_on_without_a_call_and_does_not_wait_for_who_is_not_there),

@@ -24,7 +24,7 @@ static void later(uint64_t milliseconds)
 
 static bool lasts(struct stage *stage, uint64_t *milliseconds)
 {
-    return outage_lasts(control_outage(stage->control, "0b1d02aa"), milliseconds);
+    return control_store_away(stage->control, "0b1d02aa", milliseconds, NULL);
 }
 
 static void refresh_asks_the_store_and_reads_each_root_anew(void **state)
@@ -51,6 +51,23 @@ static void refresh_asks_the_store_and_reads_each_root_anew(void **state)
     atomic_store(&roots.health, KW_UNAVAILABLE);
     assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
     assert_int_equal(roots.loads, 6);
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
+/* Whose control file was removed under it is told of nothing any more. */
+static void refresh_learns_of_a_rotation_that_nobody_told(void **state)
+{
+    struct stage stage;
+    unsigned char sealed[SEALED_MAXIMUM];
+    size_t length = 0;
+    stage_open(state, &stage, NULL);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    stage_good(&stage, subkey);
+    atomic_store(&roots.active, 2);
+    assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_OK);
+    assert_int_equal(stage_version(sealed, length), 2);
     kw_subkey_free(subkey);
     stage_close(&stage);
 }
@@ -100,6 +117,7 @@ static void outage_begins_with_the_first_failure_and_serves_until_the_limit(void
     assert_int_equal(roots.probes, probes);
     later(2 * MINUTE);
     assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE);
+    assert_non_null(strstr(stage.error.message, "store 'hsm' of the master key has not been available since 20"));
     assert_non_null(strstr(stage.error.message, "the token is gone"));
     assert_non_null(strstr(stage.error.message, "(for 11 minutes)"));
     assert_non_null(strstr(stage.error.message, "outage_limit lets what is in memory serve for 10 minutes"));
@@ -410,6 +428,84 @@ static void refresh_a_token_without_the_key_takes_no_root_from_memory(void **sta
     stage_close(&stage);
 }
 
+/* The other one's success does not end the outage of the one, and the one's failure cuts nobody else off. */
+static void refresh_one_of_two_keys_in_a_store_is_gone(void **state)
+{
+    static const struct id other_id = {.bytes = {9}};
+    static const struct handle_name other_name = {"master-key/other", "password", {0}};
+    const struct subkey_settings limit = {.outage_limit = 10 * (int64_t)MINUTE};
+    struct stage stage;
+    uint64_t milliseconds = 0;
+    kw_subkey *other = NULL;
+    for (unsigned is_first = 0; is_first < 2; is_first++) { /* whichever is asked first */
+        stage_open(state, &stage, &limit);
+        kw_subkey *subkey = stage_get(&stage, "password", NULL);
+        assert_int_equal(keyring_open(stage.keyring, &other_name, &other_id, &other, &stage.error), KW_OK);
+        atomic_store(&roots.lacks_key, true);
+        atomic_store(&roots.lacks_of, is_first ? master_id.bytes[0] : other_id.bytes[0]);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_NOT_FOUND);
+            assert_true(lasts(&stage, &milliseconds));
+            stage_good(&stage, subkey);
+            stage_good(&stage, other);
+            later(6 * MINUTE);
+        }
+        assert_true(lasts(&stage, &milliseconds));
+        assert_true(milliseconds >= 12 * MINUTE);
+        assert_int_equal(seal(&stage, is_first ? subkey : other), KW_UNAVAILABLE);
+        assert_non_null(strstr(stage.error.message, "the token has no private key"));
+        stage_good(&stage, is_first ? other : subkey);
+        atomic_store(&roots.lacks_key, false);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+        assert_false(lasts(&stage, &milliseconds));
+        stage_good(&stage, is_first ? subkey : other);
+        kw_subkey_free(subkey);
+        kw_subkey_free(other);
+        stage_close(&stage);
+    }
+}
+
+/* Recovered into another one, or retired: nobody would ever ask the lost store again. */
+static void outage_ends_with_the_last_key_of_the_store(void **state)
+{
+    struct stage stage;
+    uint64_t milliseconds = 0;
+    for (unsigned is_retired = 0; is_retired < 2; is_retired++) {
+        stage_open(state, &stage, NULL);
+        kw_subkey *subkey = stage_get(&stage, "password", NULL);
+        atomic_store(&roots.health, KW_UNAVAILABLE);
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_UNAVAILABLE);
+        assert_true(lasts(&stage, &milliseconds));
+        if (is_retired) {
+            atomic_store(&roots.retired, 1);
+        } else {
+            atomic_store(&roots.has_moved, true);
+            atomic_store(&roots.health, KW_OK);
+        }
+        assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+        assert_false(lasts(&stage, &milliseconds));
+        kw_subkey_free(subkey);
+        stage_close(&stage);
+    }
+}
+
+/* Whoever is refused is told why, also where the store was asked because the root had aged. */
+static void outage_of_an_aged_root_is_told_with_its_cause(void **state)
+{
+    const struct subkey_settings aging = {.max_age = (int64_t)MINUTE, .outage_limit = (int64_t)MINUTE / 2};
+    struct stage stage;
+    stage_open(state, &stage, &aging);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    atomic_store(&roots.health, KW_UNAVAILABLE);
+    later(2 * MINUTE);
+    assert_int_equal(seal(&stage, subkey), KW_OK); /* the outage begins */
+    later(MINUTE);
+    assert_int_equal(seal(&stage, subkey), KW_UNAVAILABLE); /* was asked just now, as the root has aged */
+    assert_non_null(strstr(stage.error.message, "the token is gone"));
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 /* That it answers neither ends the outage nor begins it anew. */
 static void outage_a_store_that_answers_and_does_not_unwrap_is_away(void **state)
 {
@@ -464,6 +560,10 @@ int main(void)
         CASE(outage_one_probe_is_made_for_all_who_come_meanwhile),
         CASE(outage_is_known_to_other_processes),
         CASE(outage_a_wall_clock_that_is_moved_changes_nothing),
+        CASE(refresh_learns_of_a_rotation_that_nobody_told),
+        CASE(refresh_one_of_two_keys_in_a_store_is_gone),
+        CASE(outage_ends_with_the_last_key_of_the_store),
+        CASE(outage_of_an_aged_root_is_told_with_its_cause),
         CASE(outage_of_before_the_machine_began_anew_does_not_count),
         CASE(age_roots_are_read_anew_and_serve_on_while_that_fails),
         CASE(refresh_failures_that_are_not_the_stores_begin_no_outage),

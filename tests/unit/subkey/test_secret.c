@@ -14,6 +14,7 @@ struct scene {
     uint32_t active;  /* version of every root */
     uint32_t retires; /* this one is retired as soon as somebody has read that it is the active one; 0: none is */
     kw_error failure;
+    kw_error away; /* the master key serves no longer */
     struct derived_service roots;
     struct secret_keeper keeper;
     struct secret_service service;
@@ -74,6 +75,17 @@ static const char *secret_of(struct scene *scene, const struct id *master, uint3
     return text[next];
 }
 
+static kw_status serves(void *user, const struct id *master, kw_error *error)
+{
+    const struct scene *const scene = user;
+
+    if (scene->away.status != KW_OK && id_equal(master, &scene->master)) {
+        *error = scene->away;
+        return scene->away.status;
+    }
+    return KW_OK;
+}
+
 static void add_entry(struct scene *scene, const char *address, const char *store, struct id *id)
 {
     struct catalogue *const catalogue = scene->fixture.catalogue;
@@ -122,11 +134,13 @@ static void scene_open(struct scene *scene)
         .active = get_active,
         .check = check_version,
         .subkey = get_subkey,
+        .serves = serves,
         .user = scene,
     };
     scene->keeper = (struct secret_keeper){
         .catalogue = scene->fixture.catalogue, .roots = &scene->roots, .log = &scene->fixture.log};
-    scene->service = (struct secret_service){.get = secret_get, .settled = secret_settled, .user = &scene->keeper};
+    scene->service = (struct secret_service){
+        .get = secret_get, .serves = secret_serves, .settled = secret_settled, .user = &scene->keeper};
     scene->fixture.secrets = &scene->service;
     add_entry(scene, MASTER, "beefbeef", &scene->master);
     add_entry(scene, "master-key/other", "beefbeef", &scene->other);
@@ -246,6 +260,28 @@ static void failures_tell_what_is_missing(void **state)
     error_set(&scene.failure, KW_UNAVAILABLE, "the token is away");
     expect_status(KW_UNAVAILABLE, open_store(&scene, &error), &error);
     expect_text(error.message, "the token is away");
+    scene_close(&scene);
+}
+
+static void keys_serve_as_long_as_the_master_key_of_the_secret(void **state)
+{
+    const kw_input nothing = {(const unsigned char *)"?", 1};
+    struct scene scene;
+    struct store *store = NULL;
+    kw_plugin_key *key = NULL;
+    kw_key_capabilities capabilities = {.size = sizeof(capabilities)};
+    kw_error error = {0};
+
+    (void)state;
+    scene_open(&scene);
+    expect_opens(&scene, secret_of(&scene, &scene.master, 1));
+    expect_status(KW_OK, stores_get(scene.fixture.stores, "test", &store, &error), &error);
+    expect_status(KW_INVALID_ARGUMENT, store_key_open(store, nothing, &key, &capabilities, &error), &error);
+    (void)error_set(&scene.away, KW_UNAVAILABLE, "away for too long");
+    expect_status(KW_UNAVAILABLE, store_key_open(store, nothing, &key, &capabilities, &error), &error);
+    assert_string_equal(error.message, "away for too long");
+    scene.away = (kw_error){0};
+    expect_status(KW_INVALID_ARGUMENT, store_key_open(store, nothing, &key, &capabilities, &error), &error);
     scene_close(&scene);
 }
 
@@ -464,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_root_that_is_retired_meanwhile_is_not_pinned),
         cmocka_unit_test(a_refused_first_secret_leaves_no_pin),
         cmocka_unit_test(failures_tell_what_is_missing),
+        cmocka_unit_test(keys_serve_as_long_as_the_master_key_of_the_secret),
         cmocka_unit_test(another_master_key_than_the_pinned_is_refused),
         cmocka_unit_test(a_pin_that_was_changed_is_not_believed),
         cmocka_unit_test(change_moves_the_pin),
