@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ROUNDS_DEFAULT    101
 #define ROUND_NANOSECONDS 10000000.0
@@ -78,5 +79,7 @@ int main(int count, char **words)
     }
     EVP_PKEY_free(ours);
     EVP_PKEY_free(bare);
-    return good ? 0 : 1;
+    /* pkcs11-provider finalises the token's module when libcrypto ends, and SoftHSM does not stand that. */
+    fflush(stdout);
+    _exit(good ? 0 : 1);
 }
