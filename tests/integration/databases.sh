@@ -157,7 +157,7 @@ mariadb_start() {
     servers+=($!)
     trap stop_servers EXIT
     local until=$((SECONDS + 60))
-    until mariadb --no-defaults --socket="$case_dir/mariadb/$name.sock" --user=root -e 'SELECT 1' >/dev/null 2>&1; do
+    until mariadb --no-defaults --skip-ssl --socket="$case_dir/mariadb/$name.sock" --user=root -e 'SELECT 1' >/dev/null 2>&1; do
         [[ $SECONDS -lt $until ]] || fail "mariadbd: $(tail -n 5 "$name.log")"
         sleep 0.1
     done

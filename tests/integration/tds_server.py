@@ -121,9 +121,11 @@ def serve(connection, mode, context):
         kind, _ = receive(stream)
         if kind != PRELOGIN:
             return
-        send(stream, ANSWER, prelogin_answer(ENCRYPTION[mode]))
-        if mode == "late":
-            stream.write(b"injected")
+        if mode == "late":  # at once, so that both are there when the client looks
+            answer = prelogin_answer(ENCRYPTION[mode])
+            stream.write(struct.pack(">BBHHBB", ANSWER, 1, len(answer) + 8, 0, 1, 0) + answer + b"injected")
+        else:
+            send(stream, ANSWER, prelogin_answer(ENCRYPTION[mode]))
         if mode in ("on", "required"):
             stream = Tls(connection, context, True)
         while True:

@@ -229,7 +229,7 @@ mariadb_modes_are_libpqs() {
     [[ $(mariadb --no-defaults --protocol=tcp --host=localhost --port="$port" --user=root --ssl-ca=root.pem --ssl-verify-server-cert -BNe \
         "SHOW STATUS LIKE 'Ssl_version'" | cut -f 2) == TLSv1* ]] || fail "mariadb"
     # Checks leave no wrong password and no blocked host behind.
-    mariadb --no-defaults --socket="$case_dir/mariadb/with.sock" --user=root -BNe "SHOW STATUS LIKE 'Access_denied_errors'" >denied
+    mariadb --no-defaults --skip-ssl --socket="$case_dir/mariadb/with.sock" --user=root -BNe "SHOW STATUS LIKE 'Access_denied_errors'" >denied
     grep -Eq '\s0$' denied || fail "counted: $(cat denied)"
     stop_servers
     mariadb_start without --skip-ssl
