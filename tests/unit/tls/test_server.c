@@ -3,8 +3,10 @@
 
 #include <openssl/err.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -358,6 +360,7 @@ static void child_goes_on_with_what_it_inherits(void **state)
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* also while it is stopped */
         bool right = strcmp(tls_scene_shown(server), "forked") == 0;
         /* Another process' import reaches it. */
         (void)kill(getpid(), SIGSTOP);
