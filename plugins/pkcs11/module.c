@@ -201,7 +201,7 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
         module->forked = module->down = false;
         return KW_OK;
     }
-    if (module->forked)
+    if (module->descends)
         p11_tell(use, KW_UNAVAILABLE,
                  "the module '%s' cannot be initialized in this process: C_Initialize answers %s; the process was "
                  "forked and runs as user "
