@@ -14,7 +14,7 @@ lines() {
         !code && /^## / { inside = $0 == section }
         /^ *```/ { code = !code; if (code && inside) count++; next }
         code && inside && count == wanted' "$here/../../docs/$1" |
-        sed -e "s|/etc/keywright/|$case_dir/a/|g" -e "s|keywright.so|$OPENSSL_MODULES/keywright.so|")
+        sed "s|/etc/keywright/|$case_dir/a/|g")
     [[ -n $found ]] || fail "docs/$1 has no block ${3:-1} in its section $2"
     printf '%s\n' "$found"
 }
@@ -35,14 +35,15 @@ program_server() {
         sed -i "/^stores:/a\\  hsm: {id: \"0b1d02aa\", plugin: pkcs11, options: {library: $work/modules/shim.so, token_label: $token_label, pin: file:pin}}" \
             a/keywright.yaml
     fi
-    new_certificate "$1" "$2"
+    new_certificate "$1" "$2" server
     lines openssl.md 'Activating it' >openssl.cnf
 }
 
+# new_certificate CERT KEY NAME: with a/NAME.pem and a/NAME.key.
 new_certificate() {
     expect 0 keywright create "$1" --key "$2" --store "$place" --host localhost
-    keywright show "$1" --pem >a/server.pem
-    keywright show "$1" --reference >a/server.key
+    keywright show "$1" --pem >"a/$3.pem"
+    (umask 077 && keywright show "$1" --reference >"a/$3.key")
 }
 
 # give_token USER: what a process needs that uses the token as this user: its files, and the shim's.
@@ -56,6 +57,27 @@ run() {
     local log=$1
     shift
     setpriv --pdeathsig TERM env -u KEYWRIGHT_CONFIG "OPENSSL_CONF=$case_dir/openssl.cnf" "$@" >"$log" 2>&1 </dev/null &
+    program=$!
+    servers+=("$program")
+    trap 'stop_servers; [[ $place != hsm ]] || token_stop' EXIT
+}
+
+# hand_over: what is in a/ and the token are that of servers' user, and databases.sh's as_server is that user with the module. For programs that
+# run as one user from their start on. Keywright is used as that user from then on, too.
+hand_over() {
+    local modules=$OPENSSL_MODULES
+    as_nobody --version >/dev/null # makes the copy of the build that this user reaches
+    [[ ! -d $work/nobody ]] || modules=$work/nobody/lib/ossl-modules
+    [[ $(id -u) -ne 0 ]] || chown -R 65534:65534 a
+    give_token 65534:65534
+    as_server+=(env -u KEYWRIGHT_CONFIG "HOME=$case_dir" "OPENSSL_CONF=$case_dir/openssl.cnf" "OPENSSL_MODULES=$modules")
+}
+
+# run_as_server LOG COMMAND...: $program, of that user, in the background.
+run_as_server() {
+    local log=$1
+    shift
+    "${as_server[@]}" "$@" >"$log" 2>&1 </dev/null &
     program=$!
     servers+=("$program")
     trap 'stop_servers; [[ $place != hsm ]] || token_stop' EXIT
