@@ -64,7 +64,7 @@ void help_all(void)
          "\n"
          "Verbs:");
     for (size_t i = 0; i < verb_count; i++)
-        printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     puts("\n"
          "'keywright help VERB' explains one, with examples.\n"
          "\n"
@@ -134,7 +134,7 @@ bool help_group(const char *word)
     printf("Usage: keywright %s VERB ...\n\nVerbs:\n", word);
     for (size_t i = 0; i < verb_count; i++) {
         if (first_word_is(verbs[i]->name, word))
-            printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
+            printf("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     }
     printf("\n'keywright help %s VERB' explains one, with examples.\n", word);
     return true;

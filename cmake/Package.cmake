@@ -26,3 +26,6 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/keywright-config-ve
 install(FILES ${CMAKE_BINARY_DIR}/package/keywright-config.cmake ${CMAKE_BINARY_DIR}/package/keywright-config-version.cmake
         DESTINATION ${KW_PACKAGE_DIRECTORY})
 install(EXPORT keywright NAMESPACE keywright:: FILE keywright-targets.cmake DESTINATION ${KW_PACKAGE_DIRECTORY})
+
+# A drop-in for the units of servers that embed the library; which those are, only their makers know.
+install(FILES packaging/systemd/keywright.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/keywright/systemd)

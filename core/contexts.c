@@ -22,7 +22,7 @@ static kw_context *contexts;
  */
 static _Thread_local unsigned fork_depth;
 
-/* Locks are taken from the top floor down, as operations take them. */
+/* Locks are taken from the top floor down, as operations take them; the keyring's is held for no other call, and taken within transactions too. */
 static void before_fork(void)
 {
     if (fork_depth++ > 0)
@@ -31,9 +31,9 @@ static void before_fork(void)
     for (kw_context *context = contexts; context != NULL; context = context->next) {
         pthread_mutex_lock(&context->owner->mutex);
         pthread_mutex_lock(&context->present);
-        keyring_fork_prepare(context->keyring);
         stores_fork_prepare(context->stores);
         catalogue_fork_prepare(context->catalogue);
+        keyring_fork_prepare(context->keyring);
     }
 }
 
@@ -42,9 +42,9 @@ static void after_fork_in_parent(void)
     if (--fork_depth > 0)
         return;
     for (kw_context *context = contexts; context != NULL; context = context->next) {
+        keyring_fork_parent(context->keyring);
         catalogue_fork_parent(context->catalogue);
         stores_fork_parent(context->stores);
-        keyring_fork_parent(context->keyring);
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);
     }
@@ -57,9 +57,9 @@ static void after_fork_in_child(void)
         return;
     secret_forked();
     for (kw_context *context = contexts; context != NULL; context = context->next) {
+        keyring_fork_child(context->keyring);
         catalogue_fork_child(context->catalogue);
         stores_fork_child(context->stores);
-        keyring_fork_child(context->keyring);
         atomic_store(&context->reloading, false); /* that thread is not in this process */
         pthread_mutex_unlock(&context->present);
         pthread_mutex_unlock(&context->owner->mutex);

@@ -179,21 +179,21 @@ static int decode_ed25519(void *context, OSSL_CORE_BIO *from, int selection, OSS
 
 /* ---- Tables ---- */
 
-#define DECODER_FUNCTIONS(function)                                                                                    \
+#define DECODER_FUNCTIONS(what)                                                                                        \
     {                                                                                                                  \
         {OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))decoder_new},                                                       \
             {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_free},                                                 \
             {OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection},                                \
-            {OSSL_FUNC_DECODER_DECODE, (void (*)(void))(function)},                                                    \
+            {OSSL_FUNC_DECODER_DECODE, (void (*)(void))decode_##what},                                                 \
         {                                                                                                              \
             0, NULL                                                                                                    \
         }                                                                                                              \
     }
 
-static const OSSL_DISPATCH pem_functions[] = DECODER_FUNCTIONS(decode_pem);
-static const OSSL_DISPATCH rsa_functions[] = DECODER_FUNCTIONS(decode_rsa);
-static const OSSL_DISPATCH ec_functions[] = DECODER_FUNCTIONS(decode_ec);
-static const OSSL_DISPATCH ed25519_functions[] = DECODER_FUNCTIONS(decode_ed25519);
+static const OSSL_DISPATCH pem_functions[] = DECODER_FUNCTIONS(pem);
+static const OSSL_DISPATCH rsa_functions[] = DECODER_FUNCTIONS(rsa);
+static const OSSL_DISPATCH ec_functions[] = DECODER_FUNCTIONS(ec);
+static const OSSL_DISPATCH ed25519_functions[] = DECODER_FUNCTIONS(ed25519);
 
 #define FROM_PEM PROVIDER_PROPERTY ",input=pem"
 #define FROM_DER PROVIDER_PROPERTY ",input=der,structure=" REFERENCE_STRUCTURE

@@ -70,11 +70,14 @@ static int encode_in_memory(const struct encoder *encoder, OSSL_CORE_BIO *to, co
                             OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
     BIO *bio = module_bio(encoder->module, to);
+    crypto_enter();
     OSSL_ENCODER_CTX *context =
         OSSL_ENCODER_CTX_new_for_pkey(data->public, selection, output, structure, DELEGATE_PROPERTY);
+    const bool ready = context != NULL && (encoder->cipher[0] == '\0' ||
+                                           OSSL_ENCODER_CTX_set_cipher(context, encoder->cipher, DELEGATE_PROPERTY));
+    crypto_leave(); /* a person may be asked now */
     const int written =
-        bio != NULL && context != NULL &&
-        (encoder->cipher[0] == '\0' || OSSL_ENCODER_CTX_set_cipher(context, encoder->cipher, DELEGATE_PROPERTY)) &&
+        bio != NULL && ready &&
         (passphrase == NULL || OSSL_ENCODER_CTX_set_passphrase_cb(context, passphrase, passphrase_argument)) &&
         OSSL_ENCODER_to_bio(context, bio);
     OSSL_ENCODER_CTX_free(context);
@@ -124,21 +127,21 @@ static int encode_text(void *context, OSSL_CORE_BIO *to, const void *key, const 
     return done;
 }
 
-#define ENCODER_FUNCTIONS(function)                                                                                    \
+#define ENCODER_FUNCTIONS(what)                                                                                        \
     {                                                                                                                  \
         {OSSL_FUNC_ENCODER_NEWCTX, (void (*)(void))encoder_new},                                                       \
             {OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_free},                                                 \
             {OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_ctx_params},                                \
             {OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable_ctx_params},                      \
             {OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection},                                \
-            {OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))(function)},                                                    \
+            {OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))encode_##what},                                                 \
         {                                                                                                              \
             0, NULL                                                                                                    \
         }                                                                                                              \
     }
 
-static const OSSL_DISPATCH reference_functions[] = ENCODER_FUNCTIONS(encode_reference);
-static const OSSL_DISPATCH text_functions[] = ENCODER_FUNCTIONS(encode_text);
+static const OSSL_DISPATCH reference_functions[] = ENCODER_FUNCTIONS(reference);
+static const OSSL_DISPATCH text_functions[] = ENCODER_FUNCTIONS(text);
 
 /* Under the names of the structures that programs ask for when they write a private key. */
 #define TO_PEM     PROVIDER_PROPERTY ",output=pem,structure=PrivateKeyInfo"

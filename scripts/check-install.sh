@@ -52,3 +52,19 @@ cmake -S "$work/password-server" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH
 cmake --build "$work/example"
 "$work/example/password-server" --help >/dev/null
 "$work/example/password-client" --help >/dev/null
+
+# The drop-in, as systemd reads it with a unit; which speaks of what it does not know.
+mkdir -p "$work/units/server.service.d"
+printf '[Service]\nExecStart=/bin/true\n' >"$work/units/server.service"
+verify_unit() { SYSTEMD_UNIT_PATH=$work/units: systemd-analyze verify --man=no "$work/units/server.service" 2>&1; }
+cp "$root/share/keywright/systemd/keywright.conf" "$work/units/server.service.d"
+said=$(verify_unit) || true
+[[ -z $said ]] || {
+    echo "check-install.sh: systemd reads the drop-in so: $said" >&2
+    exit 1
+}
+sed -i 's/LimitCORE/LimitCores/' "$work/units/server.service.d/keywright.conf"
+verify_unit | grep -q LimitCores || {
+    echo "check-install.sh: systemd-analyze does not look at the drop-in" >&2
+    exit 1
+}

@@ -31,6 +31,7 @@ test=(
     less       # the pager
     faketime   # a clock that tests set
     curl       # loads key files as most programs do
+    systemd    # systemd-analyze, which reads units
     p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
     opencryptoki                                 # another token, with a daemon

@@ -32,7 +32,7 @@ struct crypto {
 void crypto_enter(void);
 void crypto_leave(void);
 unsigned crypto_step_out(void);
-void crypto_step_in(unsigned depth);
+void crypto_step_in(unsigned left);
 /* A fork that waits takes place: between parts of what takes long. */
 void crypto_pause(void);
 bool crypto_is_entered(void); /* by this thread */

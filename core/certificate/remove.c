@@ -247,6 +247,8 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     catalogue_rollback(context->catalogue);
     if (status == KW_OK) {
         roots_forget(context, &entry);
+        if (kind_has_roots(kind))
+            manager_tell_changed(context);
         log_write(
             &context->log, KW_LOG_WARNING,
             "%s: what the catalogue had of it was damaged and is gone; its key, if there is one, stays in its store",
@@ -275,10 +277,13 @@ static kw_status drop_unreachable(kw_context *context, const char *address, cons
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        roots_forget(context, &found.entry);
+        manager_tell_changed(context);
         log_write(&context->log, KW_LOG_WARNING,
                   "%s is gone; its key, if it still exists, stays in its store with the id %s: %s", address,
                   found.certificate.store_id, why->message);
+    }
     found_clear(&found);
     return status;
 }
@@ -319,7 +324,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     catalogue_rollback(context->catalogue);
     if (status == KW_OK && current)
         manager_tell_changed(context);
-    if (status == KW_OK)
+    if (status == KW_OK && kind_has_roots(found.kind))
         roots_forget(context, &found.entry);
     if (status == KW_OK)
         status = key_departure_finish(context, &departure, error);

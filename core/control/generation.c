@@ -371,6 +371,8 @@ kw_status control_wait(struct control *control, uint64_t generation, uint64_t mi
                        kw_error *error)
 {
     const uint64_t until = clock_milliseconds() + milliseconds;
+    if (control_inherited(control))
+        control_prove(control);
     for (unsigned pause = 1;; pause = pause * 2 < PAUSE_MAXIMUM ? pause * 2 : PAUSE_MAXIMUM) {
         const struct timespec wait = {.tv_nsec = (long)pause * 1000000};
         bool settled = false;

@@ -122,10 +122,12 @@ static int delegate(const struct asymmetric_cipher *cipher, int (*init)(EVP_PKEY
         *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &other);
     *next = OSSL_PARAM_construct_end();
     *length = room->capacity;
+    crypto_enter();
     EVP_PKEY_CTX *context = held_delegate(&cipher->held);
     const int done = context != NULL && init(context) > 0 && EVP_PKEY_CTX_set_params(context, parameters) > 0 &&
                      operate(context, room->data, length, input.data, input.length) > 0;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     return done;
 }
 

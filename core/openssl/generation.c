@@ -27,7 +27,9 @@ static void generator_free(struct generator *generator)
 {
     if (generator == NULL)
         return;
+    crypto_enter();
     EVP_PKEY_CTX_free(generator->delegate);
+    crypto_leave();
     free(generator->address);
     free(generator->store);
     free(generator);
@@ -43,10 +45,12 @@ static void *generator_new(const struct provider *provider, const char *type, in
     made->provider = provider;
     made->type = type;
     made->makes_key = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    crypto_enter();
     made->delegate = EVP_PKEY_CTX_new_from_name(provider->library, type, DELEGATE_PROPERTY);
-    if (made->delegate == NULL ||
-        (made->makes_key ? EVP_PKEY_keygen_init(made->delegate) : EVP_PKEY_paramgen_init(made->delegate)) <= 0 ||
-        !generation_set_params(made, parameters)) {
+    const bool begun = made->delegate != NULL && (made->makes_key ? EVP_PKEY_keygen_init(made->delegate)
+                                                                  : EVP_PKEY_paramgen_init(made->delegate)) > 0;
+    crypto_leave();
+    if (!begun || !generation_set_params(made, parameters)) {
         generator_free(made);
         made = NULL;
     }
@@ -128,9 +132,13 @@ int generation_set_params(void *context, const OSSL_PARAM parameters[])
     struct generator *generator = context;
     if (parameters == NULL || parameters->key == NULL)
         return 1;
-    return set_text(parameters, PROVIDER_PARAM_ADDRESS, &generator->address) &&
-           set_text(parameters, PROVIDER_PARAM_STORE, &generator->store) &&
-           EVP_PKEY_CTX_set_params(generator->delegate, parameters) > 0 && read_kind(generator, parameters);
+    if (!set_text(parameters, PROVIDER_PARAM_ADDRESS, &generator->address) ||
+        !set_text(parameters, PROVIDER_PARAM_STORE, &generator->store))
+        return 0;
+    crypto_enter();
+    const bool taken = EVP_PKEY_CTX_set_params(generator->delegate, parameters) > 0;
+    crypto_leave();
+    return taken && read_kind(generator, parameters);
 }
 
 /* A key like another one: on its curve. */
@@ -139,7 +147,11 @@ int generation_set_template(void *context, void *key)
     struct generator *generator = context;
     const struct keydata *like = key;
     char group[64] = "";
-    if (like == NULL || like->public == NULL || EVP_PKEY_get_group_name(like->public, group, sizeof(group), NULL) != 1)
+    crypto_enter();
+    const bool named =
+        like != NULL && like->public != NULL && EVP_PKEY_get_group_name(like->public, group, sizeof(group), NULL) == 1;
+    crypto_leave();
+    if (!named)
         return failure_set(KW_INVALID_ARGUMENT, "a key that names no curve is no template of another");
     const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
                                      OSSL_PARAM_construct_end()};
@@ -207,11 +219,14 @@ static void *generate_in_memory(const struct generator *generator)
     EVP_PKEY *made = NULL;
     if (generator->store != NULL)
         return refuse(KW_INVALID_ARGUMENT, "a key in a store needs " PROVIDER_PARAM_ADDRESS " too");
-    if (EVP_PKEY_generate(generator->delegate, &made) <= 0)
+    crypto_enter();
+    const bool generated = EVP_PKEY_generate(generator->delegate, &made) > 0;
+    crypto_leave();
+    if (!generated)
         return NULL;
     struct keydata *data = keydata_new(generator->provider, generator->type);
     if (data == NULL) {
-        EVP_PKEY_free(made);
+        crypto_pkey_free(made);
         return NULL;
     }
     data->public = made;

@@ -66,7 +66,7 @@ void keydata_free(struct keydata *data)
     const unsigned depth = crypto_step_out();
     kw_key_free(data->key);
     crypto_step_in(depth);
-    EVP_PKEY_free(data->public);
+    crypto_pkey_free(data->public);
     free(data->uri);
     free(data);
 }
@@ -122,11 +122,13 @@ static void *keymgmt_load(const void *reference, size_t length)
 /* A copy of the parameters alone takes a public key later, so it is one of its own. */
 static EVP_PKEY *copy_parameters(EVP_PKEY *from)
 {
+    crypto_enter();
     EVP_PKEY *made = EVP_PKEY_new();
     if (made != NULL && !EVP_PKEY_copy_parameters(made, from)) {
         EVP_PKEY_free(made);
         made = NULL;
     }
+    crypto_leave();
     return made;
 }
 
@@ -172,10 +174,14 @@ static int keymgmt_match(const void *left, const void *right, int selection)
     const struct keydata *one = left, *other = right;
     if (one->public == NULL || other->public == NULL)
         return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
-        return EVP_PKEY_parameters_eq(one->public, other->public) == 1;
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        crypto_enter();
+        const int same = EVP_PKEY_parameters_eq(one->public, other->public) == 1;
+        crypto_leave();
+        return same;
+    }
     /* The private half belongs to the public one: the store reads both from one key. */
-    return one->has_public && other->has_public && EVP_PKEY_eq(one->public, other->public) == 1;
+    return one->has_public && other->has_public && crypto_pkey_is(one->public, other->public);
 }
 
 /* What can be known of the private half without using it is that the store has opened it. */
@@ -185,16 +191,18 @@ static int keymgmt_validate(const void *data, int selection, int type)
     int valid = 0;
     if (!keymgmt_has(key, selection))
         return 0;
+    crypto_enter();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(key->provider->library, key->public, DELEGATE_PROPERTY);
     if (context == NULL)
-        return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
+        valid = 0;
+    else if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
         valid = EVP_PKEY_param_check(context) == 1;
     else if (type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK)
         valid = EVP_PKEY_public_check_quick(context) == 1;
     else
         valid = EVP_PKEY_public_check(context) == 1;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     return valid;
 }
 
@@ -202,7 +210,10 @@ static int keymgmt_validate(const void *data, int selection, int type)
 static int keymgmt_get_params(void *data, OSSL_PARAM parameters[])
 {
     const struct keydata *key = data;
-    return key->public != NULL && EVP_PKEY_get_params(key->public, parameters);
+    crypto_enter();
+    const int answered = key->public != NULL && EVP_PKEY_get_params(key->public, parameters);
+    crypto_leave();
+    return answered;
 }
 
 #define COMMON_PARAMETERS                                                                                              \
@@ -282,11 +293,12 @@ static int keymgmt_set_params(void *data, const OSSL_PARAM parameters[])
         return 1;
     if (key->public == NULL || key->has_public)
         return failure_set(KW_REFUSED, "a key that has a public key is never given another");
-    if (!OSSL_PARAM_get_octet_string_ptr(point, &bytes, &length) ||
-        !EVP_PKEY_set1_encoded_public_key(key->public, bytes, length))
+    if (!OSSL_PARAM_get_octet_string_ptr(point, &bytes, &length))
         return 0;
-    key->has_public = true;
-    return 1;
+    crypto_enter();
+    key->has_public = EVP_PKEY_set1_encoded_public_key(key->public, bytes, length) > 0;
+    crypto_leave();
+    return key->has_public;
 }
 
 static const OSSL_PARAM ec_settable[] = {
@@ -320,6 +332,7 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
 {
     int imported = 0;
     OSSL_PARAM *copy = OSSL_PARAM_dup(parameters);
+    crypto_enter();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(key->provider->library, key->type, DELEGATE_PROPERTY);
     const bool has_public = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PUB_KEY) != NULL ||
                             OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_N) != NULL;
@@ -332,6 +345,7 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
     imported = 1;
 out:
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     OSSL_PARAM_free(copy);
     return imported;
 }
@@ -362,7 +376,14 @@ static int keymgmt_export(void *data, int selection, OSSL_CALLBACK *callback, vo
         return 0;
     if (!key->in_memory)
         selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
-    return EVP_PKEY_export(key->public, selection, callback, argument);
+    /* The callback is libcrypto's, and may come back: to be called outside. */
+    OSSL_PARAM *content = NULL;
+    crypto_enter();
+    const int told = EVP_PKEY_todata(key->public, selection, &content);
+    crypto_leave();
+    const int taken = told && callback(content, argument);
+    OSSL_PARAM_free(content);
+    return taken;
 }
 
 static const OSSL_PARAM rsa_types[] = {

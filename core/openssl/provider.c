@@ -145,7 +145,9 @@ int provider_get_capabilities(void *context, const char *capability, OSSL_CALLBA
     OSSL_PROVIDER *found = NULL;
     if (OPENSSL_strcasecmp(capability, "TLS-GROUP") != 0)
         return 1;
+    crypto_enter();
     OSSL_PROVIDER_do_all(provider->library, find_default, &found);
+    crypto_leave();
     return found != NULL && OSSL_PROVIDER_get_capabilities(found, capability, tell_group, &groups);
 }
 
@@ -187,7 +189,7 @@ void held_clear(struct held *held)
     const unsigned depth = crypto_step_out();
     kw_key_free(held->key);
     crypto_step_in(depth);
-    EVP_PKEY_free(held->public);
+    crypto_pkey_free(held->public);
     *held = (struct held){0};
 }
 
@@ -233,10 +235,13 @@ static kw_hash digest_hash(const EVP_MD *digest)
 
 EVP_MD *digest_fetch(const struct provider *provider, const char *name, kw_hash *hash)
 {
+    crypto_enter();
     EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
     const kw_hash found = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
-    if (found == KW_HASH_NONE) {
+    if (found == KW_HASH_NONE)
         EVP_MD_free(digest);
+    crypto_leave();
+    if (found == KW_HASH_NONE) {
         failure_set(KW_UNSUPPORTED, "the hash %s is not supported; SHA-224, SHA-256, SHA-384 and SHA-512 are", name);
         return NULL;
     }

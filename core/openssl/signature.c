@@ -234,6 +234,7 @@ static int sign_in_memory(const struct signature *signature, unsigned char *out,
 {
     int made = 0;
     *length = capacity;
+    crypto_enter();
     if (signature->type == KW_KEY_ED25519) {
         EVP_MD_CTX *signer = EVP_MD_CTX_new();
         made = signer != NULL &&
@@ -241,11 +242,12 @@ static int sign_in_memory(const struct signature *signature, unsigned char *out,
                                      signature->held.public, NULL) == 1 &&
                EVP_DigestSign(signer, out, length, input.data, input.length) == 1;
         EVP_MD_CTX_free(signer);
-        return made;
+    } else {
+        EVP_PKEY_CTX *signer = signature_delegate(signature, EVP_PKEY_sign_init);
+        made = signer != NULL && EVP_PKEY_sign(signer, out, length, input.data, input.length) == 1;
+        EVP_PKEY_CTX_free(signer);
     }
-    EVP_PKEY_CTX *signer = signature_delegate(signature, EVP_PKEY_sign_init);
-    made = signer != NULL && EVP_PKEY_sign(signer, out, length, input.data, input.length) == 1;
-    EVP_PKEY_CTX_free(signer);
+    crypto_leave();
     return made;
 }
 
@@ -347,9 +349,11 @@ EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(
 int signature_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *digest,
                      size_t digest_length)
 {
+    crypto_enter();
     EVP_PKEY_CTX *verifier = signature_delegate(context, EVP_PKEY_verify_init);
     const int valid = verifier != NULL && EVP_PKEY_verify(verifier, bytes, length, digest, digest_length) == 1;
     EVP_PKEY_CTX_free(verifier);
+    crypto_leave();
     return valid;
 }
 
@@ -366,12 +370,14 @@ static int eddsa_digest_verify(void *context, const unsigned char *bytes, size_t
                                size_t message_length)
 {
     const struct signature *signature = context;
+    crypto_enter();
     EVP_MD_CTX *verifier = EVP_MD_CTX_new();
     const int valid = verifier != NULL &&
                       EVP_DigestVerifyInit_ex(verifier, NULL, NULL, signature->provider->library, DELEGATE_PROPERTY,
                                               signature->held.public, NULL) == 1 &&
                       EVP_DigestVerify(verifier, bytes, length, message, message_length) == 1;
     EVP_MD_CTX_free(verifier);
+    crypto_leave();
     return valid;
 }
 

@@ -18,7 +18,7 @@ static OSSL_FUNC_signature_sign_fn message_sign;
 static OSSL_FUNC_signature_verify_fn message_verify;
 static OSSL_FUNC_signature_set_ctx_params_fn message_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn message_settable_ctx_params;
-static OSSL_FUNC_signature_query_key_types_fn rsa_key_types, ec_key_types;
+static OSSL_FUNC_signature_query_key_types_fn rsa_key_types, ecdsa_key_types;
 
 static void *new_of(void *provider, kw_key_type type, kw_hash hash)
 {
@@ -111,18 +111,18 @@ static const char **rsa_key_types(void)
     return types;
 }
 
-static const char **ec_key_types(void)
+static const char **ecdsa_key_types(void)
 {
     static const char *types[] = {"EC", NULL};
     return types;
 }
 
-#define FUNCTIONS(name, key_types, gettable)                                                                           \
+#define FUNCTIONS(name, family)                                                                                        \
     {                                                                                                                  \
         {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))name##_newctx},                                                   \
             {OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))signature_freectx},                                          \
             {OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))signature_dupctx},                                            \
-            {OSSL_FUNC_SIGNATURE_QUERY_KEY_TYPES, (void (*)(void))(key_types)},                                        \
+            {OSSL_FUNC_SIGNATURE_QUERY_KEY_TYPES, (void (*)(void))family##_key_types},                                 \
             {OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))signature_sign_init},                                      \
             {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))message_sign},                                                  \
             {OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT, (void (*)(void))message_sign_init},                                \
@@ -134,7 +134,7 @@ static const char **ec_key_types(void)
             {OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_UPDATE, (void (*)(void))signature_digest_update},                      \
             {OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_FINAL, (void (*)(void))message_verify_final},                          \
             {OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))signature_get_ctx_params},                            \
-            {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))(gettable)},                                     \
+            {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))family##_gettable_ctx_params},                   \
             {OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))message_set_ctx_params},                              \
             {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))message_settable_ctx_params},                    \
         {                                                                                                              \
@@ -142,13 +142,13 @@ static const char **ec_key_types(void)
         }                                                                                                              \
     }
 
-const OSSL_DISPATCH rsa_sha224_signature[] = FUNCTIONS(rsa_sha224, rsa_key_types, rsa_gettable_ctx_params);
-const OSSL_DISPATCH rsa_sha256_signature[] = FUNCTIONS(rsa_sha256, rsa_key_types, rsa_gettable_ctx_params);
-const OSSL_DISPATCH rsa_sha384_signature[] = FUNCTIONS(rsa_sha384, rsa_key_types, rsa_gettable_ctx_params);
-const OSSL_DISPATCH rsa_sha512_signature[] = FUNCTIONS(rsa_sha512, rsa_key_types, rsa_gettable_ctx_params);
-const OSSL_DISPATCH ecdsa_sha224_signature[] = FUNCTIONS(ecdsa_sha224, ec_key_types, ecdsa_gettable_ctx_params);
-const OSSL_DISPATCH ecdsa_sha256_signature[] = FUNCTIONS(ecdsa_sha256, ec_key_types, ecdsa_gettable_ctx_params);
-const OSSL_DISPATCH ecdsa_sha384_signature[] = FUNCTIONS(ecdsa_sha384, ec_key_types, ecdsa_gettable_ctx_params);
-const OSSL_DISPATCH ecdsa_sha512_signature[] = FUNCTIONS(ecdsa_sha512, ec_key_types, ecdsa_gettable_ctx_params);
+const OSSL_DISPATCH rsa_sha224_signature[] = FUNCTIONS(rsa_sha224, rsa);
+const OSSL_DISPATCH rsa_sha256_signature[] = FUNCTIONS(rsa_sha256, rsa);
+const OSSL_DISPATCH rsa_sha384_signature[] = FUNCTIONS(rsa_sha384, rsa);
+const OSSL_DISPATCH rsa_sha512_signature[] = FUNCTIONS(rsa_sha512, rsa);
+const OSSL_DISPATCH ecdsa_sha224_signature[] = FUNCTIONS(ecdsa_sha224, ecdsa);
+const OSSL_DISPATCH ecdsa_sha256_signature[] = FUNCTIONS(ecdsa_sha256, ecdsa);
+const OSSL_DISPATCH ecdsa_sha384_signature[] = FUNCTIONS(ecdsa_sha384, ecdsa);
+const OSSL_DISPATCH ecdsa_sha512_signature[] = FUNCTIONS(ecdsa_sha512, ecdsa);
 
 #endif

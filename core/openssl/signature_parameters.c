@@ -108,9 +108,11 @@ static int answer_algorithm_id(const struct signature *signature, OSSL_PARAM *pa
     if (signature->type == KW_KEY_ED25519)
         return OSSL_PARAM_set_octet_string(parameter, ed25519, sizeof(ed25519));
     OSSL_PARAM asked[] = {*parameter, OSSL_PARAM_construct_end()};
+    crypto_enter();
     EVP_PKEY_CTX *context = signature_delegate(signature, EVP_PKEY_verify_init);
     const int answered = context != NULL && EVP_PKEY_CTX_get_params(context, asked) > 0;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     parameter->return_size = asked[0].return_size;
     return answered;
 }

@@ -104,11 +104,13 @@ int bearer_present(SSL *connection, void *user)
     ERR_set_mark();
     renew(bearer);
     ERR_pop_to_mark();
+    crypto_enter();
     atomic_fetch_add(&bearer->readers, 1);
     const struct identity *const identity = atomic_load(&bearer->current);
     SSL_certs_clear(connection);
     const int taken = SSL_use_cert_and_key(connection, identity->leaf, identity->key, identity->chain, 1);
     atomic_fetch_sub(&bearer->readers, 1);
+    crypto_leave();
     former_sweep(bearer);
     return taken == 1;
 }

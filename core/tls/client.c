@@ -36,14 +36,16 @@ static void refused_free(void *parent, void *pointer, CRYPTO_EX_DATA *data, int 
     (void)argument;
     if (refused == NULL)
         return;
-    X509_free(refused->certificate);
-    sk_X509_pop_free(refused->chain, X509_free);
+    crypto_x509_free(refused->certificate);
+    sk_X509_pop_free(refused->chain, crypto_x509_free);
     free(refused);
 }
 
 static void make_index(void)
 {
+    crypto_enter();
     refused_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, refused_free);
+    crypto_leave();
 }
 
 static struct refused *refused_of(const SSL *connection)
@@ -172,7 +174,7 @@ kw_status tls_client(kw_context *view, const kw_tls_client_options *given, ident
         *tls = made;
         made = NULL;
     }
-    SSL_CTX_free(made);
+    side_free_context(made);
     return status;
 }
 

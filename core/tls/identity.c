@@ -10,16 +10,19 @@ void identity_free(struct identity *identity)
 {
     if (identity == NULL)
         return;
-    EVP_PKEY_free(identity->key);
-    sk_X509_pop_free(identity->chain, X509_free);
-    X509_free(identity->leaf);
+    crypto_pkey_free(identity->key);
+    sk_X509_pop_free(identity->chain, crypto_x509_free);
+    crypto_x509_free(identity->leaf);
     free(identity);
 }
 
 static kw_status check_client(X509 *certificate, kw_error *error)
 {
-    if (X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == 1 &&
-        (X509_get_key_usage(certificate) & KU_DIGITAL_SIGNATURE) != 0)
+    crypto_enter();
+    const bool right = X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == 1 &&
+                       (X509_get_key_usage(certificate) & KU_DIGITAL_SIGNATURE) != 0;
+    crypto_leave();
+    if (right)
         return KW_OK;
     error_set(error, KW_REFUSED,
               "it is not a TLS client's certificate: its extended key usage lacks clientAuth, or its key usage "
@@ -35,7 +38,7 @@ static kw_status read_chain(struct crypto *crypto, kw_input der, struct identity
         X509 *issuer = NULL;
         status = x509_read(crypto, &der, &issuer, error);
         if (status == KW_OK && sk_X509_push(identity->chain, issuer) <= 0) {
-            X509_free(issuer);
+            crypto_x509_free(issuer);
             status = error_memory(error);
         }
     }

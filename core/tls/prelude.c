@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#undef prelude_error
+
 /* TLS, and nothing that is said before or after it. */
 static const struct prelude prelude_tls = {.protocol = "tls"};
 
@@ -30,8 +32,7 @@ kw_status prelude_error(struct stream *stream, const char *protocol, const char 
 void prelude_words(char words[PRELUDE_WORDS_MAXIMUM], const unsigned char *text, size_t length)
 {
     const size_t kept = length < PRELUDE_WORDS_MAXIMUM - 1 ? length : PRELUDE_WORDS_MAXIMUM - 1;
-    if (kept > 0)
-        memcpy(words, text, kept);
+    memcpy(words, text, kept);
     words[kept] = '\0';
     text_mask(words);
 }

@@ -56,6 +56,9 @@ extern const struct prelude prelude_postgresql, prelude_mysql, prelude_mariadb, 
 
 /* KW_FAILED: "what answers there does not speak PROTOCOL", and what about it. */
 kw_status prelude_error(struct stream *stream, const char *protocol, const char *what, kw_error *error);
+#ifdef __clang_analyzer__
+#define prelude_error(...) error_failure(prelude_error(__VA_ARGS__)) /* as in error.h */
+#endif
 /* The server's words into `words`: cut and masked. */
 void prelude_words(char words[PRELUDE_WORDS_MAXIMUM], const unsigned char *text, size_t length);
 /* Integers as they lie in packets. */

@@ -35,7 +35,7 @@ static kw_status greet_tls(struct conversation *conversation, enum greeting *gre
 {
     unsigned char header[HEADER_LENGTH];
     kw_status status = send_hello(conversation->stream, error);
-    (void)words;
+    words[0] = '\0';
     if (status == KW_OK)
         status = stream_receive(conversation->stream, header, sizeof(header), error);
     if (status != KW_OK)

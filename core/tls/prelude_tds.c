@@ -169,7 +169,7 @@ static kw_status greet_plain(struct conversation *conversation, enum greeting *g
 {
     unsigned encryption = ENCRYPTION_NONE;
     kw_status status = prelogin(conversation->stream, ENCRYPTION_NONE, &encryption, error);
-    (void)words;
+    words[0] = '\0';
     if (status == KW_OK)
         *greeting =
             encryption == ENCRYPTION_ON || encryption == ENCRYPTION_REQUIRED ? GREETING_WANTS_TLS : GREETING_TAKEN;
@@ -182,7 +182,7 @@ static kw_status greet_strict(struct conversation *conversation, enum greeting *
 {
     unsigned encryption = ENCRYPTION_NONE;
     kw_status status = prelogin(conversation->stream, ENCRYPTION_ON, &encryption, error);
-    (void)words;
+    words[0] = '\0';
     if (status == KW_OK)
         *greeting = GREETING_TAKEN;
     return status;

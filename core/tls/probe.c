@@ -137,8 +137,9 @@ static int no_certificate(SSL *ssl, X509 **certificate, EVP_PKEY **key)
 static kw_status begin(struct crypto *crypto, const struct probe_target *target, struct probe *probe, bool *wants_ours,
                        struct stream *stream, kw_error *error)
 {
-    SSL_CTX *context = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
     kw_status status = KW_OK;
+    crypto_enter();
+    SSL_CTX *context = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
     if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
         status = crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
         goto out;
@@ -153,6 +154,7 @@ static kw_status begin(struct crypto *crypto, const struct probe_target *target,
         status = crypto_error(error, KW_FAILED, "libssl cannot begin a TLS session");
 out:
     SSL_CTX_free(context);
+    crypto_leave();
     return status;
 }
 

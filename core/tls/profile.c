@@ -125,7 +125,7 @@ struct identity {
 
 static void identity_clear(struct identity *identity)
 {
-    EVP_PKEY_free(identity->key);
+    crypto_pkey_free(identity->key);
     bundle_free(identity->certificates);
 }
 
@@ -198,7 +198,7 @@ static kw_status read_chain(struct crypto *crypto, kw_input chain, STACK_OF(X509
         X509 *certificate = NULL;
         status = x509_read(crypto, &chain, &certificate, error);
         if (status == KW_OK && sk_X509_push(*certificates, certificate) <= 0) {
-            X509_free(certificate);
+            crypto_x509_free(certificate);
             status = error_memory(error);
         }
     }
@@ -243,19 +243,21 @@ static kw_status use_identity(const struct profile *profile, const struct identi
                               const struct cause **cause, SSL_CTX *tls, kw_error *error)
 {
     int own = -1;
-    ERR_set_mark();
     for (int i = 0; own < 0 && i < sk_X509_num(identity->certificates); i++) {
+        crypto_enter();
         const EVP_PKEY *public_key = X509_get0_pubkey(sk_X509_value(identity->certificates, i));
-        if (public_key != NULL && EVP_PKEY_eq(public_key, identity->key) == 1)
+        crypto_leave();
+        if (public_key != NULL && crypto_pkey_is(public_key, identity->key))
             own = i;
     }
-    ERR_pop_to_mark();
     if (own < 0)
         return mismatch(profile, cause, error);
+    crypto_enter();
     bool used = SSL_CTX_use_certificate(tls, sk_X509_value(identity->certificates, own)) == 1;
     for (int i = 0; used && i < sk_X509_num(identity->certificates); i++)
         used = i == own || SSL_CTX_add1_chain_cert(tls, sk_X509_value(identity->certificates, i)) == 1;
     used = used && SSL_CTX_use_PrivateKey(tls, identity->key) == 1;
+    crypto_leave();
     if (used)
         return KW_OK;
     const kw_status status = crypto_error(error, KW_REFUSED, "libssl does not take the client's certificate");
@@ -307,27 +309,49 @@ static bool set_alpn(SSL_CTX *tls, const char *alpn)
     return SSL_CTX_set_alpn_protos(tls, list, (unsigned)length + 1) == 0;
 }
 
+static SSL_CTX *new_context(struct crypto *crypto, const struct profile *profile)
+{
+    const struct prelude *prelude = profile->prelude;
+    crypto_enter();
+    SSL_CTX *made = SSL_CTX_new_ex(crypto->library, NULL, TLS_client_method());
+    if (made == NULL || SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION) != 1 ||
+        (prelude->version_maximum != 0 && SSL_CTX_set_max_proto_version(made, prelude->version_maximum) != 1) ||
+        !set_alpn(made, prelude->alpn)) {
+        SSL_CTX_free(made);
+        made = NULL;
+    } else {
+        SSL_CTX_set_security_level(made, SECURITY_LEVEL);
+        SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION);
+        SSL_CTX_set_verify(made, profile->verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    }
+    crypto_leave();
+    return made;
+}
+
+void profile_context_free(SSL_CTX *tls)
+{
+    crypto_enter();
+    SSL_CTX_free(tls);
+    crypto_leave();
+}
+
 kw_status profile_context(kw_context *context, const struct profile *profile, const struct cause **cause, SSL_CTX **tls,
                           kw_error *error)
 {
     X509_STORE *store = NULL;
     kw_status status = KW_OK;
-    SSL_CTX *made = SSL_CTX_new_ex(context->crypto->library, NULL, TLS_client_method());
-    if (made == NULL || SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION) != 1 ||
-        (profile->prelude->version_maximum != 0 &&
-         SSL_CTX_set_max_proto_version(made, profile->prelude->version_maximum) != 1) ||
-        !set_alpn(made, profile->prelude->alpn)) {
+    SSL_CTX *made = new_context(context->crypto, profile);
+    if (made == NULL) {
         status = crypto_error(error, KW_FAILED, "libssl cannot be set up");
         goto out;
     }
-    SSL_CTX_set_security_level(made, SECURITY_LEVEL);
-    SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_verify(made, profile->verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     status = blame(cause, CAUSE_CA_FILE, make_store(context, profile, &store, error));
     if (status != KW_OK)
         goto out;
+    /* From now on the store is the context's. */
+    crypto_enter();
     SSL_CTX_set_cert_store(made, store);
-    store = NULL;
+    crypto_leave();
     if (profile->verifies_host &&
         !verdict_set_host(SSL_CTX_get0_param(made), profile->settings->host, profile->is_address)) {
         status = crypto_error(error, KW_FAILED, "'%s' can be in no certificate", profile->settings->host);
@@ -340,7 +364,6 @@ kw_status profile_context(kw_context *context, const struct profile *profile, co
     made = NULL;
 out:
     ERR_clear_error();
-    X509_STORE_free(store);
-    SSL_CTX_free(made);
+    profile_context_free(made);
     return status;
 }

@@ -30,5 +30,7 @@ KW_MUST_USE kw_status profile_check_files(struct crypto *crypto, const struct se
  */
 KW_MUST_USE kw_status profile_context(kw_context *context, const struct profile *profile, const struct cause **cause,
                                       SSL_CTX **tls, kw_error *error);
+/* NULL is allowed. */
+void profile_context_free(SSL_CTX *tls);
 
 #endif

@@ -35,6 +35,6 @@ kw_status tls_server(kw_context *view, const kw_tls_server_options *given, ident
         *tls = made;
         made = NULL;
     }
-    SSL_CTX_free(made);
+    side_free_context(made);
     return status;
 }

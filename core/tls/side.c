@@ -25,7 +25,9 @@ static void side_free(void *parent, void *pointer, CRYPTO_EX_DATA *data, int ind
 
 static void make_index(void)
 {
+    crypto_enter();
     side_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, side_free);
+    crypto_leave();
 }
 
 struct side *side_of(const SSL_CTX *context)
@@ -55,8 +57,9 @@ kw_status side_new(struct crypto *crypto, const SSL_METHOD *method, SSL_CTX **co
     if (made == NULL)
         return error_memory(error);
     made->crypto = crypto;
-    made_context = SSL_CTX_new_ex(crypto->library, NULL, method);
     pthread_once(&once, make_index);
+    crypto_enter();
+    made_context = SSL_CTX_new_ex(crypto->library, NULL, method);
     if (made_context == NULL || !set_floor(made_context) || side_index < 0 ||
         SSL_CTX_set_ex_data(made_context, side_index, made) != 1) {
         status = crypto_error(error, KW_FAILED, "libssl cannot be set up for TLS 1.2 and newer");
@@ -68,8 +71,16 @@ kw_status side_new(struct crypto *crypto, const SSL_METHOD *method, SSL_CTX **co
     made_context = NULL;
 out:
     SSL_CTX_free(made_context);
+    crypto_leave();
     free(made);
     return status;
+}
+
+void side_free_context(SSL_CTX *context)
+{
+    crypto_enter();
+    SSL_CTX_free(context);
+    crypto_leave();
 }
 
 kw_status side_bear(SSL_CTX *context, struct side *side, kw_context *view, const char *address, identity_reader read,

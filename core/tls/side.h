@@ -11,9 +11,10 @@ struct side {
     struct bearer *bearer; /* NULL: shows no certificate */
 };
 
-/* TLS 1.2 at least, and so on: as tls.h says. SSL_CTX_free frees it. */
+/* TLS 1.2 at least, and so on: as tls.h says. SSL_CTX_free frees it; within the library side_free_context, where NULL is allowed. */
 KW_MUST_USE kw_status side_new(struct crypto *crypto, const SSL_METHOD *method, SSL_CTX **context, struct side **side,
                                kw_error *error);
+void side_free_context(SSL_CTX *context);
 /* Shows this certificate from now on. */
 KW_MUST_USE kw_status side_bear(SSL_CTX *context, struct side *side, kw_context *view, const char *address,
                                 identity_reader read, kw_error *error);

@@ -22,16 +22,19 @@ static kw_status ends(struct stream *stream, kw_status status, enum stream_end e
 
 kw_status stream_begin_tls(struct stream *stream, SSL_CTX *context, kw_error *error)
 {
+    crypto_enter();
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     SSL *ssl = SSL_new(context);
     if (in == NULL || out == NULL || ssl == NULL) {
         BIO_free(in);
         BIO_free(out);
         SSL_free(ssl);
+        crypto_leave();
         return crypto_error(error, KW_OUT_OF_MEMORY, "libssl cannot begin a TLS session");
     }
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
+    crypto_leave();
     stream->ssl = ssl;
     return KW_OK;
 }
@@ -115,7 +118,9 @@ kw_status stream_shake_hands(struct stream *stream, kw_error *error)
 {
     for (;;) {
         ERR_clear_error();
+        crypto_enter();
         const int done = SSL_do_handshake(stream->ssl);
+        crypto_leave();
         if (done == 1) {
             kw_status status = flush(stream, error);
             stream->shaken = status == KW_OK;
@@ -137,7 +142,9 @@ kw_status stream_send(struct stream *stream, kw_input bytes, kw_error *error)
     while (bytes.length > 0) {
         size_t done = 0;
         ERR_clear_error();
+        crypto_enter();
         const int result = SSL_write_ex(stream->ssl, bytes.data, bytes.length, &done);
+        crypto_leave();
         kw_status status = result == 1 ? flush(stream, error) : attend(stream, result, error);
         if (status != KW_OK)
             return status;
@@ -155,7 +162,9 @@ kw_status stream_receive(struct stream *stream, void *bytes, size_t length, kw_e
     while (length > 0) {
         size_t got = 0;
         ERR_clear_error();
+        crypto_enter();
         const int result = SSL_read_ex(stream->ssl, to, length, &got);
+        crypto_leave();
         if (result != 1) {
             kw_status status = attend(stream, result, error);
             if (status != KW_OK)
@@ -176,7 +185,9 @@ kw_status stream_listen(struct stream *stream, unsigned milliseconds, kw_error *
     while (status == KW_OK) {
         size_t got = 0;
         ERR_clear_error();
+        crypto_enter();
         const int result = SSL_peek_ex(stream->ssl, &byte, 1, &got);
+        crypto_leave();
         if (result == 1)
             break;
         status = attend(stream, result, error);
@@ -190,10 +201,14 @@ kw_status stream_listen(struct stream *stream, unsigned milliseconds, kw_error *
 void stream_clear(struct stream *stream)
 {
     if (stream->ssl != NULL && stream->shaken && stream->end == STREAM_GOES_ON) {
+        crypto_enter();
         SSL_shutdown(stream->ssl);
+        crypto_leave();
         (void)flush(stream, NULL);
     }
     ERR_clear_error();
+    crypto_enter();
     SSL_free(stream->ssl);
+    crypto_leave();
     stream->ssl = NULL;
 }

@@ -105,7 +105,7 @@ kw_status kw_trust_check(const kw_trust_check_options *given, kw_trust_report **
         status = report_make(crypto, store, &seen, report, error);
     }
     probe_clear(&probe);
-    X509_STORE_free(store);
+    verdict_store_free(store);
     crypto_close(crypto);
     return status;
 }

@@ -54,20 +54,40 @@ static kw_status add_more(struct crypto *crypto, const char *path, X509_STORE *s
 {
     STACK_OF(X509) *certificates = NULL;
     kw_status status = bundle_read_file(crypto, path, &certificates, error);
+    crypto_enter();
     for (int i = 0; status == KW_OK && i < sk_X509_num(certificates); i++)
         if (X509_STORE_add_cert(store, sk_X509_value(certificates, i)) != 1)
             status = crypto_error(error, KW_FAILED, "a certificate of %s cannot be used", path);
+    crypto_leave();
     bundle_free(certificates);
     return status;
+}
+
+static kw_status new_store(struct crypto *crypto, bool system, X509_STORE **store, kw_error *error)
+{
+    kw_status status = KW_OK;
+    crypto_enter();
+    *store = X509_STORE_new();
+    if (*store == NULL)
+        status = error_memory(error);
+    else if (system && X509_STORE_set_default_paths_ex(*store, crypto->library, NULL) != 1)
+        status = crypto_error(error, KW_FAILED, "the certificates that this system trusts cannot be read");
+    crypto_leave();
+    return status;
+}
+
+void verdict_store_free(X509_STORE *store)
+{
+    crypto_enter();
+    X509_STORE_free(store);
+    crypto_leave();
 }
 
 kw_status verdict_store(struct crypto *crypto, const char *const *files, size_t count, bool system, X509_STORE **store,
                         kw_error *error)
 {
-    X509_STORE *made = X509_STORE_new();
-    kw_status status = made != NULL ? KW_OK : error_memory(error);
-    if (status == KW_OK && system && X509_STORE_set_default_paths_ex(made, crypto->library, NULL) != 1)
-        status = crypto_error(error, KW_FAILED, "the certificates that this system trusts cannot be read");
+    X509_STORE *made = NULL;
+    kw_status status = new_store(crypto, system, &made, error);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         status = add_more(crypto, files[i], made, error);
     if (status == KW_OK) {
@@ -75,7 +95,7 @@ kw_status verdict_store(struct crypto *crypto, const char *const *files, size_t 
         made = NULL;
     }
     ERR_clear_error();
-    X509_STORE_free(made);
+    verdict_store_free(made);
     return status;
 }
 
@@ -210,8 +230,9 @@ bool verdict_set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_a
     return X509_VERIFY_PARAM_set1_ip_asc(parameters, plain) == 1;
 }
 
-kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
-                       const char *host, bool is_address, struct arena *arena, struct verdict *verdict, kw_error *error)
+static kw_status find_within(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                             const char *host, bool is_address, struct arena *arena, struct verdict *verdict,
+                             kw_error *error)
 {
     struct judging judging = {.crypto = crypto, .certificate = certificate, .arena = arena};
     struct verdict made = {0};
@@ -241,5 +262,14 @@ kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certifica
 out:
     ERR_clear_error();
     X509_STORE_CTX_free(context);
+    return status;
+}
+
+kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                       const char *host, bool is_address, struct arena *arena, struct verdict *verdict, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = find_within(crypto, store, certificate, others, host, is_address, arena, verdict, error);
+    crypto_leave();
     return status;
 }

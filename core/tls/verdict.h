@@ -20,10 +20,11 @@ struct verdict {
 
 /*
  * A store of the certificates in `files`, and with `system` of what openssl takes for trusted on this system (its default file and directory, or
- * $SSL_CERT_FILE and $SSL_CERT_DIR). X509_STORE_free frees it.
+ * $SSL_CERT_FILE and $SSL_CERT_DIR). verdict_store_free frees it.
  */
 KW_MUST_USE kw_status verdict_store(struct crypto *crypto, const char *const *files, size_t count, bool system,
                                     X509_STORE **store, kw_error *error);
+void verdict_store_free(X509_STORE *store);
 
 /* What a certificate must be for, as clients match it; NULL: anything. False: it can be in no certificate. */
 bool verdict_set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address);

@@ -76,7 +76,8 @@ struct ssl_ctx_st;
 /*
  * An SSL_CTX for a client of this profile: versions (1.2 at least), what is trusted, client certificate and key, ALPN, and verification as the mode
  * wants it, with the host in verify-full. It is the caller's, freed by SSL_CTX_free before kw_close; SNI (SSL_set_tlsext_host_name) and all that the
- * protocol says before TLS are the caller's too, as is going on without TLS in allow and prefer. It does not follow a reload.
+ * protocol says before TLS are the caller's too, as is going on without TLS in allow and prefer. It does not follow a reload. Threads and
+ * forks: as tls.h says of its own.
  * Errors: KW_NOT_FOUND (no such profile, file or address), KW_REFUSED (mode disable; or the key does not belong to the certificate),
  * KW_SECRET_REFUSED (the key's password), KW_CONFIGURATION (the key is encrypted and no password is given), KW_CORRUPT, KW_PERMISSION, and
  * whatever the store of the client's key answers.

@@ -1,7 +1,6 @@
 /* The login: one for all threads and stores of a process on a token. */
 #include "pkcs11.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -229,36 +228,6 @@ static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use
 }
 
 /*
- * Any token may be given the label of another. Where the options name no serial number, it is on record which token it was, and told when it
- * is another now: a pair that fails over has two.
- */
-static void remember_serial(const kw_plugin_instance *instance)
-{
-    static const unsigned char name[] = "token serial";
-    const kw_host *host = &instance->host;
-    const kw_input record = {name, sizeof(name) - 1};
-    const char *serial = instance->token->serial;
-    unsigned char before[sizeof(instance->token->serial)];
-    kw_output output = {.data = before, .capacity = sizeof(before) - 1};
-    if (instance->token_serial != NULL || host->record_get == NULL || host->record_put == NULL)
-        return;
-    const kw_status status = host->record_get(host->context, record, &output);
-    if (status == KW_OK && output.length == strlen(serial) && memcmp(before, serial, output.length) == 0)
-        return;
-    if (status == KW_OK && output.length < sizeof(before) && host->log != NULL) {
-        char sentence[P11_SENTENCE];
-        before[output.length] = '\0';
-        snprintf(sentence, sizeof(sentence),
-                 "the token '%s' has serial '%s', and before it was another, with serial '%s'; give token_serial where "
-                 "only one is meant",
-                 instance->token->label, serial, (const char *)before);
-        host->log(host->context, KW_LOG_WARNING, sentence);
-    }
-    if (status == KW_OK || status == KW_NOT_FOUND)
-        (void)!host->record_put(host->context, record, (kw_input){(const unsigned char *)serial, strlen(serial)});
-}
-
-/*
  * The PIN is asked for before the token is looked at, so that nothing lies between its flags and the login: whoever else tries a PIN does so
  * before or after. Not every token wants one, and then it does not matter whether there is one.
  */
@@ -293,10 +262,7 @@ kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call)
         p11_token_settle(instance, status == KW_OK && instance->wants_pin ? result : CKR_CANCEL);
     if (status != KW_OK)
         return p11_report(&instance->host, status, "%s", use.sentence);
-    if (result != CKR_OK)
-        return p11_token_refused(&use, &offer, result);
-    remember_serial(instance);
-    return KW_OK;
+    return result == CKR_OK ? KW_OK : p11_token_refused(&use, &offer, result);
 }
 
 void p11_token_close(kw_plugin_instance *instance)

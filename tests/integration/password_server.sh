@@ -18,7 +18,9 @@ start_password_server() {
     server_pid=$!
     trap 'kill $server_pid 2>/dev/null || true' EXIT
     until [[ -s ready ]]; do
-        kill -0 $server_pid 2>/dev/null && [[ $SECONDS -lt $until ]] || fail "the server does not start: $(cat server.log)"
+        if ! kill -0 "$server_pid" 2>/dev/null || [[ $SECONDS -ge $until ]]; then
+            fail "the server does not start: $(cat server.log)"
+        fi
         sleep 0.02
     done
     port=$(sed -n 's/^listening on 127\.0\.0\.1 port //p' ready)
@@ -27,8 +29,8 @@ start_password_server() {
 # It ends by itself, and cleanly.
 stop_password_server() {
     local status=0
-    kill -TERM $server_pid
-    wait $server_pid || status=$?
+    kill -TERM "$server_pid"
+    wait "$server_pid" || status=$?
     [[ $status -eq 0 ]] || fail "the server ended with $status: $(cat server.log)"
     trap - EXIT
 }

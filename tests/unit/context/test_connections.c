@@ -1,10 +1,15 @@
 /* Connections as a client, for a program that embeds the library: the SSL_CTX of a profile in handshakes with libssl's server, in memory. */
 #include "server.h"
 
+#include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PROFILES                                                                                                       \
     "connections:\n"                                                                                                   \
@@ -27,7 +32,24 @@
     "other.key}\n"                                                                                                     \
     "  absent: {protocol: tls, host: localhost, port: 1, client_key: 'keywright:general/absent'}\n"
 
-#define QUICK "certificates: {ssl-connection: {key: ec-p256}, server-encryption: {key: ec-p256}}\n"
+/* A store that can be told to fail, for the client's key. */
+#define FRAIL                                                                                                          \
+    "  frail:\n    id: a1111111\n    plugin: " MODULES "/keywright-frail.so\n"                                         \
+    "    options: {passphrase: file:passphrase, scrypt_log2_n: 14, control: frail.order}\n"                            \
+    "certificates: {ssl-connection: {key: ec-p256}, server-encryption: {key: ec-p256}, general: {store: frail}}\n"
+
+static int listener = -1;
+
+static unsigned listen_anywhere(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    return ntohs(address.sin_port);
+}
 
 #define CERTIFICATE                                                                                                    \
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -addext "                           \
@@ -36,8 +58,12 @@
 static int start(void **state)
 {
     static struct server server;
-    char command[2000];
-    server_start(&server, QUICK PROFILES);
+    char command[2000], settings[4000];
+    snprintf(settings, sizeof(settings),
+             FRAIL PROFILES "  local: {protocol: tls, host: localhost, port: %u, ca: [ca.pem], client_key: "
+                            "'keywright:general/client'}\n",
+             listen_anywhere());
+    server_start(&server, settings);
     snprintf(command, sizeof(command),
              "cd %s && { " CERTIFICATE "-keyout ca.key -out ca.pem && " CERTIFICATE
              "-keyout other.key -out other.pem && "
@@ -51,6 +77,7 @@ static int start(void **state)
 
 static int stop(void **state)
 {
+    close(listener);
     server_stop(*state);
     return 0;
 }
@@ -70,10 +97,9 @@ static int take_any(int ok, X509_STORE_CTX *context)
     return 1;
 }
 
-static struct shaken shake_hands(struct server *server, SSL_CTX *client_context)
+/* Which asks for a client's certificate, and takes any. */
+static SSL_CTX *server_context(struct server *server)
 {
-    struct shaken shaken = {0};
-    BIO *ours = NULL, *theirs = NULL;
     char path[256];
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     assert_non_null(context);
@@ -81,6 +107,14 @@ static struct shaken shake_hands(struct server *server, SSL_CTX *client_context)
     assert_int_equal(SSL_CTX_use_certificate_file(context, path, SSL_FILETYPE_PEM), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey_file(context, server_path(server, "ca.key"), SSL_FILETYPE_PEM), 1);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, take_any);
+    return context;
+}
+
+static struct shaken shake_hands(struct server *server, SSL_CTX *client_context)
+{
+    struct shaken shaken = {0};
+    BIO *ours = NULL, *theirs = NULL;
+    SSL_CTX *context = server_context(server);
     SSL *client = SSL_new(client_context), *peer = SSL_new(context);
     assert_true(client != NULL && peer != NULL && BIO_new_bio_pair(&ours, 0, &theirs, 0) == 1);
     SSL_set_bio(client, ours, ours);
@@ -177,7 +211,7 @@ static void list_has_all_in_their_order(void **state)
     struct server *server = *state;
     kw_connection_list *list = NULL;
     assert_ok(server, kw_connections(server->context, &list, &server->error));
-    assert_int_equal(list->count, 14);
+    assert_int_equal(list->count, 15);
     assert_string_equal(list->connections[0].name, "full");
     assert_string_equal(list->connections[0].client_key, "keywright:general/client");
     assert_string_equal(list->connections[0].mode, "verify-full");
@@ -205,6 +239,51 @@ static void check_of_nobody_is_a_report(void **state)
     assert_int_equal(kw_connection_check(server->context, "none", &report, &server->error), KW_NOT_FOUND);
 }
 
+/* One connection. */
+static void *serve(void *argument)
+{
+    SSL_CTX *context = server_context(argument);
+    SSL *ssl = SSL_new(context);
+    const int connection = accept(listener, NULL, NULL);
+    char byte;
+    SSL_set_fd(ssl, connection);
+    if (SSL_accept(ssl) == 1)
+        (void)SSL_read(ssl, &byte, 1);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(connection);
+    return NULL;
+}
+
+static kw_status check_local(struct server *server, kw_connection_report **report)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
+    const kw_status status = kw_connection_check(server->context, "local", report, &server->error);
+    pthread_join(thread, NULL);
+    return status;
+}
+
+/* The store of the client's key is asked within the handshake. What it says is the call's error, and no finding about the server. */
+static void check_with_a_store_that_is_away_is_the_stores_error(void **state)
+{
+    static const char order[] = "gone sign 1\n";
+    struct server *server = *state;
+    kw_connection_report *report = NULL;
+    assert_ok(server, check_local(server, &report));
+    assert_true(report->connected && report->encrypted && report->verified);
+    assert_true(report->client_certificate_wanted && report->client_certificate_sent);
+    assert_string_equal(report->protocol, "TLSv1.3");
+    kw_connection_report_free(report);
+    server_write_file(server, "frail.order", order, strlen(order), 0600);
+    assert_int_equal(check_local(server, &report), KW_UNAVAILABLE);
+    assert_string_equal(server->error.where, "store frail");
+    assert_int_equal(unlink(server_path(server, "frail.order")), 0);
+    assert_ok(server, check_local(server, &report));
+    assert_true(report->connected);
+    kw_connection_report_free(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +292,8 @@ int main(void)
         cmocka_unit_test(tls_of_what_is_wrong_says_what),
         cmocka_unit_test(list_has_all_in_their_order),
         cmocka_unit_test(check_of_nobody_is_a_report),
+        cmocka_unit_test(check_with_a_store_that_is_away_is_the_stores_error),
     };
+    signal(SIGPIPE, SIG_IGN); /* of libssl's server here; the library raises none */
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -53,6 +53,7 @@ static void server_speaks_tls_1_2_and_1_3_and_nothing_older(void **state)
         snprintf(address, sizeof(address), "general/%s", keys[i]);
         tls_scene_create(address, keys[i], NULL, "serverAuth");
         SSL_CTX *server = tls_scene_server(address);
+        assert_int_equal(SSL_CTX_get_min_proto_version(server), TLS1_2_VERSION);
         assert_string_equal(speak(server, TLS1_VERSION, TLS1_3_VERSION, "ALL"), "TLSv1.3");
         assert_string_equal(speak(server, TLS1_VERSION, TLS1_2_VERSION, "ALL"), "TLSv1.2");
         assert_null(speak(server, TLS1_VERSION, TLS1_1_VERSION, "ALL"));
