@@ -336,7 +336,8 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(key->provider->library, key->type, DELEGATE_PROPERTY);
     const bool has_public = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PUB_KEY) != NULL ||
                             OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_N) != NULL;
-    const bool wants_public = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && has_public;
+    /* Some ask for the private half and have the public one alone, which the default provider takes too. */
+    const bool wants_public = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0 && has_public;
     if (copy == NULL || context == NULL || EVP_PKEY_fromdata_init(context) <= 0 ||
         EVP_PKEY_fromdata(context, &key->public, wants_public ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, copy) <=
             0)

@@ -143,6 +143,28 @@ static void generated_keys_agree_with_the_defaults(void **state)
     }
 }
 
+/* OpenSSL 3.5's hybrid groups import a peer's public key so. */
+static void public_key_is_taken_whichever_half_is_asked_for(void **state)
+{
+    (void)state;
+    static const int selections[] = {OSSL_KEYMGMT_SELECT_PRIVATE_KEY | OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS,
+                                     OSSL_KEYMGMT_SELECT_PUBLIC_KEY, EVP_PKEY_KEYPAIR};
+    EVP_PKEY *plain = EVP_PKEY_Q_keygen(ring.crypto->library, NULL, "X25519");
+    for (size_t i = 0; i < sizeof(selections) / sizeof(selections[0]); i++) {
+        OSSL_PARAM *parameters = NULL;
+        EVP_PKEY *made = NULL;
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(ring.crypto->library, "X25519", OURS);
+        assert_libcrypto(EVP_PKEY_todata(plain, EVP_PKEY_PUBLIC_KEY, &parameters));
+        assert_libcrypto(EVP_PKEY_fromdata_init(context));
+        assert_libcrypto(EVP_PKEY_fromdata(context, &made, selections[i], parameters));
+        assert_int_equal(EVP_PKEY_eq(made, plain), 1);
+        OSSL_PARAM_free(parameters);
+        EVP_PKEY_CTX_free(context);
+        EVP_PKEY_free(made);
+    }
+    EVP_PKEY_free(plain);
+}
+
 static void generated_key_decrypts(void **state)
 {
     (void)state;
@@ -262,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generated_key_signs),
         cmocka_unit_test(generated_keys_agree_with_the_defaults),
+        cmocka_unit_test(public_key_is_taken_whichever_half_is_asked_for),
         cmocka_unit_test(generated_key_decrypts),
         cmocka_unit_test(generated_key_is_written_as_any),
         cmocka_unit_test(parameters_and_keys_of_them_are_generated),
