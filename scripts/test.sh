@@ -120,7 +120,7 @@ do_tests-release() {
 valgrind_options="--quiet --suppressions=$PWD/tests/memcheck.suppressions --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30"
 
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
-memcheck_long='^test_(cms|context|create|derivations|forks|journal|key_check|key_fallback|malformed|move|pem|pfx_.*|pkcs11_.*|pkey|reload|reload_stores|root|root_guards|root_set|rotate|subkeys|subkey_secrets|tls_client|tls_server|transfer|transfer_killed|transfer_left|use|x509)$'
+memcheck_long='^test_(cms|context|create|derivations|forks|journal|key_check|key_fallback|malformed|move|openssl_module|pem|pfx_.*|pkcs11_.*|pkey|reload|reload_stores|root|root_guards|root_set|rotate|subkeys|subkey_secrets|tls_client|tls_server|transfer|transfer_killed|transfer_left|use|x509)$'
 # And those ten minutes and more.
 memcheck_longest='^(conformance_.*|test_malformed|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_clock|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
 
