@@ -4,13 +4,39 @@
 #include <string.h>
 
 const struct verb *const verbs[] = {
-    &verb_init,           &verb_apply,        &verb_config_check,  &verb_config_schema, &verb_plugins,
-    &verb_status,         &verb_create,       &verb_list,          &verb_show,          &verb_request,
-    &verb_import,         &verb_export,       &verb_retire,        &verb_delete,        &verb_sign,
-    &verb_verify,         &verb_encrypt,      &verb_decrypt,       &verb_passphrase,    &verb_licence_request,
-    &verb_licence_verify, &verb_trust_export, &verb_trust_install, &verb_trust_check,   &verb_transfer,
-    &verb_rotate,         &verb_adopt,        &verb_metrics,       &verb_reload,        &verb_seal,
+    &verb_init,
+    &verb_apply,
+    &verb_config_check,
+    &verb_config_schema,
+    &verb_plugins,
+    &verb_status,
+    &verb_create,
+    &verb_list,
+    &verb_show,
+    &verb_request,
+    &verb_import,
+    &verb_export,
+    &verb_retire,
+    &verb_delete,
+    &verb_sign,
+    &verb_verify,
+    &verb_encrypt,
+    &verb_decrypt,
+    &verb_passphrase,
+    &verb_licence_request,
+    &verb_licence_verify,
+    &verb_trust_export,
+    &verb_trust_install,
+    &verb_trust_check,
+    &verb_transfer,
+    &verb_rotate,
+    &verb_adopt,
+    &verb_metrics,
+    &verb_reload,
+    &verb_seal,
     &verb_unseal,
+    &verb_connection_list,
+    &verb_connection_check,
 };
 const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
@@ -38,7 +64,7 @@ void help_all(void)
          "\n"
          "Verbs:");
     for (size_t i = 0; i < verb_count; i++)
-        printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     puts("\n"
          "'keywright help VERB' explains one, with examples.\n"
          "\n"
@@ -55,8 +81,8 @@ void help_all(void)
          "The configuration is -c FILE, else $KEYWRIGHT_CONFIG, else /etc/keywright/keywright.yaml.\n"
          "Colour shows on a terminal, unless NO_COLOR is set. Results go to standard output, all else\n"
          "to standard error. With --json standard output is one JSON document; when the verb fails, it is\n"
-         "empty (of list, what could be read; of trust check, what was seen), and the last line\n"
-         "of standard error is\n"
+         "empty (of list, what could be read; of trust check and connection check, what was seen), and\n"
+         "the last line of standard error is\n"
          "{\"error\":{\"status\":...,\"exit_status\":...,\"where\":...,\"line\":...,\"column\":...,\n"
          "\"message\":...,\"remedy\":...}}.\n"
          "\n"
@@ -108,7 +134,7 @@ bool help_group(const char *word)
     printf("Usage: keywright %s VERB ...\n\nVerbs:\n", word);
     for (size_t i = 0; i < verb_count; i++) {
         if (first_word_is(verbs[i]->name, word))
-            printf("  %-15s  %s\n", verbs[i]->name, verbs[i]->summary);
+            printf("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     }
     printf("\n'keywright help %s VERB' explains one, with examples.\n", word);
     return true;

@@ -27,6 +27,6 @@ extern const struct verb verb_init, verb_apply, verb_config_check, verb_config_s
     verb_create, verb_list, verb_show, verb_request, verb_import, verb_export, verb_retire, verb_delete, verb_sign,
     verb_verify, verb_encrypt, verb_decrypt, verb_passphrase, verb_licence_request, verb_licence_verify,
     verb_trust_export, verb_trust_install, verb_trust_check, verb_transfer, verb_rotate, verb_adopt, verb_metrics,
-    verb_reload, verb_seal, verb_unseal;
+    verb_reload, verb_seal, verb_unseal, verb_connection_list, verb_connection_check;
 
 #endif

@@ -1,7 +1,6 @@
 #include "file.h"
 #include "verb.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* ---- trust export ---- */
@@ -163,96 +162,16 @@ static kw_status print_json(const kw_trust_report *report, kw_error *error)
         error);
 }
 
-#define FINGERPRINT_SIZE 100
-
-/* AB:CD:..., as browsers and openssl show it. */
-static void fingerprint(const char *hex, char text[FINGERPRINT_SIZE])
-{
-    size_t length = 0;
-
-    for (size_t i = 0; hex[i] != '\0' && length + 3 < FINGERPRINT_SIZE; i++) {
-        if (i > 0 && i % 2 == 0)
-            text[length++] = ':';
-        text[length++] = (char)toupper((unsigned char)hex[i]);
-    }
-    text[length] = '\0';
-}
-
-static kw_status print_certificate(const kw_trust_report *report, struct table *details, kw_error *error)
-{
-    const kw_certificate_info *certificate = report->certificate;
-    char sha256[FINGERPRINT_SIZE];
-    kw_status status = KW_OK;
-
-    fingerprint(certificate->sha256, sha256);
-    for (size_t i = 0; status == KW_OK && i < report->problem_count; i++)
-        status = details_add(details, i == 0 ? "Reason" : "", report->problems[i].sentence, error);
-    if (status == KW_OK)
-        status = details_format(details, error, "Server", "%s port %s (%s), %s, %s", report->host, report->port,
-                                report->address, report->protocol, report->cipher);
-    if (status == KW_OK)
-        status = details_add(details, "Subject", certificate->subject, error);
-    if (status == KW_OK)
-        status = details_add(details, "Issuer", certificate->self_signed ? "itself (self-signed)" : certificate->issuer,
-                             error);
-    if (status == KW_OK)
-        status = details_add(details, "Valid from", certificate->not_before_text, error);
-    if (status == KW_OK)
-        status = details_add(details, "Valid until", certificate->not_after_text, error);
-    for (size_t i = 0; status == KW_OK && i < certificate->san_count; i++)
-        status = details_add(details, i == 0 ? "Names" : "", certificate->san[i], error);
-    if (status == KW_OK)
-        status = details_add(details, "SHA-256", sha256, error);
-    return status;
-}
-
-/* What can be done about it here, or on the server. */
-static kw_status print_help(const kw_trust_report *report, struct table *details, kw_error *error)
-{
-    static const struct {
-        const char *code, *label, *text;
-    } helps[] = {
-        {"self-signed", "To trust it",
-         "Compare the SHA-256 above with what `keywright show ssl-connection` says on the server,"},
-        {"self-signed", "", "there: `keywright trust export -o server.pem`, and bring the file here,"},
-        {"self-signed", "", "here, as root: `keywright trust install server.pem`."},
-        {"unknown-root", "To trust it", "Get the authority's root certificate from those who run it,"},
-        {"unknown-root", "", "here, as root: `keywright trust install FILE`."},
-        {"unknown-issuer", "To trust it", "Get the authority's root certificate from those who run it,"},
-        {"unknown-issuer", "", "here, as root: `keywright trust install FILE`."},
-        {"unknown-issuer", "", "Intermediate certificates are the server's to send."},
-        {"name-mismatch", "To mend it",
-         "Connect by a name that the certificate has, or make one for this name on the server."},
-        {"expired", "To mend it", "Replace the certificate on the server, or set this machine's clock right."},
-        {"not-yet-valid", "To mend it", "Set the clock of this machine, or of the server, right."},
-    };
-    kw_status status = KW_OK;
-
-    for (size_t i = 0; status == KW_OK && i < report->problem_count; i++) {
-        for (size_t j = 0; status == KW_OK && j < sizeof(helps) / sizeof(helps[0]); j++) {
-            if (strcmp(helps[j].code, report->problems[i].code) == 0)
-                status = details_add(details, helps[j].label, helps[j].text, error);
-        }
-    }
-    return status;
-}
-
 static kw_status print_text(const kw_trust_report *report, kw_error *error)
 {
     struct table *details = details_new();
     kw_status status = details != NULL ? KW_OK : problem_memory(error);
 
-    if (status == KW_OK)
-        status = print_certificate(report, details, error);
-    if (status == KW_OK)
-        status = print_help(report, details, error);
+    for (size_t i = 0; status == KW_OK && i < report->line_count; i++)
+        status = details_add(details, report->lines[i].label, report->lines[i].text, error);
     if (status == KW_OK) {
-        if (report->trusted) {
-            message_result("This connection is trusted.");
-        } else {
-            message_result("This connection is not trusted!");
-            message_result("The connection to the server is not considered secure.");
-        }
+        for (size_t i = 0; i < report->headline_count; i++)
+            message_result(report->headlines[i]);
         status = table_print(details, error);
     }
     table_free(details);

@@ -1,6 +1,7 @@
 # What programs that embed the library, and vendors of plugins, build against: headers, keywright.pc, and find_package(keywright).
 
-install(FILES include/keywright/base.h include/keywright/keywright.h include/keywright/plugin.h include/keywright/subkeys.h include/keywright/trust.h
+install(FILES include/keywright/base.h include/keywright/connections.h include/keywright/keywright.h include/keywright/plugin.h
+        include/keywright/subkeys.h include/keywright/tls.h include/keywright/trust.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/keywright)
 
 # Found from where the file lies, so that `cmake --install --prefix` is right too; an absolute directory stays as it is.
@@ -25,3 +26,6 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/keywright-config-ve
 install(FILES ${CMAKE_BINARY_DIR}/package/keywright-config.cmake ${CMAKE_BINARY_DIR}/package/keywright-config-version.cmake
         DESTINATION ${KW_PACKAGE_DIRECTORY})
 install(EXPORT keywright NAMESPACE keywright:: FILE keywright-targets.cmake DESTINATION ${KW_PACKAGE_DIRECTORY})
+
+# A drop-in for the units of servers that embed the library; which those are, only their makers know.
+install(FILES packaging/systemd/keywright.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/keywright/systemd)

@@ -2,6 +2,8 @@
 #include "context.h"
 
 #include "certificate/calls.h"
+#include "tls/connection.h"
+#include "tls/side.h"
 #include "tls/trust.h"
 
 kw_status kw_state_get(kw_context *context, kw_state **state, kw_error *error)
@@ -210,6 +212,35 @@ kw_status kw_trust_export(kw_context *context, kw_trust_format format, kw_bytes 
     return status;
 }
 
+/* ---- connections.h ---- */
+
+kw_status kw_connections(kw_context *context, kw_connection_list **list, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_list(&view, list, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_connection_check(kw_context *context, const char *name, kw_connection_report **report, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_check(&view, name, report, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_connection_tls(kw_context *context, const char *name, struct ssl_ctx_st **tls, kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = connection_tls(&view, name, tls, error);
+    context_give(&view);
+    return status;
+}
+
 /* ---- subkeys.h ---- */
 
 kw_status kw_subkey_get(kw_context *context, const char *address, const char *purpose, kw_input subkey_context,
@@ -252,4 +283,39 @@ kw_status kw_subkeys_refresh(kw_context *context, kw_error *error)
 {
     context_follow(context);
     return keyring_refresh(context->keyring, error);
+}
+
+/* ---- tls.h ---- */
+
+/* What a handshake finds, years after kw_tls_server, it finds under the configuration of that moment. */
+static kw_status read_identity(kw_context *whole, const struct identity_wanted *wanted, struct identity **identity,
+                               kw_error *error)
+{
+    struct kw_context view;
+    context_take(whole, &view);
+    const kw_status status = identity_read(&view, wanted, identity, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_tls_server(kw_context *context, const kw_tls_server_options *options, struct ssl_ctx_st **tls,
+                        kw_error *error)
+{
+    struct kw_context view;
+    context_take(context, &view);
+    const kw_status status = tls_server(&view, options, read_identity, tls, error);
+    context_give(&view);
+    return status;
+}
+
+kw_status kw_tls_client(kw_context *context, const kw_tls_client_options *options, struct ssl_ctx_st **tls,
+                        kw_error *error)
+{
+    struct kw_context view;
+    if (context == NULL)
+        return tls_client(NULL, options, read_identity, tls, error);
+    context_take(context, &view);
+    const kw_status status = tls_client(&view, options, read_identity, tls, error);
+    context_give(&view);
+    return status;
 }

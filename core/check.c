@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "certificate/trust.h"
 #include "subkey/root.h"
+#include "tls/profile.h"
 
 struct warnings {
     kw_event_callback event;
@@ -70,6 +71,8 @@ static kw_status check_files(const struct settings *settings, kw_error *error)
         status = trust_read(crypto, settings, &trust, error);
     if (status == KW_OK)
         status = root_check_recovery(crypto, settings, error);
+    if (status == KW_OK)
+        status = profile_check_files(crypto, settings, error);
     trust_clear(&trust);
     crypto_close(crypto);
     return status;

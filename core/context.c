@@ -1,4 +1,4 @@
-/* Opening and closing: the floors put together, and what a fork needs of them. */
+/* Opening and closing: the floors put together. */
 #include "context.h"
 
 #include "base/buffer.h"
@@ -7,9 +7,8 @@
 #include "certificate/name.h"
 #include "config/source.h"
 #include "openssl/pkey.h"
-#include "store/loader.h"
+#include "tls/profile.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,13 +19,13 @@
 
 bool configuration_is_named(const kw_open_options *options)
 {
-    const char *environment = getenv("KEYWRIGHT_CONFIG");
+    const char *environment = secure_getenv("KEYWRIGHT_CONFIG");
     return (options != NULL && options->configuration != NULL) || (environment != NULL && *environment != '\0');
 }
 
 char *configuration_path(const kw_open_options *options)
 {
-    const char *environment = getenv("KEYWRIGHT_CONFIG");
+    const char *environment = secure_getenv("KEYWRIGHT_CONFIG");
     if (options != NULL && options->configuration != NULL)
         return path_absolute(options->configuration);
     if (environment != NULL && *environment != '\0')
@@ -111,6 +110,8 @@ static kw_status check_settings(const struct settings *settings, kw_error *error
         if (strcmp(database->name, "*") != 0 && address_check_name(database->name, &why) != KW_OK)
             status = settings_error(settings, database->place, error, "databases: %s", why.message);
     }
+    if (status == KW_OK)
+        status = profile_check_addresses(settings, error);
     return status;
 }
 
@@ -134,102 +135,6 @@ kw_status configuration_read(const kw_open_options *options, settings_warning wa
     settings_free(read);
     free(path);
     return status;
-}
-
-/* ---- Forks ---------------------------------------------------------------------------------------- */
-
-/* All open contexts of the process. The mutex is held across a fork. */
-static pthread_mutex_t contexts_mutex = PTHREAD_MUTEX_INITIALIZER;
-static kw_context *contexts;
-
-/*
- * Plugins may have fork handlers of their own, whose locks are below these: a store is closed, and so its plugin called, under a lock. Handlers that
- * are registered later run first, so these are registered again when plugins have been loaded, and only the first of them to run does something.
- */
-static _Thread_local unsigned fork_depth;
-
-/* Locks are taken from the top floor down, as operations take them. */
-static void before_fork(void)
-{
-    if (fork_depth++ > 0)
-        return;
-    pthread_mutex_lock(&contexts_mutex);
-    for (kw_context *context = contexts; context != NULL; context = context->next) {
-        pthread_mutex_lock(&context->owner->mutex);
-        pthread_mutex_lock(&context->present);
-        keyring_fork_prepare(context->keyring);
-        stores_fork_prepare(context->stores);
-        catalogue_fork_prepare(context->catalogue);
-    }
-}
-
-static void after_fork_in_parent(void)
-{
-    if (--fork_depth > 0)
-        return;
-    for (kw_context *context = contexts; context != NULL; context = context->next) {
-        catalogue_fork_parent(context->catalogue);
-        stores_fork_parent(context->stores);
-        keyring_fork_parent(context->keyring);
-        pthread_mutex_unlock(&context->present);
-        pthread_mutex_unlock(&context->owner->mutex);
-    }
-    pthread_mutex_unlock(&contexts_mutex);
-}
-
-static void after_fork_in_child(void)
-{
-    if (--fork_depth > 0)
-        return;
-    secret_forked();
-    for (kw_context *context = contexts; context != NULL; context = context->next) {
-        catalogue_fork_child(context->catalogue);
-        stores_fork_child(context->stores);
-        keyring_fork_child(context->keyring);
-        atomic_store(&context->reloading, false); /* that thread is not in this process */
-        pthread_mutex_unlock(&context->present);
-        pthread_mutex_unlock(&context->owner->mutex);
-    }
-    pthread_mutex_unlock(&contexts_mutex);
-}
-
-/* Handlers registered earlier run later before a fork: the leaves register first, then plugins as they are loaded. */
-void context_watch_forks(void)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool watched;
-    static size_t modules;
-    const size_t loaded = loader_count();
-    pthread_mutex_lock(&lock);
-    if (!watched || loaded > modules) {
-        run_lock_watch_forks();
-        control_watch_forks();
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-        watched = true;
-        modules = loaded;
-    }
-    pthread_mutex_unlock(&lock);
-}
-
-static void context_list_add(kw_context *context)
-{
-    context_watch_forks();
-    pthread_mutex_lock(&contexts_mutex);
-    context->next = contexts;
-    contexts = context;
-    pthread_mutex_unlock(&contexts_mutex);
-}
-
-static void context_list_remove(const kw_context *context)
-{
-    pthread_mutex_lock(&contexts_mutex);
-    for (kw_context **at = &contexts; *at != NULL; at = &(*at)->next) {
-        if (*at == context) {
-            *at = context->next;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&contexts_mutex);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------------- */
@@ -338,11 +243,14 @@ kw_status context_make_stores(kw_context *context, struct settings *settings, st
 
 static kw_status open_all_stores(kw_context *context, kw_error *error)
 {
+    struct kw_context view;
     kw_status status = KW_OK;
-    for (size_t i = 0; status == KW_OK && i < context->settings->store_count; i++) {
+    context_take(context, &view);
+    for (size_t i = 0; status == KW_OK && i < view.settings->store_count; i++) {
         struct store *store = NULL;
-        status = stores_get(context->stores, context->settings->stores[i].name, &store, error);
+        status = stores_get(view.stores, view.settings->stores[i].name, &store, error);
     }
+    context_give(&view);
     return status;
 }
 
@@ -355,7 +263,9 @@ static bool same_file(const struct stat *before, const char *path)
            now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }
 
-kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error)
+/* For a program, or for the module. */
+static kw_status open_for(const kw_open_options *options, bool create, bool program, kw_context **context,
+                          kw_error *error)
 {
     kw_context *made = calloc(1, sizeof(*made));
     struct journal_owner *owner = calloc(1, sizeof(*owner));
@@ -368,18 +278,19 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     made->renew = context_renew;
     pthread_mutex_init(&made->owner->mutex, NULL);
     pthread_mutex_init(&made->present, NULL);
-    if (options != NULL) {
-        made->log = (struct log){.callback = options->log, .user = options->user};
-        made->prompt = options->prompt;
-        made->prompt_user = options->user;
-    }
+    kw_status status = callbacks_start(made, options, program, error);
     struct stat file = {0};
     uint64_t told = 0;
     char *path = configuration_path(options);
     if (path != NULL)
         (void)stat(path, &file);
     free(path);
-    kw_status status = configuration_read(options, log_warning, &made->log, &made->settings, error);
+    if (status == KW_OK)
+        status = configuration_read(options, log_warning, &made->log, &made->settings, error);
+    if (status == KW_OK) {
+        made->file = text_copy(made->settings->path);
+        status = made->file != NULL ? KW_OK : error_memory(error);
+    }
     if (status == KW_OK)
         status = crypto_open(&made->crypto, error);
     if (status == KW_OK)
@@ -423,7 +334,7 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     } else {
         atomic_store(&made->configuration, told - 1); /* read anew at the next call */
     }
-    context_list_add(made);
+    contexts_add(made);
     if (options == NULL || !options->as_is)
         context_note_configuration(made);
     status = options != NULL && options->looks ? KW_OK : journal_recover(made, error);
@@ -436,22 +347,40 @@ kw_status context_open(const kw_open_options *options, bool create, kw_context *
     return status;
 }
 
+kw_status context_open(const kw_open_options *options, bool create, kw_context **context, kw_error *error)
+{
+    return open_for(options, create, true, context, error);
+}
+
+kw_status context_open_for_module(const kw_open_options *options, kw_context **context, kw_error *error)
+{
+    return open_for(options, false, false, context, error);
+}
+
 kw_status kw_open(const kw_open_options *given, kw_context **context, kw_error *error)
 {
     kw_open_options options;
+    kw_context *made = NULL;
     kw_status status = options_take(&options, sizeof(options), given, error);
     if (status == KW_OK)
-        status = context_open(&options, false, context, error);
+        status = contexts_claim(&options, &made, error);
+    if (status == KW_OK && made == NULL)
+        status = context_open(&options, false, &made, error);
+    else if (status == KW_OK && options.open_stores)
+        status = open_all_stores(made, error);
     if (status == KW_OK && !options.as_is)
-        context_add_missing(*context);
+        context_add_missing(made);
+    if (status == KW_OK)
+        *context = made;
+    else
+        kw_close(made);
     return status;
 }
 
-void kw_close(kw_context *context)
+void context_leave(kw_context *context, bool program)
 {
-    if (context == NULL)
+    if (context == NULL || !contexts_leave(context, program))
         return;
-    context_list_remove(context);
     keyring_free(context->keyring);
     stores_free(context->stores);
     control_close(context->control);
@@ -459,8 +388,15 @@ void kw_close(kw_context *context)
     run_lock_release(context->owner->lock, context->owner->process == getpid());
     crypto_close(context->crypto);
     settings_free(context->settings);
+    callbacks_free(context);
+    free(context->file);
     pthread_mutex_destroy(&context->present);
     pthread_mutex_destroy(&context->owner->mutex);
     free(context->owner);
     free(context);
+}
+
+void kw_close(kw_context *context)
+{
+    context_leave(context, true);
 }

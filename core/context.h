@@ -28,6 +28,24 @@ void context_take(kw_context *context, struct kw_context *view);
 void context_give(struct kw_context *view);
 /* The first part of it: takes a new configuration that the process was told of. One atomic load when there is none. */
 void context_follow(kw_context *context);
+/*
+ * For the OpenSSL module: the context of this configuration that the process has open, else a new one, which a program's kw_open takes part in later.
+ * Of `options` the configuration and the prompt count. context_leave it, with `program` false; kw_close is context_leave of the program.
+ */
+KW_MUST_USE kw_status context_join(const kw_open_options *options, kw_context **context, kw_error *error);
+void context_leave(kw_context *context, bool program);
+
+/* What the above share with contexts.c. */
+KW_MUST_USE kw_status context_open_for_module(const kw_open_options *options, kw_context **context, kw_error *error);
+/* In a new context that is in no list yet: whom it belongs to, and what it logs and asks by. */
+KW_MUST_USE kw_status callbacks_start(kw_context *context, const kw_open_options *options, bool program,
+                                      kw_error *error);
+void callbacks_free(kw_context *context);
+void contexts_add(kw_context *context);
+/* For the program: one that the module has opened; `*context` stays as it is when there is none. */
+KW_MUST_USE kw_status contexts_claim(const kw_open_options *options, kw_context **context, kw_error *error);
+/* Whether it was the last user: then it is in the list no more. */
+bool contexts_leave(kw_context *context, bool program);
 /* Once plugins have been loaded, and before they are used. */
 void context_watch_forks(void);
 /* The first half of context_take, for keys: a program may use nothing else for years. A kw_context that is no view. */

@@ -34,7 +34,7 @@ embed_by_pkg_config() {
     export PKG_CONFIG_PATH=$1/pkgconfig
     [[ $(pkg-config --modversion keywright) == "$version" ]]
     [[ -d $(pkg-config --variable=plugindir keywright) ]]
-    read -ra flags <<<"$(pkg-config --cflags --libs keywright)"
+    read -ra flags <<<"$(pkg-config --cflags --libs keywright libssl)"
     cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
     LD_LIBRARY_PATH=$1 "$work/embed" "$2"
 }
@@ -45,3 +45,26 @@ embed_by_pkg_config "$work/elsewhere/$libdir" "$work/by-pkg-config-elsewhere"
 cmake -S tests/install -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$root"
 cmake --build "$work/cmake"
 "$work/cmake/embed" "$work/by-cmake"
+
+# The example by itself, as somebody would copy it.
+cp -a examples/password-server "$work/password-server"
+cmake -S "$work/password-server" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$root" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
+cmake --build "$work/example"
+"$work/example/password-server" --help >/dev/null
+"$work/example/password-client" --help >/dev/null
+
+# The drop-in, as systemd reads it with a unit; which speaks of what it does not know.
+mkdir -p "$work/units/server.service.d"
+printf '[Service]\nExecStart=/bin/true\n' >"$work/units/server.service"
+verify_unit() { SYSTEMD_UNIT_PATH=$work/units: systemd-analyze verify --man=no "$work/units/server.service" 2>&1; }
+cp "$root/share/keywright/systemd/keywright.conf" "$work/units/server.service.d"
+said=$(verify_unit) || true
+[[ -z $said ]] || {
+    echo "check-install.sh: systemd reads the drop-in so: $said" >&2
+    exit 1
+}
+sed -i 's/LimitCORE/LimitCores/' "$work/units/server.service.d/keywright.conf"
+verify_unit | grep -q LimitCores || {
+    echo "check-install.sh: systemd-analyze does not look at the drop-in" >&2
+    exit 1
+}

@@ -136,8 +136,8 @@ rule_libraries() {
             place["ltdl.h"] = "^core/store/loader\\.c$"
             place["sqlite3.h"] = "^(core/catalogue/|examples/)"
             place["curl/curl.h"] = "^core/certificate/crl\\.c$"
-            place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/)"
-            place["openssl/ssl.h"] = "^core/tls/"
+            place["jansson.h"] = "^(core/config/|core/certificate/json\\.h$|cli/|examples/)"
+            place["openssl/ssl.h"] = "^(core/tls/|examples/)"
             place["libsmartcols.h"] = "^cli/"
             place["libp11.h"] = "^plugins/pkcs11/module\\.c$"
             place["p11-kit/pkcs11.h"] = "^plugins/pkcs11/"
@@ -166,7 +166,7 @@ rule_function_casts() {
     c_code core plugins cli provider examples | xargs --no-run-if-empty awk '
         BEGIN {
             cast = "\\([ \t]*[A-Za-z_][A-Za-z0-9_ *]*\\(\\*\\)[ \t]*\\([^()]*\\)[ \t]*\\)[ \t]*[A-Za-z_&(]"
-            row = "OSSL_FUNC_[A-Z0-9_]+,[ \t]*\\(void \\(\\*\\)\\(void\\)\\)[a-z0-9_]+"
+            row = "OSSL_FUNC_[A-Z0-9_]+,[ \t]*\\(void \\(\\*\\)\\(void\\)\\)\\(?[a-z0-9_]+"
         }
         FNR == 1 { before = "" }
         {

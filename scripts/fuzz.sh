@@ -14,13 +14,13 @@ seconds=${1:-20}
 }
 [[ $# -eq 0 ]] || shift
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(address certificate key pem pfx seal uri yaml)
+[[ ${#targets[@]} -gt 0 ]] || targets=(address certificate key pem pfx prelude seal uri yaml)
 
 cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz
 
 corpus=build/fuzz/corpus found=build/fuzz/found
-mkdir -p "$corpus"/{address,certificate,key,pem,pfx,seal,uri,yaml} "$found"
+mkdir -p "$corpus"/{address,certificate,key,pem,pfx,prelude,seal,uri,yaml} "$found"
 
 # ---- Seeds ---------------------------------------------------------------------------------------------------
 

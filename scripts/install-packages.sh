@@ -30,11 +30,16 @@ test=(
     util-linux # setarch, script, unshare, setpriv
     less       # the pager
     faketime   # a clock that tests set
+    curl       # loads key files as most programs do
+    systemd    # systemd-analyze, which reads units
     p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
     opencryptoki                                 # another token, with a daemon
     libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
     libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
+    postgresql mariadb-server-core mariadb-client-core # servers that connections are checked against, and their own clients
+    nginx-light # a server whose workers give up root
+    freetds-bin python3-pymongo                        # clients of SQL Server and MongoDB, which Debian has no servers of
     ccache     # the same file is compiled once for several steps and runs
 )
 

@@ -85,7 +85,7 @@ do_tests-dev() {
 }
 
 # Of these most of the time goes to other programs, and to derivations of keys.
-asan_long='^(integration_(certificates|decoder|derived|examples|export|formats|keys|licence|pager|processes|roots|terminal)|test_move)$'
+asan_long='^(integration_(certificates|decoder|derived|examples|export|formats|keys|licence|pager|password_server|processes|roots|terminal)|test_move)$'
 
 do_tests-asan() {
     sampled 1
@@ -120,9 +120,9 @@ do_tests-release() {
 valgrind_options="--quiet --suppressions=$PWD/tests/memcheck.suppressions --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --num-callers=30"
 
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
-memcheck_long='^test_(cms|context|create|key_check|key_fallback|malformed|move|pem|pfx_.*|pkcs11_.*|pkey|reload|reload_stores|root|root_guards|root_set|rotate|subkeys|subkey_secrets|transfer|transfer_killed|transfer_left|use|x509)$'
+memcheck_long='^test_(cms|context|create|derivations|forks|journal|key_check|key_fallback|malformed|move|openssl_module|pem|pfx_.*|pkcs11_.*|pkey|reload|reload_stores|root|root_guards|root_set|rotate|subkeys|subkey_secrets|tls_client|tls_server|transfer|transfer_killed|transfer_left|use|x509)$'
 # And those ten minutes and more.
-memcheck_longest='^(conformance_.*|test_malformed|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
+memcheck_longest='^(conformance_.*|test_malformed|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_clock|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
 
 do_memcheck() {
     sampled 4
@@ -147,7 +147,7 @@ do_cppcheck() {
     mkdir -p build/cppcheck
     cppcheck --std=c11 --language=c -D_GNU_SOURCE -DKW_BUILDING_LIBRARY -D__GNUC__=12 -D__linux__ -I include -I core \
         --cppcheck-build-dir=build/cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability,style \
-        --inline-suppr --suppressions-list=tests/cppcheck.suppressions core cli plugins provider
+        --inline-suppr --suppressions-list=tests/cppcheck.suppressions core cli plugins provider examples
 }
 
 do_install() { scripts/check-install.sh build/release; }

@@ -145,13 +145,16 @@ static void watch_forks(void)
 
 /* ---- The library context ---- */
 
-static kw_status library_open(struct crypto **crypto, kw_error *error)
+/* Takes `library` over, also when it fails. */
+static kw_status open_with(OSSL_LIB_CTX *library, struct crypto **crypto, kw_error *error)
 {
     kw_status status = KW_OK;
     struct crypto *made = calloc(1, sizeof(*made));
-    if (made == NULL)
+    if (made == NULL) {
+        OSSL_LIB_CTX_free(library);
         return error_memory(error);
-    made->library = OSSL_LIB_CTX_new();
+    }
+    made->library = library;
     if (made->library == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto gives no library context");
         goto out;
@@ -191,7 +194,18 @@ kw_status crypto_open(struct crypto **crypto, kw_error *error)
 {
     pthread_once(&once, watch_forks);
     crypto_enter();
-    const kw_status status = library_open(crypto, error);
+    const kw_status status = open_with(OSSL_LIB_CTX_new(), crypto, error);
+    crypto_leave();
+    return status;
+}
+
+/* Not as a child of the program's context, which would hold this very provider. */
+kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, struct crypto **crypto,
+                             kw_error *error)
+{
+    pthread_once(&once, watch_forks);
+    crypto_enter();
+    const kw_status status = open_with(OSSL_LIB_CTX_new_from_dispatch(handle, in), crypto, error);
     crypto_leave();
     return status;
 }

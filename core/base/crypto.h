@@ -6,6 +6,7 @@
 #define KEYWRIGHT_BASE_CRYPTO_H
 
 #include "base/error.h"
+#include <openssl/core.h>
 #include <openssl/types.h>
 
 #define SHA256_LENGTH 32
@@ -31,7 +32,7 @@ struct crypto {
 void crypto_enter(void);
 void crypto_leave(void);
 unsigned crypto_step_out(void);
-void crypto_step_in(unsigned depth);
+void crypto_step_in(unsigned left);
 /* A fork that waits takes place: between parts of what takes long. */
 void crypto_pause(void);
 bool crypto_is_entered(void); /* by this thread */
@@ -44,6 +45,9 @@ void crypto_pkey_free(EVP_PKEY *key);
 bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other);
 
 KW_MUST_USE kw_status crypto_open(struct crypto **crypto, kw_error *error);
+/* The same within a provider module, with what its OSSL_provider_init was given: it can then use the program's BIOs. */
+KW_MUST_USE kw_status crypto_open_module(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                                         struct crypto **crypto, kw_error *error);
 void crypto_close(struct crypto *crypto);
 
 /* error_set with libcrypto's newest reason behind the text; empties libcrypto's queue. */

@@ -226,9 +226,28 @@ static mask is_never_given(kw_input block, uint32_t zero)
     return begins;
 }
 
-/* `wanted` 0: any length. It is no secret. */
-static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, size_t wanted,
-                             kw_output *message, kw_error *error)
+/* What every right message is known to be; none of it is a secret. */
+struct expected {
+    size_t length;            /* 0: any */
+    const uint32_t *versions; /* that its first two bytes are one of, and 0 for none; NULL: any bytes */
+};
+
+enum { VERSIONS = 2 };
+
+/* The message's place is known by its length, so that looking at it there tells nothing. */
+static mask has_version(kw_input block, const struct expected *expected)
+{
+    const unsigned char *message = block.data + block.length - expected->length;
+    const uint32_t found = (uint32_t)message[0] << 8 | message[1];
+    mask one_of = 0;
+    for (size_t i = 0; i < VERSIONS; i++)
+        if (expected->versions[i] != 0)
+            one_of |= mask_equal(found, expected->versions[i]);
+    return one_of;
+}
+
+static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                             const struct expected *expected, kw_output *message, kw_error *error)
 {
     if (block.length < PADDING_MINIMUM + 3 || block.length > BLOCK_MAXIMUM || ciphertext.length != block.length)
         return error_set(error, KW_INVALID_ARGUMENT,
@@ -265,10 +284,12 @@ static kw_status pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciph
         seen |= ends;
     }
     good &= seen & ~mask_less(zero, 2 + PADDING_MINIMUM) & ~is_never_given(block, zero);
-    if (wanted > 0) {
-        good &= mask_equal(length - zero - 1, (uint32_t)wanted);
-        rejected_length = (uint32_t)wanted;
+    if (expected->length > 0) {
+        good &= mask_equal(length - zero - 1, (uint32_t)expected->length);
+        rejected_length = (uint32_t)expected->length;
     }
+    if (expected->versions != NULL)
+        good &= has_version(block, expected);
     start = select_value(good, zero + 1, length - rejected_length);
     for (uint32_t i = 0; i < length; i++)
         rejected[i] = select_byte(good, block.data[i], rejected[i]);
@@ -283,7 +304,7 @@ out:
 kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block, kw_output *message,
                           kw_error *error)
 {
-    return pkcs1_unpad(crypto, seed, ciphertext, block, 0, message, error);
+    return pkcs1_unpad(crypto, seed, ciphertext, block, &(struct expected){0}, message, error);
 }
 
 kw_status rsa_pkcs1_unpad_exactly(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
@@ -292,5 +313,15 @@ kw_status rsa_pkcs1_unpad_exactly(struct crypto *crypto, kw_input seed, kw_input
     if (wanted == 0 || block.length < PADDING_MINIMUM + 3 || wanted > block.length - PADDING_MINIMUM - 3)
         return error_set(error, KW_INVALID_ARGUMENT, "a message of %zu bytes does not fit a block of %zu", wanted,
                          block.length);
-    return pkcs1_unpad(crypto, seed, ciphertext, block, wanted, message, error);
+    return pkcs1_unpad(crypto, seed, ciphertext, block, &(struct expected){.length = wanted}, message, error);
+}
+
+kw_status rsa_tls_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                        uint32_t client_version, uint32_t other_version, kw_output *secret, kw_error *error)
+{
+    const uint32_t versions[VERSIONS] = {client_version, other_version};
+    if (client_version == 0 || block.length < PADDING_MINIMUM + 3 + RSA_TLS_SECRET)
+        return error_set(error, KW_INVALID_ARGUMENT, "a TLS key exchange needs the client's version, and a longer key");
+    return pkcs1_unpad(crypto, seed, ciphertext, block,
+                       &(struct expected){.length = RSA_TLS_SECRET, .versions = versions}, secret, error);
 }

@@ -41,4 +41,13 @@ KW_MUST_USE kw_status rsa_pkcs1_unpad(struct crypto *crypto, kw_input seed, kw_i
 KW_MUST_USE kw_status rsa_pkcs1_unpad_exactly(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
                                               size_t wanted, kw_output *message, kw_error *error);
 
+/*
+ * The same for the RSA key exchange of TLS 1.2 (RFC 5246, section 7.4.7.1): the secret has 48 bytes, of which the first two are the
+ * version that the client offered, or `other_version` unless it is 0. Any other block gives a pseudo-random secret, as above.
+ */
+#define RSA_TLS_SECRET 48u
+KW_MUST_USE kw_status rsa_tls_unpad(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                                    uint32_t client_version, uint32_t other_version, kw_output *secret,
+                                    kw_error *error);
+
 #endif

@@ -113,3 +113,25 @@ char *address_of_uri(const char *uri)
         *to = '\0';
     return address;
 }
+
+/* What stands for itself: RFC 3986's unreserved characters, and '/' between the parts. */
+static bool stands_for_itself(unsigned char byte)
+{
+    return byte != '\0' && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/", byte) != NULL;
+}
+
+char *address_uri(const struct address *address)
+{
+    char *uri = NULL;
+    struct buffer made = {0};
+    buffer_append_text(&made, ADDRESS_SCHEME ":");
+    for (const char *at = address->text; *at != '\0'; at++)
+        buffer_format(&made, stands_for_itself((unsigned char)*at) ? "%c" : "%%%02X", (unsigned char)*at);
+    if (address->number != 0)
+        buffer_format(&made, "@%u", address->number);
+    buffer_append(&made, "", 1);
+    if (!made.failed)
+        uri = text_copy((const char *)made.data);
+    buffer_free(&made);
+    return uri;
+}

@@ -26,6 +26,8 @@ KW_MUST_USE kw_status address_parse(const char *text, struct address *address, k
  */
 #define ADDRESS_SCHEME "keywright"
 char *address_of_uri(const char *uri);
+/* The URI of an address, with its number where it has one, such as keywright:database/a%20b. free() it. NULL: memory ran out. */
+char *address_uri(const struct address *address);
 /* Whether `name` may be one part. */
 KW_MUST_USE kw_status address_check_name(const char *name, kw_error *error);
 

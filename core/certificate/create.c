@@ -302,18 +302,14 @@ static kw_status bring_roots(kw_context *context, struct root_set *roots, const 
     return status;
 }
 
-/* Handles and other processes find the new key by the generation. */
-static void tell_rotated(kw_context *context, const struct creation *creation, const struct root_set *roots)
+/* Handles, TLS servers and other processes find the new key by the generation. */
+static void tell_placed(kw_context *context, const struct root_set *roots, bool supersedes)
 {
     const struct root_place place = roots_place(context);
-    uint64_t generation = 0;
-    kw_error why = {0};
-    if (roots == NULL)
-        return;
-    root_set_note(&place, roots);
-    if (control_raise(context->control, &generation, &why) != KW_OK)
-        log_write(&context->log, KW_LOG_WARNING, "%s: the other processes could not be told of its new key: %s",
-                  creation->address.text, why.message);
+    if (roots != NULL)
+        root_set_note(&place, roots);
+    if (roots != NULL || supersedes)
+        manager_tell_changed(context);
 }
 
 static kw_status create_new(kw_context *context, const struct creation *creation, const struct making *making,
@@ -337,8 +333,9 @@ static kw_status create_new(kw_context *context, const struct creation *creation
     if (status == KW_OK)
         status = place_new(context, creation, making, chain, roots, &arrival, error);
     if (status == KW_OK) {
+        const bool supersedes = arrival.supersedes;
         key_arrival_clear(&arrival);
-        tell_rotated(context, creation, roots);
+        tell_placed(context, roots, supersedes);
     } else {
         key_arrival_abandon(context, &arrival);
     }

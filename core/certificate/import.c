@@ -550,7 +550,7 @@ kw_status manager_import(kw_context *context, const kw_import_options *given, kw
     if (status == KW_OK && importing.reply.number > 0 && !importing.arrivals[0].here)
         reply_put_certificate(&importing, &importing.arrivals[0]);
     if (status == KW_OK)
-        import_tell_roots(&importing);
+        import_tell_processes(&importing);
     for (size_t i = 0; status == KW_OK && i < importing.count; i++)
         if (importing.arrivals[i].unproven)
             prove_derived(&importing, &importing.arrivals[i]);

@@ -66,7 +66,7 @@ KW_MUST_USE kw_status reference_find(kw_context *context, const struct pfx_item 
 /* Of an item with roots, once its key is there: verifies and unwraps them. Those that can be taken are in `arrival->roots`. */
 KW_MUST_USE kw_status import_bring_roots(struct importing *importing, struct arrival *arrival, kw_error *error);
 /* After the commit. */
-void import_tell_roots(const struct importing *importing);
+void import_tell_processes(const struct importing *importing);
 
 /* S13, in words: the refusal of a certificate of one's own for a kind that takes none. */
 kw_status import_refuse_error(kw_context *context, const struct kind *kind, const struct address *address,

@@ -92,19 +92,18 @@ static void tell_added(const struct importing *importing, const struct arrival *
                    (unsigned)arrival->first_added, (unsigned)arrival->last_added);
 }
 
-void import_tell_roots(const struct importing *importing)
+void import_tell_processes(const struct importing *importing)
 {
     const struct root_place place = roots_place(importing->context);
-    uint64_t generation = 0;
-    kw_error why = {0};
     bool any = false;
-    for (size_t i = 0; i < importing->count; i++)
-        if (importing->arrivals[i].roots != NULL) {
-            root_set_note(&place, importing->arrivals[i].roots);
-            tell_added(importing, &importing->arrivals[i]);
-            any = true;
+    for (size_t i = 0; i < importing->count; i++) {
+        const struct arrival *arrival = &importing->arrivals[i];
+        if (arrival->roots != NULL) {
+            root_set_note(&place, arrival->roots);
+            tell_added(importing, arrival);
         }
-    if (any && control_raise(importing->context->control, &generation, &why) != KW_OK)
-        log_write(&importing->context->log, KW_LOG_WARNING, "the other processes could not be told of new roots: %s",
-                  why.message);
+        any = any || arrival->roots != NULL || arrival->arrival.supersedes || arrival->again || arrival->revived;
+    }
+    if (any)
+        manager_tell_changed(importing->context);
 }

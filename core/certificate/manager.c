@@ -373,6 +373,14 @@ static kw_status settle_roots(kw_context *context, const struct placement *place
     return status;
 }
 
+void manager_tell_changed(kw_context *context)
+{
+    uint64_t generation = 0;
+    kw_error why = {0};
+    if (control_raise(context->control, &generation, &why) != KW_OK)
+        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
+}
+
 kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                         kw_error *error)
 {
@@ -418,6 +426,7 @@ kw_status manager_place(kw_context *context, const struct placement *placement, 
     }
     if (status == KW_OK)
         status = key_arrival_settle(context, arrival, error);
+    arrival->supersedes = status == KW_OK && exists && !placement->former;
 out:
     entry_row_clear(&entry);
     return status;

@@ -45,8 +45,12 @@ struct kw_context {
     const struct derived_service *derived; /* what derived keys are made of: of the context */
     struct secret_keeper *secrets;         /* secrets of stores that are subkeys: of the context */
     struct kw_context *whole; /* of a view: the context; NULL in the context itself, which alone has what follows */
-    struct kw_context *next;  /* in the process's list of open contexts, for forks */
-    pthread_mutex_t present;  /* guards settings and stores, which a reload replaces */
+    char *file;               /* of the configuration, as it was opened */
+    unsigned users;           /* the program, and those of the module; guarded by contexts.c, as what is next */
+    bool claimed;             /* by the program */
+    _Atomic(struct callbacks *) callbacks; /* of contexts.c */
+    struct kw_context *next;               /* in the process's list of open contexts, for forks */
+    pthread_mutex_t present;               /* guards settings and stores, which a reload replaces */
     struct derived_service derivation;
     struct secret_keeper keeper;
     struct secret_service subkeys;
@@ -107,6 +111,8 @@ struct key_arrival {
     struct id key_id;
     unsigned char locator[KW_LOCATOR_MAXIMUM];
     size_t locator_length;
+    bool
+        supersedes; /* manager_place: an entry that was there has this certificate now; after the commit, manager_tell_changed */
 };
 /* Generates, or imports when pkcs8 has bytes. */
 KW_MUST_USE kw_status key_arrival_begin(kw_context *context, const char *address, struct store *store, const char *key,
@@ -173,6 +179,9 @@ struct placement {
 };
 KW_MUST_USE kw_status manager_place(kw_context *context, const struct placement *placement, struct key_arrival *arrival,
                                     kw_error *error);
+
+/* After a commit: all processes look again at what the certificates that they use have become. A failure is told to the log. */
+void manager_tell_changed(kw_context *context);
 
 /*
  * A certificate by the kind's rules, for a new key or one that is there: what kw_certificate_create, kw_rotate and kw_adopt have in common.

@@ -3,11 +3,12 @@
 #include "certificate/manager.h"
 
 #include "base/buffer.h"
+#include "certificate/reference.h"
 
 #include <limits.h>
-#include <openssl/asn1t.h>
 #include <openssl/bio.h>
 #include <openssl/pem.h>
+#include <stdlib.h>
 
 static kw_status take_text(BIO *memory, kw_bytes *text, kw_error *error)
 {
@@ -82,47 +83,14 @@ kw_status manager_text(kw_context *context, const char *address, kw_bytes *text,
     return print_certificates(context, address, false, write_text, text, error);
 }
 
-/* The reference file: a PEM block around SEQUENCE { version INTEGER, uri UTF8String }. */
-struct key_reference {
-    int32_t version;
-    ASN1_UTF8STRING *uri;
-};
-
-ASN1_SEQUENCE(key_reference_asn1) = {
-    ASN1_EMBED(struct key_reference, version, INT32),
-    ASN1_SIMPLE(struct key_reference, uri, ASN1_UTF8STRING),
-} static_ASN1_SEQUENCE_END_name(struct key_reference, key_reference_asn1)
-
 kw_status manager_reference(kw_context *context, const char *address, kw_bytes *pem, kw_error *error)
 {
     struct found found = {0};
-    struct buffer uri = {0};
-    struct key_reference reference = {.version = 1};
-    BIO *memory = crypto_bio_new();
-    unsigned char *der = NULL;
     kw_status status = manager_find(context, address, &found, error);
-    if (status != KW_OK)
-        goto out;
-    buffer_format(&uri, "keywright:%s", found.address.text);
-    if (found.address.number != 0)
-        buffer_format(&uri, "@%u", found.address.number);
-    reference.uri = ASN1_UTF8STRING_new();
-    if (memory == NULL || uri.failed || reference.uri == NULL ||
-        ASN1_STRING_set(reference.uri, uri.data, (int)uri.length) != 1) {
-        status = error_memory(error);
-        goto out;
-    }
-    const int length = ASN1_item_i2d((const ASN1_VALUE *)&reference, &der, ASN1_ITEM_rptr(key_reference_asn1));
-    if (length <= 0 || PEM_write_bio(memory, "KEYWRIGHT KEY REFERENCE", "", der, length) <= 0) {
-        status = crypto_error(error, KW_FAILED, "the reference to %s cannot be written", address);
-        goto out;
-    }
-    status = take_text(memory, pem, error);
-out:
-    ASN1_UTF8STRING_free(reference.uri);
-    OPENSSL_free(der);
-    crypto_bio_free(memory);
-    buffer_free(&uri);
+    char *uri = status == KW_OK ? address_uri(&found.address) : NULL;
+    if (status == KW_OK)
+        status = uri != NULL ? reference_write(uri, pem, error) : error_memory(error);
+    free(uri);
     found_clear(&found);
     return status;
 }

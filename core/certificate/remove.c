@@ -61,15 +61,6 @@ static size_t choose_retired(const struct catalogue_snapshot *snapshot, const st
     return count;
 }
 
-/* Nothing new is sealed under a master key that is out of use, by whatever process. */
-static void tell_processes(kw_context *context)
-{
-    uint64_t generation;
-    kw_error why = {0};
-    if (control_raise(context->control, &generation, &why) != KW_OK)
-        log_write(&context->log, KW_LOG_WARNING, "the running programs could not be told: %s", why.message);
-}
-
 kw_status manager_retire(kw_context *context, const char *address, kw_event_callback event, void *user, kw_error *error)
 {
     struct found found = {0};
@@ -100,7 +91,7 @@ kw_status manager_retire(kw_context *context, const char *address, kw_event_call
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
     if (status == KW_OK)
-        tell_processes(context);
+        manager_tell_changed(context);
     for (size_t i = 0; status == KW_OK && i < count; i++)
         event_tell(event, user, false, chosen[i], "retired");
 out:
@@ -256,6 +247,8 @@ static kw_status drop_damaged(kw_context *context, const char *text, kw_error *e
     catalogue_rollback(context->catalogue);
     if (status == KW_OK) {
         roots_forget(context, &entry);
+        if (kind_has_roots(kind))
+            manager_tell_changed(context);
         log_write(
             &context->log, KW_LOG_WARNING,
             "%s: what the catalogue had of it was damaged and is gone; its key, if there is one, stays in its store",
@@ -284,10 +277,13 @@ static kw_status drop_unreachable(kw_context *context, const char *address, cons
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK) {
+        roots_forget(context, &found.entry);
+        manager_tell_changed(context);
         log_write(&context->log, KW_LOG_WARNING,
                   "%s is gone; its key, if it still exists, stays in its store with the id %s: %s", address,
                   found.certificate.store_id, why->message);
+    }
     found_clear(&found);
     return status;
 }
@@ -318,6 +314,7 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
         status = error_set(error, KW_CONFLICT, "%s was moved to another store meanwhile", address);
     if (status == KW_OK)
         status = check_may_delete(context, &found, force, error);
+    const bool current = status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id);
     if (status == KW_OK)
         status = key_departure_begin(context, &found, store, &departure, error);
     if (status == KW_OK)
@@ -325,7 +322,9 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
     if (status == KW_OK)
         status = catalogue_commit(context->catalogue, error);
     catalogue_rollback(context->catalogue);
-    if (status == KW_OK)
+    if (status == KW_OK && current)
+        manager_tell_changed(context);
+    if (status == KW_OK && kind_has_roots(found.kind))
         roots_forget(context, &found.entry);
     if (status == KW_OK)
         status = key_departure_finish(context, &departure, error);

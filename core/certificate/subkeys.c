@@ -71,6 +71,8 @@ static kw_status choose_version(kw_context *context, const struct id *master, un
     if (asked == 0)
         return keyring_active(context->keyring, master, version, error);
     *version = asked;
+    if (keyring_has_active(context->keyring, master, asked))
+        return KW_OK;
     return keyring_check(context->keyring, master, asked, error);
 }
 

@@ -144,7 +144,8 @@ static json_t *(*const schemas[SETTING_TYPE_COUNT])(const struct setting *settin
     [SETTING_FLAG] = boolean_schema,      [SETTING_PATHS] = texts_schema,       [SETTING_HOSTS] = texts_schema,
     [SETTING_USAGES] = texts_schema,      [SETTING_TABLE] = inner_table_schema, [SETTING_ENTRIES] = entries_schema,
     [SETTING_OPTIONS] = options_schema,   [SETTING_DURATION] = duration_schema, [SETTING_SIZE] = size_schema,
-    [SETTING_COUNT] = size_schema,
+    [SETTING_COUNT] = size_schema,        [SETTING_HOST] = any_text_schema,     [SETTING_PORT] = size_schema,
+    [SETTING_KEY] = any_text_schema,
 };
 
 static json_t *table_schema(const struct setting_table *table)

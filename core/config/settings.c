@@ -1,6 +1,7 @@
 #include "config/settings.h"
 
 #include "base/file.h"
+#include "config/connections.h"
 #include "config/settings_reader.h"
 #include "config/source.h"
 
@@ -102,6 +103,9 @@ kw_status settings_read(const char *path, settings_warning warning, void *user, 
     status = settings_reader_run(&reader);
     if (status != KW_OK)
         goto out;
+    status = connections_settle(made, error);
+    if (status != KW_OK)
+        goto out;
     status = settings_list_lines(made, root, error);
     if (status != KW_OK)
         goto out;
@@ -146,6 +150,15 @@ const struct store_settings *settings_store_by_id(const struct settings *setting
     for (size_t i = 0; i < settings->store_count; i++) {
         if (strcmp(settings->stores[i].id, id) == 0)
             return &settings->stores[i];
+    }
+    return NULL;
+}
+
+const struct connection_settings *settings_connection(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->connection_count; i++) {
+        if (strcmp(settings->connections[i].name, name) == 0)
+            return &settings->connections[i];
     }
     return NULL;
 }

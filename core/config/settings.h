@@ -77,6 +77,25 @@ struct subkey_settings {
     struct place recovery_certificate_place;
 };
 
+/* Of `connections:`: how to reach a server over TLS, as a client. */
+struct connection_settings {
+    char *name;
+    char *protocol; /* of connections.h */
+    char *host;     /* name or address */
+    int64_t port;
+    const char *mode;   /* of connections.h */
+    char **authorities; /* files; absolute. None: what the system trusts */
+    size_t authority_count;
+    char *client_certificate;  /* absolute, or NULL */
+    char *client_key;          /* absolute, or keywright:ADDRESS, or NULL */
+    char *client_key_password; /* a secret source, or NULL */
+    char *user, *database;     /* NULL */
+    int64_t timeout;           /* ms */
+    struct place place;
+    struct place mode_place, authorities_place, client_certificate_place, client_key_place, client_key_password_place,
+        user_place, database_place; /* line 0 where it is not set */
+};
+
 /* One scalar of the file, for telling what has changed. */
 struct setting_line {
     const char *name; /* stores.local.options.passphrase; items of a list are numbered from 0 */
@@ -109,6 +128,8 @@ struct settings {
     size_t database_count;
     struct certificate_settings *certificates;
     size_t certificate_count;
+    struct connection_settings *connections;
+    size_t connection_count;
 };
 
 /* Told for each finding that is no error, such as a secret file that others may read. */
@@ -128,6 +149,7 @@ const struct store_settings *settings_store(const struct settings *settings, con
 const struct store_settings *settings_store_by_id(const struct settings *settings, const char *id);
 /* The store that `databases:` names for a database ("*" as the fallback), or NULL. */
 const char *settings_database_store(const struct settings *settings, const char *database);
+const struct connection_settings *settings_connection(const struct settings *settings, const char *name);
 /* What holds for an address: its own entry's settings, and its kind's where that one sets nothing. Borrowed strings. */
 struct certificate_settings settings_certificate(const struct settings *settings, const char *address);
 

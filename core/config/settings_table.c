@@ -1,4 +1,5 @@
 #include "config/settings_table.h"
+#include "config/connections.h"
 
 #include <stddef.h>
 
@@ -360,6 +361,16 @@ static const struct setting rows[] = {
         .place_offset = NO_OFFSET,
         .table = &subkeys_table,
         .help = "What is kept in memory of master keys' roots and subkeys",
+    },
+    {
+        .name = "connections",
+        .type = SETTING_ENTRIES,
+        .offset = offsetof(struct settings, connections),
+        .count_offset = offsetof(struct settings, connection_count),
+        .place_offset = NO_OFFSET,
+        .table = &connection_table,
+        .entries = &connection_entries,
+        .help = "Connections to servers over TLS, as a client, by name; `keywright connection check NAME` tries one",
     },
 };
 const struct setting_table settings_table = {rows, COUNT(rows)};

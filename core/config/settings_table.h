@@ -20,6 +20,9 @@ enum setting_type {
     SETTING_DURATION, /* int64_t, milliseconds, 1 to `maximum` */
     SETTING_SIZE,     /* int64_t, bytes, 1 to `maximum` */
     SETTING_COUNT,    /* int64_t, 1 to `maximum` */
+    SETTING_HOST,     /* char *, a name or an IP address */
+    SETTING_PORT,     /* int64_t, 1 to `maximum` */
+    SETTING_KEY,      /* char *, a path made absolute, or keywright:ADDRESS */
     SETTING_PATHS,    /* char ** and a count */
     SETTING_HOSTS,    /* char ** and a count */
     SETTING_USAGES,   /* char ** and a count: extended key usages */

@@ -2,6 +2,7 @@
 #include "config/settings_value.h"
 
 #include "base/file.h"
+#include "config/connections.h"
 #include "config/source.h"
 
 #include <stdarg.h>
@@ -172,6 +173,15 @@ static kw_status read_path(struct settings_reader *reader, const struct setting 
     return status;
 }
 
+/* Whether the address is one, a floor above knows. */
+static kw_status read_key(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
+                          void *target)
+{
+    if (node->kind == YAML_SCALAR && strncmp(node->text, CONNECTION_STORE_KEY, strlen(CONNECTION_STORE_KEY)) == 0)
+        return store_text(reader, setting, node->text, target);
+    return read_path(reader, setting, node, target);
+}
+
 kw_status reader_warn_source(struct settings_reader *reader, const char *source)
 {
     if (source_path(source) == NULL)
@@ -291,7 +301,7 @@ static kw_status store_number(struct settings_reader *reader, const struct setti
                               const struct yaml_node *node, int64_t value, const char *unit, void *target)
 {
     if (value < 1 || (uint64_t)value > setting->maximum)
-        return reader_error(reader, node, "'%s' must be from 1 to %zu %s", setting->name, setting->maximum, unit);
+        return reader_error(reader, node, "'%s' must be from 1 to %zu%s", setting->name, setting->maximum, unit);
     memcpy(reader_member(target, setting->offset), &value, sizeof(value));
     return KW_OK;
 }
@@ -302,7 +312,7 @@ static kw_status read_duration(struct settings_reader *reader, const struct sett
     int64_t milliseconds = 0;
     if (node->kind != YAML_SCALAR || !parse_duration(node->text, &milliseconds))
         return reader_type_error(reader, setting->name, "a duration such as 500ms, 10s or 2m", node);
-    return store_number(reader, setting, node, milliseconds, "ms", target);
+    return store_number(reader, setting, node, milliseconds, " ms", target);
 }
 
 static kw_status read_size(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
@@ -311,7 +321,7 @@ static kw_status read_size(struct settings_reader *reader, const struct setting 
     int64_t bytes = 0;
     if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &bytes))
         return reader_type_error(reader, setting->name, "a whole number of bytes in plain decimal digits", node);
-    return store_number(reader, setting, node, bytes, "bytes", target);
+    return store_number(reader, setting, node, bytes, " bytes", target);
 }
 
 static kw_status read_count(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
@@ -320,10 +330,19 @@ static kw_status read_count(struct settings_reader *reader, const struct setting
     int64_t count = 0;
     if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &count))
         return reader_type_error(reader, setting->name, "a whole number", node);
-    return store_number(reader, setting, node, count, "of them", target);
+    return store_number(reader, setting, node, count, " of them", target);
 }
 
-/* ---- Lists ---- */
+static kw_status read_port(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
+                           void *target)
+{
+    int64_t port = 0;
+    if (node->kind != YAML_SCALAR || node->quoted || !parse_integer(node->text, &port))
+        return reader_type_error(reader, setting->name, "a whole number", node);
+    return store_number(reader, setting, node, port, "", target);
+}
+
+/* ---- Lists, and what is in them ---- */
 
 static kw_status check_host(struct settings_reader *reader, const char *name, const struct yaml_node *node,
                             const char **host)
@@ -338,6 +357,16 @@ static kw_status check_host(struct settings_reader *reader, const char *name, co
     }
     *host = arena_text(&reader->settings->memory, node->text);
     return *host == NULL ? error_memory(reader->error) : KW_OK;
+}
+
+static kw_status read_host(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
+                           void *target)
+{
+    const char *host = NULL;
+    kw_status status = check_host(reader, setting->name, node, &host);
+    if (status == KW_OK)
+        reader_set_text(target, setting->offset, host);
+    return status;
 }
 
 static kw_status read_list(struct settings_reader *reader, const struct setting *setting, const struct yaml_node *node,
@@ -412,7 +441,8 @@ static kw_status (*const readers[SETTING_TYPE_COUNT])(struct settings_reader *re
     [SETTING_STORE_ID] = read_store_id, [SETTING_PLUGIN] = read_plugin,     [SETTING_BOOLEAN] = read_boolean,
     [SETTING_FLAG] = read_flag,         [SETTING_PATHS] = read_paths,       [SETTING_HOSTS] = read_hosts,
     [SETTING_USAGES] = read_usages,     [SETTING_DURATION] = read_duration, [SETTING_SIZE] = read_size,
-    [SETTING_COUNT] = read_count,
+    [SETTING_COUNT] = read_count,       [SETTING_HOST] = read_host,         [SETTING_PORT] = read_port,
+    [SETTING_KEY] = read_key,
 };
 
 kw_status settings_value_read(struct settings_reader *reader, const struct setting *setting,

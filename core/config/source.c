@@ -161,6 +161,8 @@ static kw_status read_prompt(const char *argument, const struct source_reader *r
         status = KW_CONFIGURATION;
     if (status != KW_OK) {
         error_set(error, status, "the prompt was not answered");
+        if (status == KW_CONFIGURATION)
+            error_remedy(error, "use file:PATH, env:NAME, credential:NAME or fd:N where nobody sits at a terminal");
         secret_clear(&answer);
         return status;
     }

@@ -100,8 +100,8 @@ KW_MUST_USE kw_status control_answers_get(struct control *control, uint64_t conf
 KW_MUST_USE kw_status control_settled(struct control *control, uint64_t generation, bool *settled,
                                       char who[CONTROL_WHO_SIZE], kw_error *error);
 /*
- * Until then: KW_TIMEOUT after so many milliseconds, with who delays in `who` and in the error. The caller has read the state, or changed it, in
- * this very call: so its own slot is proved, as a forked process would wait for itself.
+ * Until then: KW_TIMEOUT after so many milliseconds, with who delays in `who` and in the error. Whoever waits has read the state in the same call, and so
+ * proves itself: a forked process does not wait for itself.
  */
 KW_MUST_USE kw_status control_wait(struct control *control, uint64_t generation, uint64_t milliseconds,
                                    char who[CONTROL_WHO_SIZE], kw_error *error);

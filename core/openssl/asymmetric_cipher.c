@@ -1,4 +1,4 @@
-/* RSA decryption, OAEP and PKCS#1 v1.5. Encryption is the default provider's, with the public key. */
+/* RSA decryption: OAEP, PKCS#1 v1.5, and the key exchange of TLS 1.2. Encryption is the default provider's, with the public key. */
 #include "openssl/provider.h"
 
 #include <openssl/core_dispatch.h>
@@ -31,6 +31,7 @@ struct asymmetric_cipher {
     kw_hash hash, mgf_hash; /* OAEP; mgf_hash KW_HASH_NONE: as hash */
     unsigned char *label;   /* NULL: empty */
     size_t label_length;
+    unsigned client_version, other_version; /* of TLS; 0: not set */
 };
 
 /* ---- Life ---- */
@@ -93,6 +94,43 @@ static int begin(struct asymmetric_cipher *cipher, const struct keydata *key, bo
     return held_take(&cipher->held, key, private) && rsa_set_ctx_params(cipher, parameters);
 }
 
+/* ---- What the default provider does: encryption, and all that is done with a key in memory ---- */
+
+static int delegate(const struct asymmetric_cipher *cipher, int (*init)(EVP_PKEY_CTX *context),
+                    int (*operate)(EVP_PKEY_CTX *context, unsigned char *out, size_t *length, const unsigned char *in,
+                                   size_t in_length),
+                    const kw_output *room, size_t *length, kw_input input)
+{
+    OSSL_PARAM parameters[7], *next = parameters;
+    char digest[16] = "", mgf[16] = "";
+    int padding = cipher->padding;
+    unsigned client = cipher->client_version, other = cipher->other_version;
+    *next++ = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &padding);
+    if (padding == RSA_PKCS1_OAEP_PADDING) {
+        OPENSSL_strlcpy(digest, hash_name(cipher->hash), sizeof(digest));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, digest, 0);
+        OPENSSL_strlcpy(mgf, hash_name(cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash),
+                        sizeof(mgf));
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, mgf, 0);
+        if (cipher->label != NULL)
+            *next++ = OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, cipher->label,
+                                                        cipher->label_length);
+    }
+    if (client != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &client);
+    if (other != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &other);
+    *next = OSSL_PARAM_construct_end();
+    *length = room->capacity;
+    crypto_enter();
+    EVP_PKEY_CTX *context = held_delegate(&cipher->held);
+    const int done = context != NULL && init(context) > 0 && EVP_PKEY_CTX_set_params(context, parameters) > 0 &&
+                     operate(context, room->data, length, input.data, input.length) > 0;
+    EVP_PKEY_CTX_free(context);
+    crypto_leave();
+    return done;
+}
+
 /* ---- Decryption ---- */
 
 static int rsa_decrypt_init(void *context, void *key, const OSSL_PARAM parameters[])
@@ -109,16 +147,24 @@ static int rsa_decrypt(void *context, unsigned char *out, size_t *length, size_t
     kw_status status = KW_OK;
     kw_error error = {0};
     failure_forget();
-    if (longest <= 0 || cipher->held.key == NULL)
+    if (longest <= 0 || (cipher->held.key == NULL && !cipher->held.in_memory))
         return failure_set(KW_INVALID_ARGUMENT, "a decryption was asked for that was not begun");
     if (out == NULL) {
-        *length = (size_t)longest;
+        *length = cipher->padding == RSA_PKCS1_WITH_TLS_PADDING ? RSA_TLS_SECRET : (size_t)longest;
         return 1;
     }
     kw_output plaintext = {out, capacity, 0};
+    if (cipher->held.key == NULL)
+        return delegate(cipher, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt, &plaintext, length, ciphertext);
+    if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING && cipher->client_version == 0)
+        return failure_set(KW_INVALID_ARGUMENT,
+                           "the RSA key exchange of TLS needs the version that the client offered");
     const unsigned depth = crypto_step_out();
     /* PKCS#1 v1.5 never fails because of the padding: an invalid block gives a message that nobody can tell from another. */
-    if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
+    if (cipher->padding == RSA_PKCS1_WITH_TLS_PADDING) {
+        status = key_decrypt_tls(cipher->held.key, ciphertext, cipher->client_version, cipher->other_version,
+                                 &plaintext, &error);
+    } else if (cipher->padding == RSA_PKCS1_PADDING && cipher->held.pkcs1) {
         const size_t wanted = pkey_expected_length();
         status = wanted > 0 ? key_decrypt_pkcs1_exactly(cipher->held.key, ciphertext, wanted, &plaintext, &error)
                             : key_decrypt_pkcs1(cipher->held.key, ciphertext, &plaintext, &error);
@@ -149,31 +195,11 @@ static int rsa_encrypt_init(void *context, void *key, const OSSL_PARAM parameter
 static int rsa_encrypt(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *in,
                        size_t in_length)
 {
-    struct asymmetric_cipher *cipher = context;
-    OSSL_PARAM parameters[5], *next = parameters;
-    char digest[16] = "", mgf[16] = "";
-    int encrypted = 0;
+    const struct asymmetric_cipher *cipher = context;
     if (cipher->held.public == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "an encryption was asked for that was not begun");
-    *next++ = OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &cipher->padding);
-    if (cipher->padding == RSA_PKCS1_OAEP_PADDING) {
-        OPENSSL_strlcpy(digest, hash_name(cipher->hash), sizeof(digest));
-        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, digest, 0);
-        OPENSSL_strlcpy(mgf, hash_name(cipher->mgf_hash != KW_HASH_NONE ? cipher->mgf_hash : cipher->hash),
-                        sizeof(mgf));
-        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, mgf, 0);
-        if (cipher->label != NULL)
-            *next++ = OSSL_PARAM_construct_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, cipher->label,
-                                                        cipher->label_length);
-    }
-    *next = OSSL_PARAM_construct_end();
-    *length = capacity;
-    EVP_PKEY_CTX *delegate = held_delegate(&cipher->held);
-    encrypted = delegate != NULL && EVP_PKEY_encrypt_init(delegate) > 0 &&
-                EVP_PKEY_CTX_set_params(delegate, parameters) > 0 &&
-                EVP_PKEY_encrypt(delegate, out, length, in, in_length) > 0;
-    EVP_PKEY_CTX_free(delegate);
-    return encrypted;
+    return delegate(cipher, EVP_PKEY_encrypt_init, EVP_PKEY_encrypt, &(kw_output){out, capacity, 0}, length,
+                    (kw_input){in, in_length});
 }
 
 /* ---- Parameters ---- */
@@ -202,9 +228,7 @@ static int padding_read(struct asymmetric_cipher *cipher, const OSSL_PARAM *para
     int padding = 0;
     if (!parameter_number(parameter, paddings, padding_count, &padding))
         return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
-    if (padding == RSA_PKCS1_WITH_TLS_PADDING)
-        return failure_set(KW_UNSUPPORTED, "the RSA key exchange of TLS 1.2 is not offered; use one with ECDHE");
-    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING)
+    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING && padding != RSA_PKCS1_WITH_TLS_PADDING)
         return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
     cipher->padding = padding;
     return 1;
@@ -231,6 +255,12 @@ static int rsa_set_ctx_params(void *context, const OSSL_PARAM parameters[])
         if (!OSSL_PARAM_get_octet_string_ptr(parameter, &label, &length) || !label_set(cipher, label, length))
             return failure_set(KW_INVALID_ARGUMENT, "the OAEP label cannot be read");
     }
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_get_uint(parameter, &cipher->client_version))
+        return failure_set(KW_INVALID_ARGUMENT, "the version that a TLS client offered cannot be read");
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_get_uint(parameter, &cipher->other_version))
+        return failure_set(KW_INVALID_ARGUMENT, "the version of TLS that was agreed on cannot be read");
     parameter = OSSL_PARAM_locate_const(parameters, PARAM_IMPLICIT_REJECTION);
     if (parameter != NULL) {
         unsigned wanted = 1;
@@ -253,6 +283,12 @@ static int rsa_get_ctx_params(void *context, OSSL_PARAM parameters[])
     parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST);
     if (parameter != NULL && !OSSL_PARAM_set_utf8_string(parameter, hash_name(mgf_hash)))
         return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, cipher->client_version))
+        return 0;
+    parameter = OSSL_PARAM_locate(parameters, OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION);
+    if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, cipher->other_version))
+        return 0;
     parameter = OSSL_PARAM_locate(parameters, PARAM_IMPLICIT_REJECTION);
     if (parameter != NULL && !OSSL_PARAM_set_uint(parameter, 1))
         return 0;
@@ -265,6 +301,8 @@ static const OSSL_PARAM gettable[] = {
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
     OSSL_PARAM_octet_ptr(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
     OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
     OSSL_PARAM_END,
 };
@@ -274,6 +312,8 @@ static const OSSL_PARAM settable[] = {
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
     OSSL_PARAM_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
+    OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
     OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
     OSSL_PARAM_END,
 };

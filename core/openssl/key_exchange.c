@@ -49,7 +49,7 @@ static void ecdh_freectx(void *context)
     if (exchange == NULL)
         return;
     held_clear(&exchange->held);
-    EVP_PKEY_free(exchange->peer);
+    crypto_pkey_free(exchange->peer);
     OPENSSL_clear_free(exchange->ukm, exchange->ukm_length);
     free(exchange);
 }
@@ -92,7 +92,7 @@ static int ecdh_init(void *context, void *key, const OSSL_PARAM parameters[])
 {
     struct key_exchange *exchange = context;
     failure_forget();
-    EVP_PKEY_free(exchange->peer);
+    crypto_pkey_free(exchange->peer);
     exchange->peer = NULL;
     return held_take(&exchange->held, key, true) && ecdh_set_ctx_params(exchange, parameters);
 }
@@ -103,13 +103,31 @@ static int ecdh_set_peer(void *context, void *key)
     const struct keydata *peer = key;
     if (peer == NULL || !peer->has_public || exchange->held.public == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "ECDH needs the peer's public key");
-    if (EVP_PKEY_parameters_eq(exchange->held.public, peer->public) != 1)
+    crypto_enter();
+    const bool same = EVP_PKEY_parameters_eq(exchange->held.public, peer->public) == 1;
+    crypto_leave();
+    if (!same)
         return failure_set(KW_INVALID_ARGUMENT, "the peer's key is on another curve");
     if (!EVP_PKEY_up_ref(peer->public))
         return 0;
-    EVP_PKEY_free(exchange->peer);
+    crypto_pkey_free(exchange->peer);
     exchange->peer = peer->public;
     return 1;
+}
+
+/* The default provider agrees with a key in memory. */
+static int shared_in_memory(const struct key_exchange *exchange, kw_output *shared)
+{
+    size_t length = shared->capacity;
+    crypto_enter();
+    EVP_PKEY_CTX *context = held_delegate(&exchange->held);
+    const int derived = context != NULL && EVP_PKEY_derive_init(context) > 0 &&
+                        EVP_PKEY_derive_set_peer(context, exchange->peer) > 0 &&
+                        EVP_PKEY_derive(context, shared->data, &length) > 0;
+    EVP_PKEY_CTX_free(context);
+    crypto_leave();
+    shared->length = length;
+    return derived;
 }
 
 /* The X coordinate of the shared point: the field's length, into `shared`. */
@@ -117,7 +135,11 @@ static int shared_secret(const struct key_exchange *exchange, kw_output *shared)
 {
     unsigned char *spki = NULL;
     kw_error error = {0};
+    if (exchange->held.key == NULL)
+        return shared_in_memory(exchange, shared);
+    crypto_enter();
     const int length = i2d_PUBKEY(exchange->peer, &spki);
+    crypto_leave();
     if (length <= 0)
         return 0;
     const kw_input peer = {spki, (size_t)length};
@@ -139,11 +161,13 @@ static int x963(const struct key_exchange *exchange, kw_input shared, unsigned c
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, exchange->ukm, exchange->ukm_length),
         OSSL_PARAM_construct_end(),
     };
+    crypto_enter();
     EVP_KDF *kdf = EVP_KDF_fetch(exchange->provider->library, OSSL_KDF_NAME_X963KDF, DELEGATE_PROPERTY);
     EVP_KDF_CTX *context = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
     const int derived = context != NULL && EVP_KDF_derive(context, out, exchange->length, parameters) > 0;
     EVP_KDF_CTX_free(context);
     EVP_KDF_free(kdf);
+    crypto_leave();
     return derived;
 }
 
@@ -154,7 +178,7 @@ static int ecdh_derive(void *context, unsigned char *out, size_t *length, size_t
     kw_error error = {0};
     int derived = 0;
     failure_forget();
-    if (exchange->held.key == NULL || exchange->peer == NULL)
+    if ((exchange->held.key == NULL && !exchange->held.in_memory) || exchange->peer == NULL)
         return failure_set(KW_INVALID_ARGUMENT, "ECDH needs a private key and the peer's public key");
     if (exchange->derives && (exchange->hash == KW_HASH_NONE || exchange->length == 0))
         return failure_set(KW_INVALID_ARGUMENT, "the X9.63 KDF needs a hash and the length of its result");

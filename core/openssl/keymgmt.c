@@ -1,12 +1,14 @@
-/* RSA, EC and Ed25519 keys: libcrypto sees the public half as the default provider tells it, and never gets the private one. */
+/* RSA, EC, Ed25519 and X25519 keys: libcrypto sees the public half as the default provider tells it, and never gets the private one. */
 #include "openssl/provider.h"
+
+#include "base/buffer.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <stdlib.h>
 
-static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new;
+static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new, x25519_new;
 static OSSL_FUNC_keymgmt_free_fn keymgmt_free;
 static OSSL_FUNC_keymgmt_load_fn keymgmt_load;
 static OSSL_FUNC_keymgmt_has_fn keymgmt_has;
@@ -18,15 +20,16 @@ static OSSL_FUNC_keymgmt_export_fn keymgmt_export;
 static OSSL_FUNC_keymgmt_import_types_fn rsa_import_types, ec_import_types, ed25519_import_types;
 static OSSL_FUNC_keymgmt_export_types_fn rsa_export_types, ec_export_types, ed25519_export_types;
 static OSSL_FUNC_keymgmt_get_params_fn keymgmt_get_params;
-static OSSL_FUNC_keymgmt_gettable_params_fn rsa_gettable_params, ec_gettable_params, ed25519_gettable_params;
+static OSSL_FUNC_keymgmt_gettable_params_fn rsa_gettable_params, ec_gettable_params, ed25519_gettable_params,
+    x25519_gettable_params;
 static OSSL_FUNC_keymgmt_set_params_fn keymgmt_set_params;
 static OSSL_FUNC_keymgmt_settable_params_fn ec_settable_params;
 static OSSL_FUNC_keymgmt_query_operation_name_fn rsa_query_operation_name, ec_query_operation_name,
-    ed25519_query_operation_name;
+    ed25519_query_operation_name, x25519_query_operation_name;
 
 /* ---- Life ---- */
 
-static struct keydata *keydata_new(const struct provider *provider, const char *type)
+struct keydata *keydata_new(const struct provider *provider, const char *type)
 {
     struct keydata *made = calloc(1, sizeof(*made));
     if (made == NULL)
@@ -51,6 +54,11 @@ static void *ed25519_new(void *provider)
     return keydata_new(provider, "ED25519");
 }
 
+static void *x25519_new(void *provider)
+{
+    return keydata_new(provider, "X25519");
+}
+
 void keydata_free(struct keydata *data)
 {
     if (data == NULL)
@@ -58,7 +66,8 @@ void keydata_free(struct keydata *data)
     const unsigned depth = crypto_step_out();
     kw_key_free(data->key);
     crypto_step_in(depth);
-    EVP_PKEY_free(data->public);
+    crypto_pkey_free(data->public);
+    free(data->uri);
     free(data);
 }
 
@@ -68,7 +77,8 @@ static void keymgmt_free(void *data)
 }
 
 /* libcrypto's names by kw_key_type. */
-static const char *const type_names[] = {[KW_KEY_RSA] = "RSA", [KW_KEY_EC] = "EC", [KW_KEY_ED25519] = "ED25519"};
+static const char *const type_names[] = {
+    [KW_KEY_RSA] = "RSA", [KW_KEY_EC] = "EC", [KW_KEY_ED25519] = "ED25519", [KW_KEY_X25519] = "X25519"};
 
 static bool keydata_set_key(struct keydata *data, kw_key *key)
 {
@@ -112,11 +122,13 @@ static void *keymgmt_load(const void *reference, size_t length)
 /* A copy of the parameters alone takes a public key later, so it is one of its own. */
 static EVP_PKEY *copy_parameters(EVP_PKEY *from)
 {
+    crypto_enter();
     EVP_PKEY *made = EVP_PKEY_new();
     if (made != NULL && !EVP_PKEY_copy_parameters(made, from)) {
         EVP_PKEY_free(made);
         made = NULL;
     }
+    crypto_leave();
     return made;
 }
 
@@ -133,7 +145,10 @@ static void *keymgmt_dup(const void *data, int selection)
         made->has_public = true;
         if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && from->key != NULL)
             made->key = key_reference(from->key);
+        made->in_memory = from->in_memory && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
         made->pkcs1 = from->pkcs1;
+        if (made->key != NULL && from->uri != NULL)
+            made->uri = text_copy(from->uri);
     }
     if (made->public == NULL) {
         keymgmt_free(made);
@@ -151,7 +166,7 @@ static int keymgmt_has(const void *data, int selection)
         return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && !key->has_public)
         return 0;
-    return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0 || key->key != NULL;
+    return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0 || key->key != NULL || key->in_memory;
 }
 
 static int keymgmt_match(const void *left, const void *right, int selection)
@@ -159,10 +174,14 @@ static int keymgmt_match(const void *left, const void *right, int selection)
     const struct keydata *one = left, *other = right;
     if (one->public == NULL || other->public == NULL)
         return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
-        return EVP_PKEY_parameters_eq(one->public, other->public) == 1;
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        crypto_enter();
+        const int same = EVP_PKEY_parameters_eq(one->public, other->public) == 1;
+        crypto_leave();
+        return same;
+    }
     /* The private half belongs to the public one: the store reads both from one key. */
-    return one->has_public && other->has_public && EVP_PKEY_eq(one->public, other->public) == 1;
+    return one->has_public && other->has_public && crypto_pkey_is(one->public, other->public);
 }
 
 /* What can be known of the private half without using it is that the store has opened it. */
@@ -172,16 +191,18 @@ static int keymgmt_validate(const void *data, int selection, int type)
     int valid = 0;
     if (!keymgmt_has(key, selection))
         return 0;
+    crypto_enter();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(key->provider->library, key->public, DELEGATE_PROPERTY);
     if (context == NULL)
-        return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
+        valid = 0;
+    else if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0)
         valid = EVP_PKEY_param_check(context) == 1;
     else if (type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK)
         valid = EVP_PKEY_public_check_quick(context) == 1;
     else
         valid = EVP_PKEY_public_check(context) == 1;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     return valid;
 }
 
@@ -189,7 +210,10 @@ static int keymgmt_validate(const void *data, int selection, int type)
 static int keymgmt_get_params(void *data, OSSL_PARAM parameters[])
 {
     const struct keydata *key = data;
-    return key->public != NULL && EVP_PKEY_get_params(key->public, parameters);
+    crypto_enter();
+    const int answered = key->public != NULL && EVP_PKEY_get_params(key->public, parameters);
+    crypto_leave();
+    return answered;
 }
 
 #define COMMON_PARAMETERS                                                                                              \
@@ -224,6 +248,13 @@ static const OSSL_PARAM ed25519_gettable[] = {
     OSSL_PARAM_END,
 };
 
+static const OSSL_PARAM x25519_gettable[] = {
+    COMMON_PARAMETERS,
+    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+    OSSL_PARAM_END,
+};
+
 static const OSSL_PARAM *rsa_gettable_params(void *provider)
 {
     (void)provider;
@@ -242,6 +273,12 @@ static const OSSL_PARAM *ed25519_gettable_params(void *provider)
     return ed25519_gettable;
 }
 
+static const OSSL_PARAM *x25519_gettable_params(void *provider)
+{
+    (void)provider;
+    return x25519_gettable;
+}
+
 /*
  * CMS makes the sender's ephemeral key out of a copy of our parameters and the point in the message. A key that has its public half never
  * changes.
@@ -256,11 +293,12 @@ static int keymgmt_set_params(void *data, const OSSL_PARAM parameters[])
         return 1;
     if (key->public == NULL || key->has_public)
         return failure_set(KW_REFUSED, "a key that has a public key is never given another");
-    if (!OSSL_PARAM_get_octet_string_ptr(point, &bytes, &length) ||
-        !EVP_PKEY_set1_encoded_public_key(key->public, bytes, length))
+    if (!OSSL_PARAM_get_octet_string_ptr(point, &bytes, &length))
         return 0;
-    key->has_public = true;
-    return 1;
+    crypto_enter();
+    key->has_public = EVP_PKEY_set1_encoded_public_key(key->public, bytes, length) > 0;
+    crypto_leave();
+    return key->has_public;
 }
 
 static const OSSL_PARAM ec_settable[] = {
@@ -294,10 +332,12 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
 {
     int imported = 0;
     OSSL_PARAM *copy = OSSL_PARAM_dup(parameters);
+    crypto_enter();
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(key->provider->library, key->type, DELEGATE_PROPERTY);
     const bool has_public = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PUB_KEY) != NULL ||
                             OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_N) != NULL;
-    const bool wants_public = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && has_public;
+    /* Some ask for the private half and have the public one alone, which the default provider takes too. */
+    const bool wants_public = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0 && has_public;
     if (copy == NULL || context == NULL || EVP_PKEY_fromdata_init(context) <= 0 ||
         EVP_PKEY_fromdata(context, &key->public, wants_public ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, copy) <=
             0)
@@ -306,6 +346,7 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
     imported = 1;
 out:
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     OSSL_PARAM_free(copy);
     return imported;
 }
@@ -325,13 +366,25 @@ static int keymgmt_import(void *data, int selection, const OSSL_PARAM parameters
     return import_public(key, selection, parameters);
 }
 
-/* libcrypto falls back to our own operations, and tools say that they cannot write the key, only when this fails. */
+/*
+ * Of a key in a store libcrypto falls back to our own operations, and tools say that they cannot write it, only when this fails. Of a public
+ * key it asks for all there is before another provider works with it.
+ */
 static int keymgmt_export(void *data, int selection, OSSL_CALLBACK *callback, void *argument)
 {
     const struct keydata *key = data;
-    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 || key->public == NULL)
+    if (key->public == NULL || ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 && key->key != NULL))
         return 0;
-    return EVP_PKEY_export(key->public, selection, callback, argument);
+    if (!key->in_memory)
+        selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
+    /* The callback is libcrypto's, and may come back: to be called outside. */
+    OSSL_PARAM *content = NULL;
+    crypto_enter();
+    const int told = EVP_PKEY_todata(key->public, selection, &content);
+    crypto_leave();
+    const int taken = told && callback(content, argument);
+    OSSL_PARAM_free(content);
+    return taken;
 }
 
 static const OSSL_PARAM rsa_types[] = {
@@ -427,6 +480,11 @@ static const char *ed25519_query_operation_name(int operation)
     return operation == OSSL_OP_SIGNATURE ? "ED25519" : NULL;
 }
 
+static const char *x25519_query_operation_name(int operation)
+{
+    return operation == OSSL_OP_KEYEXCH ? "X25519" : NULL;
+}
+
 #define COMMON_FUNCTIONS                                                                                               \
     {OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))keymgmt_free}, {OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))keymgmt_load},    \
         {OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))keymgmt_has},                                                          \
@@ -435,6 +493,9 @@ static const char *ed25519_query_operation_name(int operation)
         {OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))keymgmt_dup},                                                          \
         {OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))keymgmt_import},                                                    \
         {OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))keymgmt_export},                                                    \
+        {OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, (void (*)(void))generation_set_params},                                     \
+        {OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))generation_generate},                                                  \
+        {OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))generation_cleanup},                                           \
     {                                                                                                                  \
         OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))keymgmt_get_params                                               \
     }
@@ -442,6 +503,8 @@ static const char *ed25519_query_operation_name(int operation)
 const OSSL_DISPATCH rsa_keymgmt[] = {
     COMMON_FUNCTIONS,
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))rsa_new},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))rsa_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))rsa_gen_settable_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))rsa_gettable_params},
     {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))rsa_import_types},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))rsa_export_types},
@@ -452,6 +515,9 @@ const OSSL_DISPATCH rsa_keymgmt[] = {
 const OSSL_DISPATCH ec_keymgmt[] = {
     COMMON_FUNCTIONS,
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ec_new},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ec_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE, (void (*)(void))generation_set_template},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))ec_gen_settable_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))ec_gettable_params},
     {OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))keymgmt_set_params},
     {OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, (void (*)(void))ec_settable_params},
@@ -464,9 +530,26 @@ const OSSL_DISPATCH ec_keymgmt[] = {
 const OSSL_DISPATCH ed25519_keymgmt[] = {
     COMMON_FUNCTIONS,
     {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ed25519_new},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ed25519_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))other_gen_settable_params},
     {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))ed25519_gettable_params},
     {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))ed25519_import_types},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))ed25519_export_types},
     {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))ed25519_query_operation_name},
+    {0, NULL},
+};
+
+/* CMS and TLS make the peer's key out of a copy of ours, as with EC. */
+const OSSL_DISPATCH x25519_keymgmt[] = {
+    COMMON_FUNCTIONS,
+    {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))x25519_new},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))x25519_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))other_gen_settable_params},
+    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))x25519_gettable_params},
+    {OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))keymgmt_set_params},
+    {OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, (void (*)(void))ec_settable_params},
+    {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))ed25519_import_types},
+    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))ed25519_export_types},
+    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))x25519_query_operation_name},
     {0, NULL},
 };

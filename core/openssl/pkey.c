@@ -33,10 +33,15 @@ void failure_forget(void)
 
 int failure_keep(const kw_error *error)
 {
+    char place[sizeof(error->where) + 32] = "";
     last_failure = *error;
     failed = true;
+    if (error->where[0] != '\0' && error->line > 0)
+        snprintf(place, sizeof(place), "%s:%u:%u: ", error->where, error->line, error->column);
+    else if (error->where[0] != '\0')
+        snprintf(place, sizeof(place), "%s: ", error->where);
     ERR_raise_data(ERR_LIB_PROV, error->status == KW_UNSUPPORTED ? ERR_R_UNSUPPORTED : ERR_R_OPERATION_FAIL,
-                   "keywright: %s%s%s", error->message, error->remedy[0] != '\0' ? "; " : "", error->remedy);
+                   "keywright: %s%s%s%s", place, error->message, error->remedy[0] != '\0' ? "; " : "", error->remedy);
     return 0;
 }
 

@@ -3,7 +3,9 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 #include <stdlib.h>
+#include <string.h>
 
 static OSSL_FUNC_provider_teardown_fn provider_teardown;
 static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
@@ -12,11 +14,13 @@ static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
 #define NAMES_RSA     "RSA:rsaEncryption:1.2.840.113549.1.1.1"
 #define NAMES_EC      "EC:id-ecPublicKey:1.2.840.10045.2.1"
 #define NAMES_ED25519 "ED25519:1.3.101.112"
+#define NAMES_X25519  "X25519:1.3.101.110"
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {NAMES_RSA, PROVIDER_PROPERTY, rsa_keymgmt, "RSA key in a store"},
     {NAMES_EC, PROVIDER_PROPERTY, ec_keymgmt, "EC key in a store"},
     {NAMES_ED25519, PROVIDER_PROPERTY, ed25519_keymgmt, "Ed25519 key in a store"},
+    {NAMES_X25519, PROVIDER_PROPERTY, x25519_keymgmt, "X25519 key in a store"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -24,6 +28,24 @@ static const OSSL_ALGORITHM signature_algorithms[] = {
     {NAMES_RSA, PROVIDER_PROPERTY, rsa_signature, "RSASSA-PKCS1-v1_5 and RSASSA-PSS by a store"},
     {"ECDSA", PROVIDER_PROPERTY, ecdsa_signature, "ECDSA by a store"},
     {NAMES_ED25519, PROVIDER_PROPERTY, eddsa_signature, "EdDSA by a store"},
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+    {"RSA-SHA2-224:RSA-SHA224:sha224WithRSAEncryption:1.2.840.113549.1.1.14", PROVIDER_PROPERTY, rsa_sha224_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-224 by a store"},
+    {"RSA-SHA2-256:RSA-SHA256:sha256WithRSAEncryption:1.2.840.113549.1.1.11", PROVIDER_PROPERTY, rsa_sha256_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-256 by a store"},
+    {"RSA-SHA2-384:RSA-SHA384:sha384WithRSAEncryption:1.2.840.113549.1.1.12", PROVIDER_PROPERTY, rsa_sha384_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-384 by a store"},
+    {"RSA-SHA2-512:RSA-SHA512:sha512WithRSAEncryption:1.2.840.113549.1.1.13", PROVIDER_PROPERTY, rsa_sha512_signature,
+     "RSASSA-PKCS1-v1_5 with SHA-512 by a store"},
+    {"ECDSA-SHA2-224:ECDSA-SHA224:ecdsa-with-SHA224:1.2.840.10045.4.3.1", PROVIDER_PROPERTY, ecdsa_sha224_signature,
+     "ECDSA with SHA-224 by a store"},
+    {"ECDSA-SHA2-256:ECDSA-SHA256:ecdsa-with-SHA256:1.2.840.10045.4.3.2", PROVIDER_PROPERTY, ecdsa_sha256_signature,
+     "ECDSA with SHA-256 by a store"},
+    {"ECDSA-SHA2-384:ECDSA-SHA384:ecdsa-with-SHA384:1.2.840.10045.4.3.3", PROVIDER_PROPERTY, ecdsa_sha384_signature,
+     "ECDSA with SHA-384 by a store"},
+    {"ECDSA-SHA2-512:ECDSA-SHA512:ecdsa-with-SHA512:1.2.840.10045.4.3.4", PROVIDER_PROPERTY, ecdsa_sha512_signature,
+     "ECDSA with SHA-512 by a store"},
+#endif
     {NULL, NULL, NULL, NULL},
 };
 
@@ -34,6 +56,7 @@ static const OSSL_ALGORITHM asymmetric_cipher_algorithms[] = {
 
 static const OSSL_ALGORITHM key_exchange_algorithms[] = {
     {"ECDH", PROVIDER_PROPERTY, ecdh_key_exchange, "ECDH by a store"},
+    {NAMES_X25519, PROVIDER_PROPERTY, ecdh_key_exchange, "X25519 by a store"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -88,6 +111,46 @@ int provider_get_params(void *context, OSSL_PARAM parameters[])
     return parameter == NULL || OSSL_PARAM_set_int(parameter, 1);
 }
 
+/* ---- What TLS is told ---- */
+
+struct groups {
+    OSSL_CALLBACK *callback;
+    void *argument;
+};
+
+/* Those of the default provider's whose keys libcrypto may take from here. */
+static int tell_group(const OSSL_PARAM parameters[], void *user)
+{
+    const struct groups *groups = user;
+    const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_CAPABILITY_TLS_GROUP_ALG);
+    const char *algorithm = NULL;
+    if (parameter == NULL || !OSSL_PARAM_get_utf8_string_ptr(parameter, &algorithm) || algorithm == NULL ||
+        (OPENSSL_strcasecmp(algorithm, "EC") != 0 && OPENSSL_strcasecmp(algorithm, "X25519") != 0))
+        return 1;
+    return groups->callback(parameters, groups->argument);
+}
+
+static int find_default(OSSL_PROVIDER *provider, void *user)
+{
+    OSSL_PROVIDER **found = user;
+    if (strcmp(OSSL_PROVIDER_get0_name(provider), "default") == 0)
+        *found = provider;
+    return 1;
+}
+
+int provider_get_capabilities(void *context, const char *capability, OSSL_CALLBACK *callback, void *argument)
+{
+    const struct provider *provider = context;
+    struct groups groups = {callback, argument};
+    OSSL_PROVIDER *found = NULL;
+    if (OPENSSL_strcasecmp(capability, "TLS-GROUP") != 0)
+        return 1;
+    crypto_enter();
+    OSSL_PROVIDER_do_all(provider->library, find_default, &found);
+    crypto_leave();
+    return found != NULL && OSSL_PROVIDER_get_capabilities(found, capability, tell_group, &groups);
+}
+
 static void provider_teardown(void *context)
 {
     free(context);
@@ -126,7 +189,7 @@ void held_clear(struct held *held)
     const unsigned depth = crypto_step_out();
     kw_key_free(held->key);
     crypto_step_in(depth);
-    EVP_PKEY_free(held->public);
+    crypto_pkey_free(held->public);
     *held = (struct held){0};
 }
 
@@ -146,9 +209,9 @@ int held_take(struct held *held, const struct keydata *data, bool private)
 {
     if (data == NULL || !data->has_public)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a key and was given none");
-    if (private && data->key == NULL)
+    if (private && data->key == NULL && !data->in_memory)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a private key and was given a public key");
-    return held_set(held, &(struct held){data->provider, data->key, data->public, data->pkcs1});
+    return held_set(held, &(struct held){data->provider, data->key, data->public, data->in_memory, data->pkcs1});
 }
 
 int held_copy(struct held *copy, const struct held *held)
@@ -162,7 +225,7 @@ EVP_PKEY_CTX *held_delegate(const struct held *held)
     return EVP_PKEY_CTX_new_from_pkey(held->provider->library, held->public, DELEGATE_PROPERTY);
 }
 
-kw_hash digest_hash(const EVP_MD *digest)
+static kw_hash digest_hash(const EVP_MD *digest)
 {
     for (kw_hash hash = KW_HASH_SHA1; hash <= KW_HASH_SHA512; hash++)
         if (EVP_MD_is_a(digest, hash_name(hash)))
@@ -170,13 +233,26 @@ kw_hash digest_hash(const EVP_MD *digest)
     return KW_HASH_NONE;
 }
 
+EVP_MD *digest_fetch(const struct provider *provider, const char *name, kw_hash *hash)
+{
+    crypto_enter();
+    EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
+    const kw_hash found = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
+    if (found == KW_HASH_NONE)
+        EVP_MD_free(digest);
+    crypto_leave();
+    if (found == KW_HASH_NONE) {
+        failure_set(KW_UNSUPPORTED, "the hash %s is not supported; SHA-224, SHA-256, SHA-384 and SHA-512 are", name);
+        return NULL;
+    }
+    *hash = found;
+    return digest;
+}
+
 kw_hash digest_named(const struct provider *provider, const char *name)
 {
-    EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
-    const kw_hash hash = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;
-    EVP_MD_free(digest);
-    if (hash == KW_HASH_NONE)
-        failure_set(KW_UNSUPPORTED, "the hash %s is not supported; SHA-224, SHA-256, SHA-384 and SHA-512 are", name);
+    kw_hash hash = KW_HASH_NONE;
+    EVP_MD_free(digest_fetch(provider, name, &hash));
     return hash;
 }
 

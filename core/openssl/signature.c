@@ -10,25 +10,17 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
+#include <string.h>
 
 static OSSL_FUNC_signature_newctx_fn rsa_newctx, ecdsa_newctx, eddsa_newctx;
-static OSSL_FUNC_signature_freectx_fn signature_freectx;
-static OSSL_FUNC_signature_dupctx_fn signature_dupctx;
-static OSSL_FUNC_signature_sign_init_fn signature_sign_init;
-static OSSL_FUNC_signature_sign_fn signature_sign;
-static OSSL_FUNC_signature_verify_init_fn signature_verify_init;
-static OSSL_FUNC_signature_verify_fn signature_verify;
 static OSSL_FUNC_signature_digest_sign_init_fn signature_digest_sign_init;
-static OSSL_FUNC_signature_digest_sign_update_fn signature_digest_update;
-static OSSL_FUNC_signature_digest_sign_final_fn signature_digest_sign_final;
 static OSSL_FUNC_signature_digest_verify_init_fn signature_digest_verify_init;
-static OSSL_FUNC_signature_digest_verify_final_fn signature_digest_verify_final;
 static OSSL_FUNC_signature_digest_sign_fn eddsa_digest_sign;
 static OSSL_FUNC_signature_digest_verify_fn eddsa_digest_verify;
 
 /* ---- Life ---- */
 
-static void *signature_new(const struct provider *provider, kw_key_type type)
+void *signature_new(const struct provider *provider, kw_key_type type)
 {
     struct signature *made = calloc(1, sizeof(*made));
     if (made == NULL)
@@ -58,17 +50,31 @@ static void *eddsa_newctx(void *provider, const char *properties)
     return signature_new(provider, KW_KEY_ED25519);
 }
 
-static void signature_freectx(void *context)
+void signature_freectx(void *context)
 {
     struct signature *signature = context;
     if (signature == NULL)
         return;
     EVP_MD_CTX_free(signature->content);
     held_clear(&signature->held);
+    free(signature->expected);
     free(signature);
 }
 
-static void *signature_dupctx(void *context)
+bool signature_expect(struct signature *signature, const void *bytes, size_t length)
+{
+    unsigned char *copy = malloc(length > 0 ? length : 1);
+    if (copy == NULL)
+        return false;
+    if (length > 0)
+        memcpy(copy, bytes, length);
+    free(signature->expected);
+    signature->expected = copy;
+    signature->expected_length = length;
+    return true;
+}
+
+void *signature_dupctx(void *context)
 {
     const struct signature *from = context;
     struct signature *made = calloc(1, sizeof(*made));
@@ -76,7 +82,9 @@ static void *signature_dupctx(void *context)
         return NULL;
     *made = *from;
     made->content = from->content != NULL ? EVP_MD_CTX_new() : NULL;
-    bool copied = held_copy(&made->held, &from->held);
+    made->expected = NULL;
+    bool copied = held_copy(&made->held, &from->held) &&
+                  (from->expected == NULL || signature_expect(made, from->expected, from->expected_length));
     if (from->content != NULL)
         copied = copied && made->content != NULL && EVP_MD_CTX_copy_ex(made->content, from->content);
     if (!copied) {
@@ -100,18 +108,18 @@ static int begin(struct signature *signature, const struct keydata *key, bool ve
     return signature_set_ctx_params(signature, parameters);
 }
 
-static int signature_sign_init(void *context, void *key, const OSSL_PARAM parameters[])
+int signature_sign_init(void *context, void *key, const OSSL_PARAM parameters[])
 {
     return begin(context, key, false, parameters);
 }
 
-static int signature_verify_init(void *context, void *key, const OSSL_PARAM parameters[])
+int signature_verify_init(void *context, void *key, const OSSL_PARAM parameters[])
 {
     return begin(context, key, true, parameters);
 }
 
-static int digest_begin(struct signature *signature, const char *name, const struct keydata *key, bool verifying,
-                        const OSSL_PARAM parameters[])
+int signature_begin_message(struct signature *signature, const char *name, const struct keydata *key, bool verifying,
+                            const OSSL_PARAM parameters[])
 {
     if (signature->type == KW_KEY_ED25519) {
         if (name != NULL && name[0] != '\0')
@@ -121,31 +129,31 @@ static int digest_begin(struct signature *signature, const char *name, const str
     }
     if (name == NULL || name[0] == '\0')
         name = hash_name(signature->hash != KW_HASH_NONE ? signature->hash : KW_HASH_SHA256);
-    const kw_hash hash = digest_named(signature->provider, name);
-    if (hash == KW_HASH_NONE)
+    kw_hash hash = KW_HASH_NONE;
+    EVP_MD *digest = digest_fetch(signature->provider, name, &hash);
+    if (digest == NULL)
         return 0;
     signature->hash = hash;
-    if (!begin(signature, key, verifying, parameters))
-        return 0;
-    EVP_MD *digest = EVP_MD_fetch(signature->provider->library, hash_name(hash), DELEGATE_PROPERTY);
-    signature->content = EVP_MD_CTX_new();
-    const int begun =
-        digest != NULL && signature->content != NULL && EVP_DigestInit_ex2(signature->content, digest, NULL);
+    int begun = begin(signature, key, verifying, parameters);
+    if (begun) {
+        signature->content = EVP_MD_CTX_new();
+        begun = signature->content != NULL && EVP_DigestInit_ex2(signature->content, digest, NULL);
+    }
     EVP_MD_free(digest);
     return begun;
 }
 
 static int signature_digest_sign_init(void *context, const char *name, void *key, const OSSL_PARAM parameters[])
 {
-    return digest_begin(context, name, key, false, parameters);
+    return signature_begin_message(context, name, key, false, parameters);
 }
 
 static int signature_digest_verify_init(void *context, const char *name, void *key, const OSSL_PARAM parameters[])
 {
-    return digest_begin(context, name, key, true, parameters);
+    return signature_begin_message(context, name, key, true, parameters);
 }
 
-static int signature_digest_update(void *context, const unsigned char *data, size_t length)
+int signature_digest_update(void *context, const unsigned char *data, size_t length)
 {
     struct signature *signature = context;
     return signature->content != NULL && EVP_DigestUpdate(signature->content, data, length);
@@ -220,6 +228,29 @@ static int algorithm_of(const struct signature *signature, size_t digest_length,
     return 1;
 }
 
+/* The default provider signs with a key in memory. */
+static int sign_in_memory(const struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
+                          kw_input input)
+{
+    int made = 0;
+    *length = capacity;
+    crypto_enter();
+    if (signature->type == KW_KEY_ED25519) {
+        EVP_MD_CTX *signer = EVP_MD_CTX_new();
+        made = signer != NULL &&
+               EVP_DigestSignInit_ex(signer, NULL, NULL, signature->provider->library, DELEGATE_PROPERTY,
+                                     signature->held.public, NULL) == 1 &&
+               EVP_DigestSign(signer, out, length, input.data, input.length) == 1;
+        EVP_MD_CTX_free(signer);
+    } else {
+        EVP_PKEY_CTX *signer = signature_delegate(signature, EVP_PKEY_sign_init);
+        made = signer != NULL && EVP_PKEY_sign(signer, out, length, input.data, input.length) == 1;
+        EVP_PKEY_CTX_free(signer);
+    }
+    crypto_leave();
+    return made;
+}
+
 static int sign(struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
                 const unsigned char *input, size_t input_length)
 {
@@ -232,6 +263,8 @@ static int sign(struct signature *signature, unsigned char *out, size_t *length,
         *length = (size_t)longest;
         return 1;
     }
+    if (signature->held.key == NULL)
+        return sign_in_memory(signature, out, length, capacity, (kw_input){input, input_length});
     if (!algorithm_of(signature, input_length, &algorithm))
         return 0;
     kw_output output = {out, capacity, 0};
@@ -245,14 +278,14 @@ static int sign(struct signature *signature, unsigned char *out, size_t *length,
     return 1;
 }
 
-static int signature_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
-                          const unsigned char *digest, size_t digest_length)
+int signature_sign(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *digest,
+                   size_t digest_length)
 {
     failure_forget();
     return sign(context, out, length, capacity, digest, digest_length);
 }
 
-static int signature_digest_sign_final(void *context, unsigned char *out, size_t *length, size_t capacity)
+int signature_digest_sign_final(void *context, unsigned char *out, size_t *length, size_t capacity)
 {
     struct signature *signature = context;
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -265,6 +298,16 @@ static int signature_digest_sign_final(void *context, unsigned char *out, size_t
     return sign(signature, out, length, capacity, digest, digest_length);
 }
 
+/* All at once: libcrypto would else copy the context to finish it. */
+int signature_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
+                          const unsigned char *message, size_t message_length)
+{
+    struct signature *signature = context;
+    if (out != NULL && !signature_digest_update(signature, message, message_length))
+        return 0;
+    return signature_digest_sign_final(signature, out, length, capacity);
+}
+
 static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
                              const unsigned char *message, size_t message_length)
 {
@@ -274,7 +317,7 @@ static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, 
 
 /* ---- What the default provider does with the public key ---- */
 
-EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
+EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(EVP_PKEY_CTX *context))
 {
     OSSL_PARAM parameters[5], *next = parameters;
     char digest[16] = "", mgf[16] = "";
@@ -296,23 +339,25 @@ EVP_PKEY_CTX *signature_delegate(const struct signature *signature)
     }
     *next = OSSL_PARAM_construct_end();
     EVP_PKEY_CTX *context = held_delegate(&signature->held);
-    if (context == NULL || EVP_PKEY_verify_init(context) <= 0 || EVP_PKEY_CTX_set_params(context, parameters) <= 0) {
+    if (context == NULL || init(context) <= 0 || EVP_PKEY_CTX_set_params(context, parameters) <= 0) {
         EVP_PKEY_CTX_free(context);
         context = NULL;
     }
     return context;
 }
 
-static int signature_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *digest,
-                            size_t digest_length)
+int signature_verify(void *context, const unsigned char *bytes, size_t length, const unsigned char *digest,
+                     size_t digest_length)
 {
-    EVP_PKEY_CTX *verifier = signature_delegate(context);
+    crypto_enter();
+    EVP_PKEY_CTX *verifier = signature_delegate(context, EVP_PKEY_verify_init);
     const int valid = verifier != NULL && EVP_PKEY_verify(verifier, bytes, length, digest, digest_length) == 1;
     EVP_PKEY_CTX_free(verifier);
+    crypto_leave();
     return valid;
 }
 
-static int signature_digest_verify_final(void *context, const unsigned char *bytes, size_t length)
+int signature_digest_verify_final(void *context, const unsigned char *bytes, size_t length)
 {
     struct signature *signature = context;
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -325,12 +370,14 @@ static int eddsa_digest_verify(void *context, const unsigned char *bytes, size_t
                                size_t message_length)
 {
     const struct signature *signature = context;
+    crypto_enter();
     EVP_MD_CTX *verifier = EVP_MD_CTX_new();
     const int valid = verifier != NULL &&
                       EVP_DigestVerifyInit_ex(verifier, NULL, NULL, signature->provider->library, DELEGATE_PROPERTY,
                                               signature->held.public, NULL) == 1 &&
                       EVP_DigestVerify(verifier, bytes, length, message, message_length) == 1;
     EVP_MD_CTX_free(verifier);
+    crypto_leave();
     return valid;
 }
 
@@ -350,6 +397,7 @@ static int eddsa_digest_verify(void *context, const unsigned char *bytes, size_t
         {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))signature_verify},                                                \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))signature_digest_update},                             \
         {OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))signature_digest_sign_final},                          \
+        {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))signature_digest_sign},                                      \
         {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))signature_digest_update},                           \
         {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))signature_digest_verify_final},                      \
     {                                                                                                                  \
@@ -379,6 +427,12 @@ const OSSL_DISPATCH eddsa_signature[] = {
     {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))eddsa_newctx},
     {OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))eddsa_digest_sign},
     {OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))eddsa_digest_verify},
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+    {OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT, (void (*)(void))signature_sign_init},
+    {OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))eddsa_digest_sign},
+    {OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_INIT, (void (*)(void))signature_verify_init},
+    {OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))eddsa_digest_verify},
+#endif
     {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))eddsa_gettable_ctx_params},
     {0, NULL},
 };

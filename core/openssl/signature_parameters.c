@@ -69,6 +69,8 @@ int signature_set_ctx_params(void *context, const OSSL_PARAM parameters[])
     if (parameters == NULL || signature->type == KW_KEY_ED25519)
         return 1;
     const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_SIGNATURE_PARAM_DIGEST);
+    if (signature->fixed)
+        return parameter == NULL || failure_set(KW_INVALID_ARGUMENT, "the algorithm's name says the digest already");
     if (parameter != NULL) {
         kw_hash hash = KW_HASH_NONE;
         if (!hash_read(signature, parameter, &hash))
@@ -106,9 +108,11 @@ static int answer_algorithm_id(const struct signature *signature, OSSL_PARAM *pa
     if (signature->type == KW_KEY_ED25519)
         return OSSL_PARAM_set_octet_string(parameter, ed25519, sizeof(ed25519));
     OSSL_PARAM asked[] = {*parameter, OSSL_PARAM_construct_end()};
-    EVP_PKEY_CTX *context = signature_delegate(signature);
+    crypto_enter();
+    EVP_PKEY_CTX *context = signature_delegate(signature, EVP_PKEY_verify_init);
     const int answered = context != NULL && EVP_PKEY_CTX_get_params(context, asked) > 0;
     EVP_PKEY_CTX_free(context);
+    crypto_leave();
     parameter->return_size = asked[0].return_size;
     return answered;
 }

@@ -365,9 +365,23 @@ kw_status key_unwrap(kw_key *key, const kw_algorithm *algorithm, kw_input cipher
     return decrypt_oaep(key, algorithm, ciphertext, plaintext, error);
 }
 
-/* `wanted` 0: of any length. */
-static kw_status decrypt_pkcs1_at(kw_key *key, const struct key_place *place, kw_input ciphertext, size_t wanted,
-                                  kw_output *plaintext, kw_error *error)
+/* What the right plaintexts are. */
+struct pkcs1_form {
+    size_t length;           /* 0: any */
+    const uint32_t *version; /* of a TLS client, and another or 0; NULL: no secret of TLS */
+};
+
+static kw_status unpad_pkcs1(struct crypto *crypto, kw_input seed, kw_input ciphertext, kw_input block,
+                             const struct pkcs1_form *form, kw_output *plaintext, kw_error *error)
+{
+    if (form->version != NULL)
+        return rsa_tls_unpad(crypto, seed, ciphertext, block, form->version[0], form->version[1], plaintext, error);
+    return form->length > 0 ? rsa_pkcs1_unpad_exactly(crypto, seed, ciphertext, block, form->length, plaintext, error)
+                            : rsa_pkcs1_unpad(crypto, seed, ciphertext, block, plaintext, error);
+}
+
+static kw_status decrypt_pkcs1_at(kw_key *key, const struct key_place *place, kw_input ciphertext,
+                                  const struct pkcs1_form *form, kw_output *plaintext, kw_error *error)
 {
     /* A block that is not well formed, in place of one that a ciphertext out of range does not have. */
     static const unsigned char malformed[RSA_BYTES_MAXIMUM];
@@ -402,11 +416,7 @@ static kw_status decrypt_pkcs1_at(kw_key *key, const struct key_place *place, kw
     if (status != KW_OK)
         goto out;
     made = (kw_output){.data = plaintext->data, .capacity = plaintext->capacity};
-    if (wanted > 0)
-        status =
-            rsa_pkcs1_unpad_exactly(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, wanted, &made, error);
-    else
-        status = rsa_pkcs1_unpad(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, &made, error);
+    status = unpad_pkcs1(key->crypto, (kw_input){seed, sizeof(seed)}, bound, content, form, &made, error);
     if (status == KW_OK)
         plaintext->length = made.length;
 out:
@@ -415,7 +425,8 @@ out:
     return status;
 }
 
-static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext, kw_error *error)
+static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, const struct pkcs1_form *form, kw_output *plaintext,
+                               kw_error *error)
 {
     struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
@@ -424,20 +435,40 @@ static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, size_t wanted, 
     do {
         status = key_use_begin(key, &use, "decrypt", &inner);
         if (status == KW_OK)
-            status = decrypt_pkcs1_at(key, use.place, ciphertext, wanted, plaintext, &inner);
+            status = decrypt_pkcs1_at(key, use.place, ciphertext, form, plaintext, &inner);
     } while (key_use_again(key, &use, status, &inner));
     return use_end(status, &inner, error);
 }
 
 kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_output *plaintext, kw_error *error)
 {
-    return decrypt_pkcs1(key, ciphertext, 0, plaintext, error);
+    return decrypt_pkcs1(key, ciphertext, &(struct pkcs1_form){0}, plaintext, error);
 }
 
 kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext,
                                     kw_error *error)
 {
-    return decrypt_pkcs1(key, ciphertext, wanted, plaintext, error);
+    return decrypt_pkcs1(key, ciphertext, &(struct pkcs1_form){.length = wanted}, plaintext, error);
+}
+
+kw_status key_decrypt_tls(kw_key *key, kw_input ciphertext, uint32_t client_version, uint32_t other_version,
+                          kw_output *secret, kw_error *error)
+{
+    const uint32_t versions[] = {client_version, other_version};
+    struct secret room = {0};
+    kw_status status = key_check_room(secret, RSA_TLS_SECRET, error);
+    if (status == KW_OK)
+        status = secret_new(&room, RSA_BYTES_MAXIMUM, error);
+    if (status != KW_OK)
+        return status;
+    kw_output whole = {.data = room.data, .capacity = room.capacity};
+    status = decrypt_pkcs1(key, ciphertext, &(struct pkcs1_form){.version = versions}, &whole, error);
+    if (status == KW_OK) {
+        memcpy(secret->data, room.data, RSA_TLS_SECRET);
+        secret->length = RSA_TLS_SECRET;
+    }
+    secret_clear(&room);
+    return status;
 }
 
 static kw_status derive_at(const kw_key *key, const struct key_place *place, kw_input peer, kw_output *shared,

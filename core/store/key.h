@@ -51,6 +51,12 @@ KW_MUST_USE kw_status key_decrypt_pkcs1(kw_key *key, kw_input ciphertext, kw_out
 /* The same where every right plaintext has this length, as a content key's: any other is an invalid one, whose message has it. */
 KW_MUST_USE kw_status key_decrypt_pkcs1_exactly(kw_key *key, kw_input ciphertext, size_t wanted, kw_output *plaintext,
                                                 kw_error *error);
+/*
+ * The same for the RSA key exchange of TLS 1.2: a secret of RSA_TLS_SECRET bytes that begins with the client's version, or `other_version` unless
+ * that is 0. It is no raw use, and needs no leave of the settings: what comes out is a secret of TLS or pseudo-random, never another plaintext.
+ */
+KW_MUST_USE kw_status key_decrypt_tls(kw_key *key, kw_input ciphertext, uint32_t client_version, uint32_t other_version,
+                                      kw_output *secret, kw_error *error);
 
 /*
  * What a wrapped root and what is signed of one begin with (subkey/root.h). kw_key_decrypt and the others here answer such a plaintext as an invalid ciphertext, so that

@@ -357,13 +357,8 @@ kw_status keyring_active(struct keyring *keyring, const struct id *id, uint32_t 
 
 kw_status keyring_check(struct keyring *keyring, const struct id *id, uint32_t version, kw_error *error)
 {
-    const uint64_t generation = control_generation(keyring->control);
     struct master *const master = keyring_master(keyring, id);
-    if (master == NULL)
-        return error_memory(error);
-    if (version != 0 && version == atomic_load(&master->active) && master_is_current(master, generation))
-        return KW_OK;
-    return master_version(master, version, error);
+    return master == NULL ? error_memory(error) : master_version(master, version, error);
 }
 
 kw_status keyring_serves(struct keyring *keyring, const struct id *id, kw_error *error)

@@ -61,6 +61,8 @@ KW_MUST_USE kw_status keyring_refresh(struct keyring *keyring, kw_error *error);
 
 /* The master key with this id was found under this address. */
 void keyring_name(struct keyring *keyring, const struct id *id, const char *address);
+/* Whether this is the version for new work, and nothing has changed since that was read. No catalogue: not for what a transaction decides. */
+KW_MUST_USE bool keyring_has_active(struct keyring *keyring, const struct id *id, uint32_t version);
 /* Its id, where it has a root for new work and nothing has changed since that was read. No catalogue. */
 KW_MUST_USE bool keyring_knows(struct keyring *keyring, const char *address, struct id *id);
 /* The same after the catalogue could not be read (`status`): true in a forked child that has given up its rights, which goes on with what it knows. */

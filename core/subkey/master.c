@@ -118,6 +118,15 @@ static kw_status read_active(struct master *master, uint32_t *active, kw_error *
     return KW_OK;
 }
 
+/* Its row had nothing but its id for people. */
+static void say_gone(struct master *master, kw_error *why)
+{
+    pthread_mutex_lock(&master->keyring->mutex);
+    if (master->address != NULL)
+        error_set(why, KW_NOT_FOUND, "%s is not there any more: somebody has deleted it", master->address);
+    pthread_mutex_unlock(&master->keyring->mutex);
+}
+
 kw_status master_look(struct master *master, uint64_t generation, kw_error *error)
 {
     kw_error why = {0};
@@ -132,7 +141,11 @@ kw_status master_look(struct master *master, uint64_t generation, kw_error *erro
             control_prove(master->keyring->control);
         return KW_OK;
     }
-    return may_be_behind(master, status) ? KW_OK : hand_on(status, &why, error);
+    if (may_be_behind(master, status))
+        return KW_OK;
+    if (status == KW_NOT_FOUND)
+        say_gone(master, &why);
+    return hand_on(status, &why, error);
 }
 
 kw_status master_follow(struct master *master, uint64_t generation, kw_error *error)
@@ -195,6 +208,14 @@ bool keyring_knows(struct keyring *keyring, const char *address, struct id *id)
         return false;
     *id = master->id;
     return true;
+}
+
+bool keyring_has_active(struct keyring *keyring, const struct id *id, uint32_t version)
+{
+    const uint64_t generation = control_generation(keyring->control);
+    struct master *const master = keyring_master(keyring, id);
+    return master != NULL && version != 0 && atomic_load(&master->active) == version &&
+           master_is_current(master, generation);
 }
 
 bool keyring_is_behind(struct keyring *keyring, const char *address, kw_status status, struct id *id)

@@ -342,10 +342,10 @@ kw_status keyring_refresh(struct keyring *keyring, kw_error *error)
     /* They stay where they are; new ones are put in front. All are tried, and the first failure is told. */
     for (; master != NULL; master = master->next) {
         kw_error why = {0};
-        /* One that cannot read it: an error, or it goes on with what it has. */
-        kw_status one = control_inherited(keyring->control)
-                            ? master_look(master, control_generation(keyring->control), &why)
-                            : KW_OK;
+        /* Whether or not this process was told of a change. Of one that was deleted the roots go, as any that are over. */
+        kw_status one = master_look(master, control_generation(keyring->control), &why);
+        if (one == KW_NOT_FOUND)
+            one = KW_OK;
         if (one == KW_OK && has_roots(master))
             one = master_refresh(master, &why);
         if (status == KW_OK && one != KW_OK) {

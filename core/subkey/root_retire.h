@@ -7,7 +7,7 @@
 /* ---- root_pins.c: what is derived from a version and cannot be derived from another ---- */
 
 struct root_pin {
-    char *what; /* for people: discovery-service/sales/web, ... */
+    char *what;       /* for people: discovery-service/sales/web, ... */
     uint32_t version; /* 0: nobody knows, so it may be any */
 };
 /* Of one master key. A row that does not verify is KW_CORRUPT: what it pins nobody knows. */

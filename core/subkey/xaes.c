@@ -183,27 +183,23 @@ static bool key_blocks(struct xaes_key *key, struct lane *lane, const unsigned c
 
 /* ---- Message keys ---- */
 
-/* The two blocks that a message's key is made of. Words, since a processor waits for bytes that were written one by one and are read as a block. */
-typedef uint32_t message_blocks[2][XAES_WORDS];
+/* A block as words that are written at once: a processor waits for bytes that were written in pieces and are read as one. */
+typedef uint32_t block_words __attribute__((vector_size(BLOCK)));
+typedef block_words message_blocks[2];
 
-/* What is CMAC's input in SP 800-108's counter mode. */
+/* The two blocks that a message's key is made of: CMAC's input in SP 800-108's counter mode. */
 static inline void make_blocks(const struct xaes_key *key, const unsigned char *nonce, message_blocks in)
 {
     static const unsigned char prefixes[2][BLOCK - HALF] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
-    const uint32_t *mask = key->secret->mask;
-    uint32_t first, second, third, prefix;
+    uint32_t prefix, first, second, third;
+    block_words mask;
+    memcpy(&mask, key->secret->mask, sizeof(mask));
     memcpy(&first, nonce, sizeof(first));
-    memcpy(&second, nonce + 4, sizeof(second));
-    memcpy(&third, nonce + 8, sizeof(third));
-    first ^= mask[1];
-    second ^= mask[2];
-    third ^= mask[3];
+    memcpy(&second, nonce + sizeof(first), sizeof(second));
+    memcpy(&third, nonce + 2 * sizeof(first), sizeof(third));
     for (unsigned half = 0; half < 2; half++) {
         memcpy(&prefix, prefixes[half], sizeof(prefix));
-        in[half][0] = prefix ^ mask[0];
-        in[half][1] = first;
-        in[half][2] = second;
-        in[half][3] = third;
+        in[half] = (block_words){prefix, first, second, third} ^ mask;
     }
 }
 

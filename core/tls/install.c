@@ -222,8 +222,10 @@ static kw_status look_up(const struct installation *installation, bool file, boo
     kw_status status = store != NULL && bundle != NULL ? KW_OK : error_memory(error);
     if (status != KW_OK)
         goto out;
+    crypto_enter();
     *trusted = (file ? X509_STORE_load_file_ex(store, bundle, installation->crypto->library, NULL)
                      : X509_STORE_load_path(store, installation->system_directory)) == 1;
+    crypto_leave();
     ERR_clear_error();
     if (*trusted)
         status = verdict_find(installation->crypto, store, installation->certificate, NULL, NULL, false, &arena,
@@ -234,7 +236,7 @@ static kw_status look_up(const struct installation *installation, bool file, boo
                    strcmp(verdict.problems[i].code, "unknown-root") != 0 &&
                    strcmp(verdict.problems[i].code, "unknown-issuer") != 0;
 out:
-    X509_STORE_free(store);
+    verdict_store_free(store);
     free(bundle);
     arena_free(&arena);
     return status;

@@ -3,10 +3,11 @@
 #define KEYWRIGHT_TLS_PROBE_H
 
 #include "base/crypto.h"
+#include "tls/wire.h"
 #include <openssl/x509.h>
 
 #define PROBE_HOST_MAXIMUM    253
-#define PROBE_ADDRESS_MAXIMUM 64
+#define PROBE_ADDRESS_MAXIMUM WIRE_ADDRESS_MAXIMUM
 
 /* HOST:PORT; an IPv6 address in brackets. */
 struct probe_target {
@@ -16,6 +17,8 @@ struct probe_target {
 };
 /* KW_INVALID_ARGUMENT, with the form. */
 KW_MUST_USE kw_status probe_parse(const char *text, struct probe_target *target, kw_error *error);
+/* A host alone, an address without brackets; `port` becomes empty. KW_INVALID_ARGUMENT. */
+KW_MUST_USE kw_status probe_parse_host(const char *text, struct probe_target *target, kw_error *error);
 
 /* What the server showed. The handshake proved that it has the certificate's key. Free with probe_clear. */
 struct probe {

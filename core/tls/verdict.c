@@ -40,8 +40,8 @@ static const struct finding {
      "the certificate is not for this address, but for %s"},
     {X509_V_ERR_CERT_HAS_EXPIRED, "expired", ABOUT_END, "the certificate expired: it was valid until %s"},
     {X509_V_ERR_CERT_NOT_YET_VALID, "not-yet-valid", ABOUT_BEGIN, "the certificate is not valid before %s"},
-    {X509_V_ERR_INVALID_PURPOSE, "purpose", ABOUT_SUBJECT, "the certificate %s is not one for TLS servers"},
     {X509_V_ERR_INVALID_CA, "purpose", ABOUT_SUBJECT, "the certificate %s is not one of an authority"},
+    {X509_V_ERR_INVALID_PURPOSE, "purpose", ABOUT_SUBJECT, "the certificate %s is not one for TLS servers"},
     {X509_V_ERR_EE_KEY_TOO_SMALL, "weak", ABOUT_SUBJECT, "the key of the certificate %s is too short"},
     {X509_V_ERR_CA_KEY_TOO_SMALL, "weak", ABOUT_SUBJECT, "the key of the authority %s is too short"},
     {X509_V_ERR_CA_MD_TOO_WEAK, "weak", ABOUT_SUBJECT, "the certificate %s was signed with a hash that is too weak"},
@@ -54,27 +54,48 @@ static kw_status add_more(struct crypto *crypto, const char *path, X509_STORE *s
 {
     STACK_OF(X509) *certificates = NULL;
     kw_status status = bundle_read_file(crypto, path, &certificates, error);
+    crypto_enter();
     for (int i = 0; status == KW_OK && i < sk_X509_num(certificates); i++)
         if (X509_STORE_add_cert(store, sk_X509_value(certificates, i)) != 1)
             status = crypto_error(error, KW_FAILED, "a certificate of %s cannot be used", path);
+    crypto_leave();
     bundle_free(certificates);
     return status;
 }
 
-kw_status verdict_store(struct crypto *crypto, const char *more, X509_STORE **store, kw_error *error)
+static kw_status new_store(struct crypto *crypto, bool system, X509_STORE **store, kw_error *error)
 {
-    X509_STORE *made = X509_STORE_new();
-    kw_status status = made != NULL ? KW_OK : error_memory(error);
-    if (status == KW_OK && X509_STORE_set_default_paths_ex(made, crypto->library, NULL) != 1)
+    kw_status status = KW_OK;
+    crypto_enter();
+    *store = X509_STORE_new();
+    if (*store == NULL)
+        status = error_memory(error);
+    else if (system && X509_STORE_set_default_paths_ex(*store, crypto->library, NULL) != 1)
         status = crypto_error(error, KW_FAILED, "the certificates that this system trusts cannot be read");
-    if (status == KW_OK && more != NULL)
-        status = add_more(crypto, more, made, error);
+    crypto_leave();
+    return status;
+}
+
+void verdict_store_free(X509_STORE *store)
+{
+    crypto_enter();
+    X509_STORE_free(store);
+    crypto_leave();
+}
+
+kw_status verdict_store(struct crypto *crypto, const char *const *files, size_t count, bool system, X509_STORE **store,
+                        kw_error *error)
+{
+    X509_STORE *made = NULL;
+    kw_status status = new_store(crypto, system, &made, error);
+    for (size_t i = 0; status == KW_OK && i < count; i++)
+        status = add_more(crypto, files[i], made, error);
     if (status == KW_OK) {
         *store = made;
         made = NULL;
     }
     ERR_clear_error();
-    X509_STORE_free(made);
+    verdict_store_free(made);
     return status;
 }
 
@@ -86,7 +107,10 @@ struct judging {
     struct arena *arena;
     bool found[FINDING_COUNT];
     const char *sentences[FINDING_COUNT];
+    int depths[FINDING_COUNT];
+    const kw_certificate_info *concerned[FINDING_COUNT];
     const char *other; /* what the table does not know */
+    int other_error, other_depth;
 };
 
 static const char *names_in(const kw_certificate_info *info, struct arena *arena)
@@ -128,6 +152,15 @@ static const char *sentence_of(const struct finding *finding, const char *subjec
                         subject != NULL ? subject : "", hole + 2);
 }
 
+static const kw_certificate_info *describe(const struct judging *judging, X509 *certificate)
+{
+    kw_certificate_info *info = arena_allocate(judging->arena, sizeof(*info));
+    if (info == NULL || certificate == NULL ||
+        x509_describe(judging->crypto, certificate, judging->arena, info, NULL) != KW_OK)
+        return NULL;
+    return info;
+}
+
 /* Takes note and goes on, so that one look finds everything. */
 static int note(int ok, X509_STORE_CTX *context)
 {
@@ -142,12 +175,17 @@ static int note(int ok, X509_STORE_CTX *context)
             const char *subject =
                 subject_of_sentence(judging, findings[i].about, X509_STORE_CTX_get_current_cert(context));
             judging->sentences[i] = sentence_of(&findings[i], subject, judging->arena);
+            judging->depths[i] = X509_STORE_CTX_get_error_depth(context);
+            judging->concerned[i] = describe(judging, X509_STORE_CTX_get_current_cert(context));
         }
         judging->found[i] = true;
         return 1;
     }
-    if (judging->other == NULL)
+    if (judging->other == NULL) {
         judging->other = arena_text(judging->arena, X509_verify_cert_error_string(error));
+        judging->other_error = error;
+        judging->other_depth = X509_STORE_CTX_get_error_depth(context);
+    }
     return 1;
 }
 
@@ -157,15 +195,24 @@ static void collect(const struct judging *judging, struct verdict *verdict)
         bool told = false;
         for (size_t j = 0; j < verdict->count; j++)
             told = told || strcmp(verdict->problems[j].code, findings[i].code) == 0;
+        if (judging->found[i] && verdict->count == 0) {
+            verdict->error = findings[i].error;
+            verdict->depth = judging->depths[i];
+            verdict->concerned = judging->concerned[i];
+        }
         if (judging->found[i] && !told)
             verdict->problems[verdict->count++] =
                 (kw_trust_problem){.code = findings[i].code, .sentence = judging->sentences[i]};
+    }
+    if (judging->other != NULL && verdict->count == 0) {
+        verdict->error = judging->other_error;
+        verdict->depth = judging->other_depth;
     }
     if (judging->other != NULL)
         verdict->problems[verdict->count++] = (kw_trust_problem){.code = "verification", .sentence = judging->other};
 }
 
-static bool set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address)
+bool verdict_set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_address)
 {
     char plain[64];
     if (host == NULL)
@@ -183,8 +230,9 @@ static bool set_host(X509_VERIFY_PARAM *parameters, const char *host, bool is_ad
     return X509_VERIFY_PARAM_set1_ip_asc(parameters, plain) == 1;
 }
 
-kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
-                       const char *host, bool is_address, struct arena *arena, struct verdict *verdict, kw_error *error)
+static kw_status find_within(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                             const char *host, bool is_address, struct arena *arena, struct verdict *verdict,
+                             kw_error *error)
 {
     struct judging judging = {.crypto = crypto, .certificate = certificate, .arena = arena};
     struct verdict made = {0};
@@ -198,12 +246,14 @@ kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certifica
     X509_VERIFY_PARAM *parameters = X509_STORE_CTX_get0_param(context);
     X509_VERIFY_PARAM_set_auth_level(parameters, AUTHENTICATION_LEVEL);
     X509_STORE_CTX_set_verify_cb(context, note);
-    if (!set_host(parameters, host, is_address)) {
+    if (!verdict_set_host(parameters, host, is_address)) {
         status = crypto_error(error, KW_INVALID_ARGUMENT, "'%s' can be in no certificate", host);
         goto out;
     }
-    if (X509_verify_cert(context) != 1 && judging.other == NULL)
-        judging.other = arena_text(arena, X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+    if (X509_verify_cert(context) != 1 && judging.other == NULL) {
+        judging.other_error = X509_STORE_CTX_get_error(context);
+        judging.other = arena_text(arena, X509_verify_cert_error_string(judging.other_error));
+    }
     collect(&judging, &made);
     if (arena->failed)
         status = error_memory(error);
@@ -212,5 +262,14 @@ kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certifica
 out:
     ERR_clear_error();
     X509_STORE_CTX_free(context);
+    return status;
+}
+
+kw_status verdict_find(struct crypto *crypto, X509_STORE *store, X509 *certificate, STACK_OF(X509) *others,
+                       const char *host, bool is_address, struct arena *arena, struct verdict *verdict, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = find_within(crypto, store, certificate, others, host, is_address, arena, verdict, error);
+    crypto_leave();
     return status;
 }

@@ -19,7 +19,9 @@
 #define KEYWRIGHT_KEYWRIGHT_H
 
 #include <keywright/base.h>
+#include <keywright/connections.h>
 #include <keywright/subkeys.h>
+#include <keywright/tls.h>
 #include <keywright/trust.h>
 
 #ifdef __cplusplus
@@ -56,7 +58,11 @@ typedef struct kw_open_options {
  * kw_apply_options), KW_UNAVAILABLE, KW_PERMISSION, KW_CORRUPT.
  */
 KW_MUST_USE KW_API kw_status kw_open(const kw_open_options *options, kw_context **context, kw_error *error);
-/* Closes every store. No other call on the context or on a key of it may be under way; keys must have been freed. */
+/*
+ * Closes every store. No other call on the context or on a key of it may be under way; keys must have been freed. Where the OpenSSL module in this process
+ * uses the configuration too, the two have one context (whichever opened it): then it stays open for the module until that is unloaded, without the log and the prompt, and only
+ * what is the caller's own ends. No operation on a key of the module may be under way either.
+ */
 KW_API void kw_close(kw_context *context);
 
 /*
@@ -564,8 +570,10 @@ KW_MUST_USE KW_API kw_status kw_cms_decrypt(kw_context *context, const char *add
 
 /*
  * All that the loadable OpenSSL module (ossl-modules/keywright) consists of, with the arguments and the result of OSSL_provider_init,
- * provider-base(7). OSSL_STORE opens keywright:ADDRESS (%XX for a byte) with the configuration that $KEYWRIGHT_CONFIG names, at
- * its first use; `prompt` sources are refused. Other programs than that module have no use for it.
+ * provider-base(7). OSSL_STORE opens keywright:ADDRESS, lists and searches, and programs that take key files read what
+ * kw_certificate_reference writes, with the configuration that `config` in the module's section of openssl.cnf names, else that of kw_open,
+ * at the first use; `prompt` sources ask as the program asks for a key's pass phrase. docs/openssl.md has all of it. Other programs than that
+ * module have no use for it.
  */
 struct ossl_core_handle_st;
 struct ossl_dispatch_st;

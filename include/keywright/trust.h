@@ -56,6 +56,11 @@ typedef struct kw_trust_problem {
     const char *sentence; /* for people */
 } kw_trust_problem;
 
+typedef struct kw_trust_line {
+    const char *label; /* "Reason", "Subject", ...; empty: goes on with the label above */
+    const char *text;
+} kw_trust_line;
+
 typedef struct kw_trust_report {
     bool trusted;
     const char *host, *port;
@@ -66,6 +71,11 @@ typedef struct kw_trust_report {
         *certificate; /* the server's: what stands in it, and as `chain` what was sent; all else is empty */
     const kw_trust_problem *problems; /* why it is not trusted, the worst first; each code once */
     size_t problem_count;
+    const char *const *headlines; /* for people: that it is trusted; or, in two lines, that it is not (S7) */
+    size_t headline_count;
+    const kw_trust_line *lines; /* and below: the reasons, the certificate, and what to do about it */
+    size_t line_count;
+    const char *text; /* all of these, ready to be printed: clean UTF-8, each line ends with a newline */
 } kw_trust_report;
 
 /*

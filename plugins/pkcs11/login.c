@@ -1,7 +1,6 @@
 /* The login: one for all threads and stores of a process on a token. */
 #include "pkcs11.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -145,8 +144,9 @@ void p11_token_connect_others(struct p11_use *use, const struct p11_token *excep
         struct p11_offer offer = {.slot = 0};
         p11_state_lock();
         kw_plugin_instance *instance = token->instances; /* stays: who closes shuts the gate first */
+        const bool renewing = token->renewing; /* that thread has the PIN for it, or asks for it, and logs in itself */
         p11_state_unlock();
-        if (token == except || instance == NULL || token->distrusted ||
+        if (token == except || instance == NULL || renewing || token->distrusted ||
             (instance->wants_pin && instance->pin_length == 0))
             continue;
         struct p11_use own = {.instance = instance, .call = use->call, .functions = use->functions};
@@ -201,13 +201,23 @@ static bool leave_token(kw_plugin_instance *instance)
     return last;
 }
 
+/* A token that came after the module was initialized: the store has failed to open before, or other stores have the module. */
+static kw_status choose_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
+{
+    kw_status status = p11_token_choose(instance, use, true, offer);
+    if ((status != KW_UNAVAILABLE && status != KW_CONFIGURATION) || !p11_restart_is_due(use, NULL))
+        return status;
+    status = p11_restart(use, NULL);
+    return status == KW_OK ? p11_token_choose(instance, use, true, offer) : status;
+}
+
 static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use, struct p11_offer *offer)
 {
     struct p11_module *module = instance->module;
     kw_status status = module->functions == NULL ? p11_module_load(module, use) : KW_OK;
     use->functions = module->functions;
     if (status == KW_OK)
-        status = p11_token_choose(instance, use, true, offer);
+        status = choose_for_open(instance, use, offer);
     if (status != KW_OK)
         return status;
     instance->token = p11_token_get(module, offer);
@@ -215,36 +225,6 @@ static kw_status find_for_open(kw_plugin_instance *instance, struct p11_use *use
         return KW_OK;
     p11_tell(use, KW_OUT_OF_MEMORY, "out of memory");
     return use->status;
-}
-
-/*
- * Any token may be given the label of another. Where the options name no serial number, it is on record which token it was, and told when it
- * is another now: a pair that fails over has two.
- */
-static void remember_serial(const kw_plugin_instance *instance)
-{
-    static const unsigned char name[] = "token serial";
-    const kw_host *host = &instance->host;
-    const kw_input record = {name, sizeof(name) - 1};
-    const char *serial = instance->token->serial;
-    unsigned char before[sizeof(instance->token->serial)];
-    kw_output output = {.data = before, .capacity = sizeof(before) - 1};
-    if (instance->token_serial != NULL || host->record_get == NULL || host->record_put == NULL)
-        return;
-    const kw_status status = host->record_get(host->context, record, &output);
-    if (status == KW_OK && output.length == strlen(serial) && memcmp(before, serial, output.length) == 0)
-        return;
-    if (status == KW_OK && output.length < sizeof(before) && host->log != NULL) {
-        char sentence[P11_SENTENCE];
-        before[output.length] = '\0';
-        snprintf(sentence, sizeof(sentence),
-                 "the token '%s' has serial '%s', and before it was another, with serial '%s'; give token_serial where "
-                 "only one is meant",
-                 instance->token->label, serial, (const char *)before);
-        host->log(host->context, KW_LOG_WARNING, sentence);
-    }
-    if (status == KW_OK || status == KW_NOT_FOUND)
-        (void)!host->record_put(host->context, record, (kw_input){(const unsigned char *)serial, strlen(serial)});
 }
 
 /*
@@ -282,10 +262,7 @@ kw_status p11_token_open(kw_plugin_instance *instance, const kw_call *call)
         p11_token_settle(instance, status == KW_OK && instance->wants_pin ? result : CKR_CANCEL);
     if (status != KW_OK)
         return p11_report(&instance->host, status, "%s", use.sentence);
-    if (result != CKR_OK)
-        return p11_token_refused(&use, &offer, result);
-    remember_serial(instance);
-    return KW_OK;
+    return result == CKR_OK ? KW_OK : p11_token_refused(&use, &offer, result);
 }
 
 void p11_token_close(kw_plugin_instance *instance)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct p11_libp11 {
     PKCS11_CTX *context;
@@ -167,6 +168,7 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
         goto out;
     }
     module->is_ours = before == NULL;
+    module->restarted = p11_now();
     status = take_functions(module, use);
     take_name(module->maker, sizeof(module->maker), made->context->manufacturer);
     take_name(module->description, sizeof(module->description), made->context->description);
@@ -199,8 +201,15 @@ static kw_status initialize_again(struct p11_module *module, struct p11_use *use
         module->forked = module->down = false;
         return KW_OK;
     }
-    p11_tell(use, KW_UNAVAILABLE, "the module '%s' cannot be initialized again: C_Initialize answers %s", module->path,
-             p11_failure_name(result, room));
+    if (module->descends)
+        p11_tell(use, KW_UNAVAILABLE,
+                 "the module '%s' cannot be initialized in this process: C_Initialize answers %s; the process was "
+                 "forked and runs as user "
+                 "%u, who needs the token's files or device, and what the module reads from the environment",
+                 module->path, p11_failure_name(result, room), (unsigned)geteuid());
+    else
+        p11_tell(use, KW_UNAVAILABLE, "the module '%s' cannot be initialized again: C_Initialize answers %s",
+                 module->path, p11_failure_name(result, room));
     return use->status;
 }
 

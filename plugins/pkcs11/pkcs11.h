@@ -102,12 +102,13 @@ struct p11_module {
     const CK_FUNCTION_LIST *functions; /* NULL: not loaded */
     struct p11_libp11 *libp11;
     struct p11_manners manners;
-    bool is_ours;     /* nobody in this process had it before, so that it may be restarted */
-    bool forked;      /* inherited by a fork, and not yet initialized in this process */
-    bool down;        /* finalized, and not initialized again yet */
-    bool descends;    /* this process is the child of one that had it */
-    bool changing;    /* somebody has the turn to change objects; guarded by the state */
-    uint64_t changed; /* when somebody last gave it back; the same */
+    bool is_ours;       /* nobody in this process had it before, so that it may be restarted */
+    bool forked;        /* inherited by a fork, and not yet initialized in this process */
+    bool down;          /* finalized, and not initialized again yet */
+    bool descends;      /* this process is the child of one that had it */
+    uint64_t restarted; /* or loaded (p11_now): for stores whose token was never there; set with the gate shut */
+    bool changing;      /* somebody has the turn to change objects; guarded by the state */
+    uint64_t changed;   /* when somebody last gave it back; the same */
     struct p11_token *tokens;
     struct p11_module *next;
 };
@@ -218,6 +219,13 @@ kw_status p11_token_refused(struct p11_use *use, const struct p11_offer *offer, 
 
 /* ---- renew.c --------------------------------------------------------------------------------------------------- */
 
+/*
+ * With the gate shut, when `token` cannot be found or opened (NULL: one that never was there): whether the module may be started anew for it
+ * now, which some need to see a token that came.
+ */
+bool p11_restart_is_due(struct p11_use *use, const struct p11_token *token);
+/* Starts it anew, and logs in again where it was logged in. */
+KW_MUST_USE kw_status p11_restart(struct p11_use *use, struct p11_token *token);
 /* Renews what belonged to `generation`, unless that was done meanwhile. */
 KW_MUST_USE kw_status p11_token_renew(kw_plugin_instance *instance, const kw_call *call, unsigned generation);
 

@@ -20,23 +20,43 @@ static kw_status find_and_connect(struct p11_use *use, struct p11_offer *offer, 
 /* Whether other tokens of the module are in use, and there. */
 static bool others_work(struct p11_use *use, const struct p11_token *token)
 {
-    for (const struct p11_token *other = token->module->tokens; other != NULL; other = other->next) {
+    struct p11_module *module = use->instance->module;
+    for (const struct p11_token *other = module->tokens; other != NULL; other = other->next) {
         struct p11_offer offer;
-        if (other != token && other->ready && p11_module_offer(token->module, use, other->slot, &offer) &&
+        if (other != token && other->ready && p11_module_offer(module, use, other->slot, &offer) &&
             strcmp(other->serial, offer.serial) == 0)
             return true;
     }
     return false;
 }
 
+bool p11_restart_is_due(struct p11_use *use, const struct p11_token *token)
+{
+    const struct p11_module *module = use->instance->module;
+    const uint64_t last = token != NULL ? token->restarted : module->restarted, since = p11_now() - last;
+    return module->is_ours && since >= RESTART_PAUSE &&
+           (last == 0 || since >= RESTART_PAUSE_OTHER || !others_work(use, token));
+}
+
+kw_status p11_restart(struct p11_use *use, struct p11_token *token)
+{
+    struct p11_module *module = use->instance->module;
+    if (token != NULL)
+        token->restarted = p11_now();
+    else
+        module->restarted = p11_now();
+    kw_status status = p11_module_restart(module, use);
+    if (status == KW_OK)
+        p11_token_connect_others(use, token);
+    return status;
+}
+
 /* Some modules see a token that came back only when they are started anew. */
 static bool restart_may_help(struct p11_use *use, const struct p11_token *token, kw_status status, CK_RV result)
 {
-    const uint64_t since = p11_now() - token->restarted;
     bool failed =
         status == KW_OK && result != CKR_OK && result != P11_NEEDS_PIN && !p11_failure_is_refusal_of_pin(result);
-    return token->module->is_ours && since >= RESTART_PAUSE && (status == KW_UNAVAILABLE || failed) &&
-           (token->restarted == 0 || since >= RESTART_PAUSE_OTHER || !others_work(use, token));
+    return (status == KW_UNAVAILABLE || failed) && p11_restart_is_due(use, token);
 }
 
 /* The same, alone. */
@@ -53,13 +73,10 @@ static kw_status try_once(struct p11_use *use, struct p11_offer *offer, CK_RV *r
     *result = CKR_OK;
     status = find_and_connect(use, offer, instance->module->forked, result);
     if (restart_may_help(use, token, status, *result)) {
-        token->restarted = p11_now();
         *result = CKR_OK;
-        status = p11_module_restart(instance->module, use);
-        if (status == KW_OK) {
-            p11_token_connect_others(use, token);
+        status = p11_restart(use, token);
+        if (status == KW_OK)
             status = find_and_connect(use, offer, false, result);
-        }
     }
     p11_alone_end(instance, use, &alone);
     return status;

@@ -110,6 +110,12 @@ static CK_RV initialize(struct p11_use *use, struct operation *operation)
     }
     if (result != CKR_OK || !operation->key->traits.always_authenticate)
         return result;
+    if (instance->wants_pin && instance->pin_length == 0) { /* an empty one would count as a wrong one */
+        use->dirty = true;
+        return p11_tell(use, KW_UNAVAILABLE,
+                        "key %s of the token '%s' asks for the PIN, which this process does not have",
+                        operation->key->name, instance->token->label);
+    }
     result = p11_did(use, "C_Login",
                      instance->wants_pin ? use->functions->C_Login(use->session, CKU_CONTEXT_SPECIFIC, instance->pin,
                                                                    instance->pin_length)

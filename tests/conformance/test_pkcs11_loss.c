@@ -147,7 +147,7 @@ static void remove_empty(void)
 }
 
 /* Before the module is loaded, which then knows it. */
-static char second_token[300];
+static char first_token[300], second_token[300];
 
 static int make_second_token(void **state)
 {
@@ -161,19 +161,20 @@ static int make_second_token(void **state)
                                      "--pin",
                                      scene_environment("KW_TOKEN_PIN"),
                                      NULL};
-    char path[300] = "", first[300];
+    char path[300] = "";
     glob_t found = {0};
     (void)state;
     token_directory(path);
     strncat(path, "/*-*-*", sizeof(path) - strlen(path) - 1);
     if (glob(path, 0, NULL, &found) != 0 || found.gl_pathc != 1)
         return -1;
-    snprintf(first, sizeof(first), "%s", found.gl_pathv[0]);
+    snprintf(first_token, sizeof(first_token), "%s", found.gl_pathv[0]);
     globfree(&found);
     scene_run(arguments);
     if (glob(path, 0, NULL, &found) != 0 || found.gl_pathc != 2)
         return -1;
-    snprintf(second_token, sizeof(second_token), "%s", found.gl_pathv[strcmp(found.gl_pathv[0], first) == 0 ? 1 : 0]);
+    snprintf(second_token, sizeof(second_token), "%s",
+             found.gl_pathv[strcmp(found.gl_pathv[0], first_token) == 0 ? 1 : 0]);
     globfree(&found);
     return 0;
 }
@@ -311,9 +312,45 @@ static void sign_after_a_fork_that_ended_the_module(void **state)
     test_key_free(kit, &key);
 }
 
+/* A server may start while the token is away; then no token has been used, and the module knows of none, or of others alone. */
+static void open_finds_a_token_that_came_after_the_start(void **state)
+{
+    struct kit *kit = &((struct scene *)*state)->kit;
+    char directory[300] = "", away[320];
+    token_directory(directory);
+    snprintf(away, sizeof(away), "%s.gone", directory);
+    for (int others = 0; others < 2; others++) {
+        int ended = -1;
+        const pid_t child = fork(); /* where the module is not loaded yet */
+        assert_true(child >= 0);
+        if (child == 0) {
+            alarm(30);
+            if (others != 0 ? rename(first_token, away) != 0 : (move_tokens(true), false))
+                _exit(2);
+            kw_status status = scene_open(kit);
+            const bool missed = status == (others != 0 ? KW_CONFIGURATION : KW_UNAVAILABLE);
+            if (others == 0) {
+                remove_empty();
+                move_tokens(false);
+            } else if (rename(away, first_token) != 0)
+                _exit(3);
+            for (int attempt = 0; attempt < 40 && status != KW_OK; attempt++) {
+                const struct timespec pause = {.tv_nsec = 100000000};
+                nanosleep(&pause, NULL);
+                status = scene_open(kit);
+            }
+            execlp(missed && status == KW_OK ? "true" : "false", "child", (char *)NULL);
+            _exit(1);
+        }
+        assert_int_equal(waitpid(child, &ended, 0), child);
+        assert_int_equal(ended, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(open_finds_a_token_that_came_after_the_start, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(sign_after_sessions_were_closed_renews_them, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(sign_in_threads_while_sessions_are_closed_loses_none, scene_new, scene_free),
         cmocka_unit_test_setup_teardown(make_key_while_another_process_does_waits, scene_new, scene_free),

@@ -32,6 +32,7 @@ static const struct {
      "ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
      "ccccccc",
      "e54d4ba91bce3641c1442bdb56f9fe1866923ba51cdbde137cbbeb16828ae3d4"},
+    {4, 1u, "7c9e6679:passphrase", "", "8b54415a88b5908b6a96d5c7f909dcadf0a3f548d1393ef4348460b298fc0e62"},
     {1, 1u, "passwordd", "atabase/sales", "203d857082baa348bee019f672477c040f1f12dbb4c5e715795f4508930a6dad"},
 };
 static const struct {

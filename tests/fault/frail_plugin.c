@@ -8,6 +8,7 @@
  *               fail               that call is KW_UNAVAILABLE
  *               gone               that call and all that follow are
  *               lie                an import stores another key
+ *               greedy             that signature and all that follow want more room than any of such a key needs
  */
 #include <keywright/plugin.h>
 
@@ -18,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define GREED 1000u
 
 /* softstore's kw_plugin_query. */
 const kw_plugin *softstore_query(void);
@@ -61,7 +64,8 @@ static void look_up(kw_plugin_instance *instance, const char *operation, char ac
     const unsigned number = (unsigned)strtoul(digits, NULL, 10);
     if (words == 3 && number > 0 && (strcmp(wanted, "any") == 0 || strcmp(wanted, operation) == 0)) {
         instance->calls++;
-        if (instance->calls == number || (instance->calls > number && strcmp(verb, "gone") == 0))
+        if (instance->calls == number ||
+            (instance->calls > number && (strcmp(verb, "gone") == 0 || strcmp(verb, "greedy") == 0)))
             memcpy(action, verb, sizeof(verb));
     }
     pthread_mutex_unlock(&instance->lock);
@@ -252,7 +256,15 @@ static kw_status frail_public(kw_plugin_key *key, const kw_call *call, kw_output
 static kw_status frail_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm, kw_input input,
                             kw_output *signature)
 {
-    FORWARD(key->instance, "sign", soft()->sign(key->inner, call, algorithm, input, signature));
+    char action[32];
+    const kw_status entered = enter(key->instance, "sign", action);
+    if (entered != KW_OK)
+        return entered;
+    if (is(action, "greedy") && signature->capacity < GREED) {
+        signature->length = GREED;
+        return KW_BUFFER_TOO_SMALL;
+    }
+    return leave(action, soft()->sign(key->inner, call, algorithm, input, signature));
 }
 
 static kw_status frail_decrypt(kw_plugin_key *key, const kw_call *call, const kw_algorithm *algorithm,

@@ -1,5 +1,6 @@
 /* A server in small, built against the installed tree alone: makes a database's certificate, signs, encrypts and decrypts. */
 #include <keywright/keywright.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ int main(int argument_count, char **arguments)
     kw_output opened = {.data = opened_bytes, .capacity = sizeof(opened_bytes)};
     kw_context *context = NULL;
     kw_key *key = NULL;
+    SSL_CTX *tls = NULL;
     char configuration[512];
 
     if (argument_count != 2)
@@ -49,9 +51,14 @@ int main(int argument_count, char **arguments)
         fprintf(stderr, "decrypted something else\n");
         goto out;
     }
+    if (kw_tls_server(context, NULL, &tls, &error) != KW_OK) {
+        result = failed("kw_tls_server", &error);
+        goto out;
+    }
     printf("keywright %s works\n", kw_version());
     result = 0;
 out:
+    SSL_CTX_free(tls);
     kw_key_free(key);
     kw_close(context);
     return result;

@@ -273,15 +273,22 @@ show_tells_what_openssl_tells() {
     expect_err 'general/nothing'
 }
 
-show_reference_is_a_file_or_says_that_it_is_not_supported() {
-    local status=0
+# docs/openssl.md has the format.
+show_reference_is_a_file_that_names_the_key() {
     server a
-    keywright show ssl-connection --reference >out 2>err || status=$?
-    case $status in
-    0) grep -q 'BEGIN' out || fail "no PEM" ;;
-    5) expect_empty_out && expect_err 'reference' ;;
-    *) fail "exit status $status" ;;
-    esac
+    expect 0 keywright create 'general/Müller & 50%?'
+    expect 0 keywright show 'general/Müller & 50%?' --reference
+    expect_out '^-----BEGIN KEYWRIGHT KEY REFERENCE-----$'
+    cp out reference.pem
+    expect 0 openssl asn1parse -in reference.pem
+    expect_out 'l= +1 prim: INTEGER +:01$'
+    expect_out 'UTF8STRING +:keywright:general/M%C3%BCller%20%26%2050%25%3F$'
+    expect 0 keywright show ssl-connection@1 --reference
+    cp out reference.pem
+    expect 0 openssl asn1parse -in reference.pem
+    expect_out 'UTF8STRING +:keywright:ssl-connection@1$'
+    expect 4 keywright show general/nothing --reference
+    expect_empty_out
 }
 
 request_is_signed_by_the_key() {
@@ -373,5 +380,5 @@ run_cases init_makes_a_server_with_private_files init_that_fails_leaves_nothing 
     starts_at_once_add_one_server_encryption reminder_stays_until_server_encryption_is_exported_separately ssl_connection_is_as_the_products_want_it \
     create_each_kind_gives_its_subject create_each_algorithm_gives_such_a_key create_against_a_rule_is_refused \
     create_master_key_again_adds_databases master_key_of_many_databases_is_shown_whole_and_listed_short create_with_json_shows_the_certificate show_tells_what_openssl_tells \
-    show_reference_is_a_file_or_says_that_it_is_not_supported request_is_signed_by_the_key retire_hides_and_delete_removes \
+    show_reference_is_a_file_that_names_the_key request_is_signed_by_the_key retire_hides_and_delete_removes \
     retire_database_takes_its_own unicode_names_work_and_control_characters_do_not

@@ -24,7 +24,7 @@ master() {
 both_ways() {
     expect 0 "$here/unseal.py" open root sales 4711 <seal
     expect_same "$case_dir/out" text
-    expect 0 "$here/unseal.py" seal root sales 4711 "$id" "$version" password <text
+    expect 0 "$here/sealing.py" seal root sales 4711 "$id" "$version" password <text
     cp "$case_dir/out" theirs
     expect 0 keywright unseal "$1" --purpose password --context sales --aad 4711 -i theirs -o opened
     expect_same opened text
@@ -56,7 +56,7 @@ derives_the_same() {
     for key in ec-p256 ec-p384; do # no kind that is derived takes ed25519 so far
         expect 0 keywright create "discovery-service/sales/$key" --derived --master-key "$1" --key "$key"
         locator=$(sqlite3 "$catalogue" "SELECT CAST(locator AS TEXT) FROM certificate WHERE store_id = 'derived' AND key = '$key'")
-        expect 0 "$here/unseal.py" key root "$locator"
+        expect 0 "$here/sealing.py" key root "$locator"
         keywright show "discovery-service/sales/$key" --pem | openssl x509 -noout -pubkey | openssl pkey -pubin -outform DER >public.der
         expect_same "$case_dir/out" public.der
     done

@@ -364,7 +364,9 @@ recovery_into_the_store_that_it_opens_is_a_circle() {
     subkey_server
     printf 'subkeys: {recovery_certificate: ../recovery.crt}\n' >>one/keywright.yaml
     expect 0 keywright rotate master-key/corp
-    rm -r "$(sed -n 's/^directories.tokendir *= *//p' "$SOFTHSM2_CONF")"/*
+    local tokens
+    tokens=$(sed -n 's/^directories.tokendir *= *//p' "$SOFTHSM2_CONF")
+    rm -r "${tokens:?}"/*
     expect 5 keywright rotate master-key/corp --new-key --store local --recovery-key recovery.key
     expect_err "a circle: store 'local', opened by master-key/corp"
     expect_err 'a softstore with a passphrase of its own'

@@ -71,6 +71,8 @@ example_of_every_verb_runs() {
     while IFS= read -r example; do
         expect 0 bash -c "${example//:8443/:$port}"
     done < <(examples "trust check")
+    printf 'connections:\n  warehouse: {protocol: tls, host: localhost, port: %s, ca: [../server.pem]}\n' "$port" >>server/keywright.yaml
+    run_examples "connection list" "connection check"
     printf 'another passphrase\n' >server/hsm-passphrase
     chmod 600 server/hsm-passphrase
     sed -i '/^stores:/a\  hsm: {id: "0b1d02aa", plugin: softstore, options: {passphrase: file:hsm-passphrase}}' server/keywright.yaml
@@ -92,10 +94,10 @@ example_of_every_verb_runs() {
     # None was forgotten.
     listed=$(keywright help | sed -n '/^Verbs:$/,/^$/ s/^  \([a-z]\+\( [a-z]\+\)\?\)  .*/\1/p')
     while IFS= read -r verb; do
-        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload|seal|unseal)$ ]] ||
+        [[ $verb =~ ^(init|apply|config\ check|config\ schema|plugins|status|create|list|show|request|sign|verify|encrypt|decrypt|export|import|retire|delete|passphrase|licence\ (request|verify)|trust\ (export|install|check)|transfer|rotate|adopt|metrics|reload|seal|unseal|connection\ (list|check))$ ]] ||
             fail "the example of '$verb' was not run"
     done <<<"$listed"
-    [[ $(wc -l <<<"$listed") -eq 31 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
+    [[ $(wc -l <<<"$listed") -eq 33 ]] || fail "$(wc -l <<<"$listed") verbs are listed"
 }
 
 run_cases example_of_every_verb_runs

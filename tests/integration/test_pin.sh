@@ -71,6 +71,27 @@ wrong_pins_of_many_servers_do_not_lock_it() {
     token_tool --token-label "$token_label" --login --pin "$token_pin" --list-objects >objects || fail "the right PIN is not taken any more"
 }
 
+# Two stores on one token, each used by a process of its own: each sends a wrong PIN once, and no more however often they start.
+wrong_pin_of_two_stores_in_two_processes_is_sent_once_each() {
+    local round name job jobs
+    shim_server
+    sed 's/^  token:/  second:/; s/0a0b0c0d/0a0b0c0e/' store >other
+    sed -i '/^stores:/r other' one/keywright.yaml
+    (umask 077 && printf 99999999 >one/pin)
+    for round in {1..3}; do
+        jobs=()
+        for name in token second; do
+            keywright adopt $name >"log-$name" 2>&1 &
+            jobs+=($!)
+        done
+        for job in "${jobs[@]}"; do ! wait "$job" || fail "a wrong PIN is taken"; done
+        [[ $(logins) -eq 2 ]] || fail "$(logins) logins after $round starts of two processes: $(cat log-*)"
+    done
+    printf '%s' "$token_pin" >one/pin
+    expect 0 keywright adopt second
+    expect 0 keywright adopt token
+}
+
 wrong_pin_on_opencryptoki_is_sent_once() { wrong_pin_is_sent_once opencryptoki; }
 wrong_pin_on_tpm2_is_sent_once() { wrong_pin_is_sent_once tpm2; }
 
@@ -160,7 +181,7 @@ pin_change_at_the_last_try_is_not_found_out() {
     has_pin "$token_pin" || fail "the right PIN is not taken any more"
 }
 
-cases=(pin_change_with_uncertain_answer_tells_which_is_in_force pin_change_that_cannot_be_found_out_says_so
+cases=(wrong_pin_of_two_stores_in_two_processes_is_sent_once_each pin_change_with_uncertain_answer_tells_which_is_in_force pin_change_that_cannot_be_found_out_says_so
     wrong_pins_of_many_servers_do_not_lock_it wrong_pin_on_opencryptoki_is_sent_once wrong_pin_on_tpm2_is_sent_once)
 [[ ${KW_TEST_FULL:-no} != yes ]] || cases+=(pin_change_at_the_last_try_is_not_found_out)
 run_cases "${cases[@]}"

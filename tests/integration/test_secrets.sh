@@ -30,10 +30,10 @@ learn_secrets() {
     id=$(sqlite3 "$catalogue" "SELECT id FROM entry WHERE address = 'master-key/corp'")
     sqlite3 "$catalogue" "SELECT writefile('wraps', wraps) FROM root WHERE master = '$id'" >/dev/null
     locator=$(sqlite3 "$catalogue" "SELECT CAST(locator AS TEXT) FROM certificate WHERE store_id = 'derived'")
-    "$here/unseal.py" root recovery.key <wraps >root
-    PYTHONPATH=$here python3 - "$id" "$locator" >secrets <<'END'
+    "$here/unseal.py" root recovery.key <wraps >bytes
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here python3 - "$id" "$locator" >secrets <<'END'
 import sys, unseal
-master, root = bytes.fromhex(sys.argv[1]), open("root", "rb").read()
+master, root = bytes.fromhex(sys.argv[1]), open("bytes", "rb").read()
 key = bytes.fromhex(sys.argv[2].split(":")[4])
 print("root", root.hex())
 print("subkey", unseal.subkey(root, 1, master, 1, b"freed", b"").hex())
@@ -45,7 +45,7 @@ END
     # That these are the right ones: the passphrase opens the store.
     (umask 077 && grep '^inner ' secrets | cut -d ' ' -f 2 | tr -d '\n' >one/inner-passphrase)
     sed 's/subkey:master-key\/corp/file:inner-passphrase/' one/keywright.yaml >one/again.yaml
-    expect 0 keywright -c one/again.yaml sign general/inner -i root -o signature
+    expect 0 keywright -c one/again.yaml sign general/inner -i bytes -o signature
     rm one/inner-passphrase one/again.yaml signature
 }
 

@@ -247,6 +247,9 @@ adopt_leaves_what_lies_beside_the_key() {
     expect_json 'map(select(.locator | endswith("=05")) | .label) | sort == ["one", "two"]'
     expect 0 keywright adopt hsm
     expect_out '^ec:id=05 +one +ec-p256'
+    token_tool --login --pin "$token_pin" --keypairgen --key-type EC:prime256v1 --id 09 --label $'a\xffb\tc\xc3\xa4' --usage-sign >log 2>&1
+    expect 0 keywright --json adopt hsm
+    expect_json 'map(select(.locator == "ec:id=09") | .label) == ["a?b?cä"]'
     expect 0 keywright adopt hsm ec:id=05 --as general/one
     expect_err 'stays there'
     token_tool --list-objects --type cert >objects

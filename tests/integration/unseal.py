@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""Opens seals, makes them, and derives keys: written from docs/crypto.md, with nothing of Keywright's.
+"""Opens seals: written from docs/crypto.md, with nothing of Keywright's.
 
 usage: unseal.py root KEY.pem < wraps > root            the root, of a row's column `wraps` and the master key's private key
        unseal.py open ROOT CONTEXT ASSOCIATED < seal > text
-       unseal.py seal ROOT CONTEXT ASSOCIATED MASTER VERSION PURPOSE < text > seal
-       unseal.py key ROOT LOCATOR > public.der          the public key of a certificate in the store `derived`
-ROOT is a file; CONTEXT, ASSOCIATED and PURPOSE are text; MASTER is an id. Exit status 1: what it read is not valid.
+ROOT is a file; CONTEXT and ASSOCIATED are text. Exit status 1: what it read is not valid.
 """
-import hmac, os, struct, sys  # noqa: E401
+import hmac, struct, sys  # noqa: E401
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -45,12 +43,6 @@ def xaes(key, nonce):
     return AESGCM(aes.update(b"".join(block.to_bytes(16, "big") for block in blocks))), nonce[12:]
 
 
-def make_seal(root, context, associated, master, version, purpose, text, nonce):
-    header = b"KWS\1" + master + struct.pack(">IB", version, len(purpose)) + purpose
-    gcm, iv = xaes(subkey(root, 1, master, version, purpose, context), nonce)
-    return header + nonce + gcm.encrypt(iv, text, header + associated)
-
-
 def open_seal(root, context, associated, seal):
     magic, master, version, length = struct.unpack_from(">4s16sIB", seal)
     purpose, nonce, rest = seal[25:25 + length], seal[25 + length:49 + length], seal[49 + length:]
@@ -75,19 +67,6 @@ def spki_of(key):
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-ORDERS = {"ec-p256": (ec.SECP256R1(), 40, 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551),
-          "ec-p384": (ec.SECP384R1(), 56, int("f" * 48 + "c7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16))}
-
-
-def derived_key(root, locator):
-    _, master, version, name, key_id = locator.split(":")
-    curve, length, order = ORDERS.get(name, (None, 32, 0))
-    data = subkey(root, 3, bytes.fromhex(master), int(version), name.encode(), bytes.fromhex(key_id), length)
-    if curve is None:
-        return ed25519.Ed25519PrivateKey.from_private_bytes(data)
-    return ec.derive_private_key(int.from_bytes(data, "big") % (order - 1) + 1, curve)
-
-
 def read_root(key, wraps):
     digest = hashes.Hash(hashes.SHA256())
     digest.update(spki_of(key))
@@ -103,17 +82,14 @@ def read_root(key, wraps):
     raise ValueError
 
 
-def main(verb, *words):
-    data, file = b"" if verb == "key" else sys.stdin.buffer.read(), open(words[0], "rb").read()
+def main(verb, file, *words):
+    data = sys.stdin.buffer.read()
+    with open(file, "rb") as opened:
+        content = opened.read()
     if verb == "root":
-        out = read_root(serialization.load_pem_private_key(file, None), data)
-    elif verb == "key":
-        out = spki_of(derived_key(file, words[1]))
-    elif verb == "open":
-        out = open_seal(file, words[1].encode(), words[2].encode(), data)
+        out = read_root(serialization.load_pem_private_key(content, None), data)
     else:
-        out = make_seal(file, words[1].encode(), words[2].encode(), bytes.fromhex(words[3]), int(words[4]),
-                        words[5].encode(), data, os.urandom(24))
+        out = open_seal(content, words[0].encode(), words[1].encode(), data)
     sys.stdout.buffer.write(out)
 
 

@@ -81,6 +81,31 @@ static void rsa_oaep_decode_decides_nothing_by_the_block(void **state)
     }
 }
 
+static void rsa_tls_unpad_decides_nothing_by_the_block(void **state)
+{
+    (void)state;
+    const unsigned char ciphertext[MODULUS] = {1}, seed[32] = {2};
+    unsigned char block[MODULUS], message[MODULUS];
+    memset(block, 3, sizeof(block));
+    block[0] = 0;
+    block[1] = 2;
+    block[MODULUS - RSA_TLS_SECRET - 1] = 0;
+    for (uint32_t version = 0x0302; version <= 0x0303; version++) {
+        kw_output output = {message, sizeof(message), 0};
+        VALGRIND_MAKE_MEM_UNDEFINED(block, sizeof(block));
+        const unsigned before = VALGRIND_COUNT_ERRORS;
+        kw_status status = rsa_tls_unpad(crypto, (kw_input){seed, sizeof(seed)}, (kw_input){ciphertext, MODULUS},
+                                         (kw_input){block, MODULUS}, version, 0x0301, &output, NULL);
+        assert_int_equal(VALGRIND_COUNT_ERRORS - before, 0);
+        assert_int_equal(status, KW_OK);
+        assert_true(depends(message, 8));
+        VALGRIND_MAKE_MEM_DEFINED(message, sizeof(message));
+        VALGRIND_MAKE_MEM_DEFINED(&output.length, sizeof(output.length));
+        assert_int_equal(output.length, RSA_TLS_SECRET);
+        assert_int_equal(message[0] == 3 && message[1] == 3 && message[47] == 3, version == 0x0303);
+    }
+}
+
 int main(int count, char **arguments)
 {
     (void)count;
@@ -92,6 +117,7 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rsa_pkcs1_unpad_decides_nothing_by_the_block),
         cmocka_unit_test(rsa_oaep_decode_decides_nothing_by_the_block),
+        cmocka_unit_test(rsa_tls_unpad_decides_nothing_by_the_block),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -350,6 +350,48 @@ static void rsa_pkcs1_unpad_exactly_gives_messages_of_this_length_alone(void **s
     }
 }
 
+static void rsa_tls_unpad_gives_secrets_of_these_versions_alone(void **state)
+{
+    (void)state;
+    unsigned char ciphertext[MODULUS] = {1}, block[MODULUS], room[MODULUS], rejected[RSA_TLS_SECRET];
+    static const struct {
+        unsigned char first, second;
+        uint32_t client, other;
+        size_t length;
+        bool good;
+    } cases[] = {
+        {3, 3, 0x0303, 0, 48, true},       {3, 3, 0x0304, 0x0303, 48, true}, {3, 3, 0x0303, 0x0303, 48, true},
+        {3, 2, 0x0303, 0, 48, false},      {2, 3, 0x0303, 0, 48, false},     {3, 3, 0x0304, 0, 48, false},
+        {3, 3, 0x0304, 0x0302, 48, false}, {3, 3, 0x030303, 0, 48, false},   {3, 3, 0x0303, 0, 47, false},
+        {3, 3, 0x0303, 0, 49, false},      {0, 0, 0x0303, 0, 48, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        kw_output secret = {.data = room, .capacity = sizeof(room)};
+        memset(block, 0x77, sizeof(block));
+        block[0] = 0;
+        block[1] = 2;
+        block[MODULUS - cases[i].length - 1] = 0;
+        block[MODULUS - 48] = cases[i].first;
+        block[MODULUS - 47] = cases[i].second;
+        assert_int_equal(rsa_tls_unpad(fixture.crypto, seed, (kw_input){ciphertext, MODULUS},
+                                       (kw_input){block, MODULUS}, cases[i].client, cases[i].other, &secret, NULL),
+                         KW_OK);
+        assert_int_equal(secret.length, RSA_TLS_SECRET);
+        assert_int_equal(memcmp(room, block + MODULUS - RSA_TLS_SECRET, RSA_TLS_SECRET) == 0, cases[i].good);
+        if (i == 3)
+            memcpy(rejected, room, sizeof(rejected));
+        if (!cases[i].good)
+            assert_memory_equal(room, rejected, sizeof(rejected)); /* whatever the block */
+    }
+    kw_output secret = {.data = room, .capacity = sizeof(room)};
+    assert_int_equal(rsa_tls_unpad(fixture.crypto, seed, (kw_input){ciphertext, MODULUS}, (kw_input){block, MODULUS}, 0,
+                                   0x0303, &secret, NULL),
+                     KW_INVALID_ARGUMENT);
+    assert_int_equal(rsa_tls_unpad(fixture.crypto, seed, (kw_input){ciphertext, 58}, (kw_input){block, 58}, 0x0303, 0,
+                                   &secret, NULL),
+                     KW_INVALID_ARGUMENT);
+}
+
 static void rsa_pkcs1_unpad_rejection_is_a_function_of_seed_and_ciphertext_alone(void **state)
 {
     (void)state;
@@ -405,6 +447,7 @@ int main(void)
         cmocka_unit_test(rsa_pkcs1_unpad_malformed_is_rejected_as_this_libcrypto_does),
 #endif
         cmocka_unit_test(rsa_pkcs1_unpad_exactly_gives_messages_of_this_length_alone),
+        cmocka_unit_test(rsa_tls_unpad_gives_secrets_of_these_versions_alone),
         cmocka_unit_test(rsa_pkcs1_unpad_rejection_is_a_function_of_seed_and_ciphertext_alone),
         cmocka_unit_test(rsa_pkcs1_unpad_little_room_or_a_wrong_call_is_told),
     };

@@ -206,6 +206,29 @@ static void address_of_uri_escapes_are_bytes_and_others_are_none(void **state)
     }
 }
 
+static void address_uri_names_the_same_address(void **state)
+{
+    static const struct {
+        const char *address, *uri;
+    } rows[] = {
+        {"ssl-connection", "keywright:ssl-connection"},
+        {"database/sales@12", "keywright:database/sales@12"},
+        {"general/a.b_c~d-1", "keywright:general/a.b_c~d-1"},
+        {"general/50% of M\xc3\xbcller & #1?", "keywright:general/50%25%20of%20M%C3%BCller%20%26%20%231%3F"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        kw_error error = {0};
+        struct address address;
+        assert_ok(address_parse(rows[i].address, &address, &error));
+        char *uri = address_uri(&address), *again = address_of_uri(rows[i].uri);
+        assert_string_equal(uri, rows[i].uri);
+        assert_string_equal(again, rows[i].address);
+        free(again);
+        free(uri);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +239,7 @@ int main(void)
         cmocka_unit_test(address_parse_random_text_is_refused_or_stable),
         cmocka_unit_test(address_check_name_good_and_bad_are_told_apart),
         cmocka_unit_test(address_of_uri_escapes_are_bytes_and_others_are_none),
+        cmocka_unit_test(address_uri_names_the_same_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,9 +4,10 @@
 
 #include <stdbool.h>
 
-#define HEAD   "version: 1\nstate: state\ncatalogue_key: file:key\nstore: local\n" /* lines 1 to 4 */
-#define STORES "stores:\n  local: {id: 7c9e6679, plugin: softstore}\n"             /* lines 5 and 6 */
-#define GOOD   HEAD STORES
+#define HEAD       "version: 1\nstate: state\ncatalogue_key: file:key\nstore: local\n" /* lines 1 to 4 */
+#define STORES     "stores:\n  local: {id: 7c9e6679, plugin: softstore}\n"             /* lines 5 and 6 */
+#define GOOD       HEAD STORES
+#define CONNECTION GOOD "connections:\n  w: {protocol: postgresql, host: db.example, "
 
 struct wrong_case {
     const char *text;
@@ -154,6 +155,38 @@ static const struct wrong_case wrong_cases[] = {
     {GOOD "export: {directory: \xff}\n", 7, 21, "UTF-8", false},
     {GOOD "export: [[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]\n", 7, 24, "levels", false},
     {"", 1, 1, "nothing", false},
+    /* connections */
+    {CONNECTION "mode: verify_full}\n", 8, 53, "'mode' cannot be 'verify_full' (did you mean 'verify-full'?)", true},
+    {CONNECTION "mode: none}\n", 8, 53, "'mode' cannot be 'none'", true},
+    {CONNECTION "mode: Disable}\n", 8, 53, "'mode' cannot be 'Disable' (did you mean 'disable'?)", true},
+    {CONNECTION "mode: ''}\n", 8, 53, "'mode' is empty", true},
+    {CONNECTION "mode: false}\n", 8, 53, "'mode' must be a string", true},
+    {CONNECTION "mode: [require]}\n", 8, 53, "'mode' must be a string, but here is a list", true},
+    {CONNECTION "sslmode: require}\n", 8, 47, "unknown key 'sslmode'", true},
+    {CONNECTION "port: 0}\n", 8, 53, "'port' must be from 1 to 65535", true},
+    {CONNECTION "port: 65536}\n", 8, 53, "'port' must be from 1 to 65535", true},
+    {CONNECTION "port: '5432'}\n", 8, 53, "'port' must be a whole number", true},
+    {CONNECTION "ca: ca.pem}\n", 8, 51, "'ca' must be a list", true},
+    {CONNECTION "ca: []}\n", 8, 51, "'ca' is an empty list", true},
+    {CONNECTION "timeout: 11m}\n", 8, 56, "'timeout' must be from 1 to 600000 ms", false},
+    {CONNECTION "client_certificate: c.pem}\n", 8, 67, "'w' lacks 'client_key'", false},
+    {CONNECTION "client_key: c.key}\n", 8, 59, "'w' lacks 'client_certificate'", false},
+    {CONNECTION "client_key_password: prompt}\n", 8, 68, "'w' lacks 'client_key'", false},
+    {CONNECTION "client_key: keywright:general/x, client_key_password: prompt}\n", 8, 101, "the key is in a store",
+     false},
+    {CONNECTION "client_key_password: subkey:master-key/x}\n", 8, 68, "'client_key_password'", true},
+    {CONNECTION "client_key_password: secret}\n", 8, 68, "'client_key_password'", true},
+    {GOOD "connections:\n  w: {protocol: oracle, host: db.example}\n", 8, 17, "'protocol' cannot be 'oracle'", true},
+    {GOOD "connections:\n  w: {host: db.example}\n", 8, 3, "'w' lacks 'protocol'", true},
+    {GOOD "connections:\n  w: {protocol: mysql}\n", 8, 3, "'w' lacks 'host'", true},
+    {GOOD "connections:\n  w: {protocol: mysql, host: 'db.example:3306'}\n", 8, 30, "neither a host's name nor", false},
+    {GOOD "connections:\n  w: {protocol: tls, host: db.example}\n", 8, 3, "'w' lacks 'port'", false},
+    {GOOD "connections:\n  w: {protocol: tls, port: 1, host: a, mode: prefer}\n", 8, 46, "tls has no plaintext", false},
+    {GOOD "connections:\n  w: {protocol: sqlserver-strict, host: a, mode: disable}\n", 8, 50, "has no plaintext",
+     false},
+    {GOOD "connections:\n  w: {protocol: tls, port: 1, host: a, user: x}\n", 8, 46, "tells no 'user'", false},
+    {GOOD "connections:\n  w: {protocol: mysql, host: a, database: x}\n", 8, 43, "tells no 'database'", false},
+    {GOOD "connections:\n  a/b: {protocol: mysql, host: a}\n", 8, 3, "'a/b' cannot be a name", true},
 };
 static const unsigned wrong_case_count = sizeof(wrong_cases) / sizeof(wrong_cases[0]);
 
@@ -169,6 +202,12 @@ static const char *const right_cases[] = {
     GOOD "subkeys: {}\n",
     GOOD "subkeys: {max_entries: 1, outage_limit: 500ms, max_age: 365d}\n",
     GOOD "trust: {}\n",
+    GOOD "connections: {}\n",
+    GOOD
+    "connections:\n  a: {protocol: mysql, host: '::1', mode: disable}\n  b: {protocol: tls, host: b, port: 443}\n"
+    "  c: {protocol: sqlserver-strict, host: c, ca: [ca.pem, /b.der], client_key: keywright:general/x}\n"
+    "  d: {protocol: postgresql, host: d, client_key: k, client_certificate: c, client_key_password: env:P, user: u,\n"
+    "      database: x, timeout: 500ms}\n",
     GOOD "trust: {authorities: [root.pem], intermediates: [a.pem, /b.der], system_roots: false, crl_timeout: 500ms, "
          "crl_maximum_bytes: 1000}\n",
     HEAD "stores:\n  local:\n    id: 0123456789abcdef0123456789abcdef\n    plugin: p11\n    options:\n      number: "

@@ -108,7 +108,8 @@ static void settings_schema_every_key_is_described(void **state)
                                        "export",
                                        "licence",
                                        "trust",
-                                       "subkeys"};
+                                       "subkeys",
+                                       "connections"};
     kw_bytes json = {0};
     assert_int_equal(settings_schema(&json, NULL), KW_OK);
     json_t *schema = json_loads((const char *)json.data, JSON_REJECT_DUPLICATES, NULL);

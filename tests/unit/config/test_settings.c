@@ -128,6 +128,52 @@ static void settings_read_everything_is_typed_and_absolute(void **state)
     settings_free(NULL);
 }
 
+static void settings_read_connections_are_settled(void **state)
+{
+    struct settings *settings = assert_read(
+        state, GOOD "connections:\n"
+                    "  warehouse: {protocol: sqlserver, host: db.example, port: 1434, mode: verify-ca,\n"
+                    "    ca: [ca.pem, /etc/b.pem], client_certificate: client.crt, client_key: client.key,\n"
+                    "    client_key_password: 'file:client-pw', timeout: 2s}\n"
+                    "  plain: {protocol: mariadb, host: 192.0.2.1, mode: disable}\n"
+                    "  store: {protocol: mongodb, host: db, client_key: keywright:general/db-client}\n");
+    assert_int_equal(settings->connection_count, 3);
+    const struct connection_settings *warehouse = settings_connection(settings, "warehouse");
+    assert_ptr_equal(warehouse, &settings->connections[0]);
+    assert_string_equal(warehouse->protocol, "sqlserver");
+    assert_string_equal(warehouse->host, "db.example");
+    assert_int_equal(warehouse->port, 1434);
+    assert_string_equal(warehouse->mode, "verify-ca");
+    assert_int_equal(warehouse->authority_count, 2);
+    char *expected = folder_path(state, "ca.pem");
+    assert_string_equal(warehouse->authorities[0], expected);
+    free(expected);
+    assert_string_equal(warehouse->authorities[1], "/etc/b.pem");
+    expected = folder_path(state, "client.crt");
+    assert_string_equal(warehouse->client_certificate, expected);
+    free(expected);
+    expected = folder_path(state, "client.key");
+    assert_string_equal(warehouse->client_key, expected);
+    free(expected);
+    expected = text_format("file:%s/client-pw", (const char *)*state);
+    assert_string_equal(warehouse->client_key_password, expected);
+    free(expected);
+    assert_int_equal(warehouse->timeout, 2000);
+    assert_int_equal(warehouse->place.line, 8);
+    assert_int_equal(warehouse->mode_place.line, 8);
+    const struct connection_settings *plain = settings_connection(settings, "plain");
+    assert_int_equal(plain->port, 3306);
+    assert_int_equal(plain->timeout, 10000);
+    assert_string_equal(plain->mode, "disable");
+    assert_int_equal(plain->authority_count, 0);
+    const struct connection_settings *store = settings_connection(settings, "store");
+    assert_int_equal(store->port, 27017);
+    assert_string_equal(store->mode, "verify-full"); /* never less because nobody said */
+    assert_string_equal(store->client_key, "keywright:general/db-client");
+    assert_null(settings_connection(settings, "absent"));
+    settings_free(settings);
+}
+
 static void settings_read_defaults_are_those_of_the_header(void **state)
 {
     struct settings *settings = assert_read(state, GOOD "certificates: {ssl-connection: {}}\n");
@@ -432,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FOLDER_TEST(settings_read_trust_left_out_is_not_set),
         FOLDER_TEST(settings_read_everything_is_typed_and_absolute),
+        FOLDER_TEST(settings_read_connections_are_settled),
         FOLDER_TEST(settings_read_defaults_are_those_of_the_header),
         FOLDER_TEST(settings_read_right_ones_are_ok),
         cmocka_unit_test(settings_read_example_is_ok),

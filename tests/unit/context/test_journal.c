@@ -95,7 +95,7 @@ static void recover_creation_of_a_dead_process_removes_the_key(void **state)
 /* Statements on the catalogue's file itself; in `kept.journal` are the rows that there were. */
 static void change(struct server *server, const char *statements)
 {
-    char command[1024];
+    char command[2048];
     kw_close(server->context);
     server->context = NULL;
     snprintf(command, sizeof(command), "sqlite3 -bail '%s/state/" CATALOGUE_FILE "' \"ATTACH '%s/kept' AS kept; %s\"",

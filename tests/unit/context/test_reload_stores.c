@@ -203,6 +203,14 @@ static void context_whose_key_alone_is_used_takes_it(void **state)
     assert_ok(server, move_to_third(server));
     assert_ok(server, reload_sign(key, &server->error));
     assert_int_equal(lines_told(&scene->lines, "is in force"), 1);
+    /* who opens the state after that has read the new file, and nobody waits for it */
+    kw_context *late = NULL;
+    reload_open(scene, &late);
+    report = report_of(server, server->context);
+    assert_int_equal(report->contexts, 3);
+    assert_int_equal(report->taken, 3);
+    kw_reload_report_free(report);
+    kw_close(late);
     kw_key_free(key);
     kw_close(other);
 }

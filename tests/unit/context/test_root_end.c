@@ -129,12 +129,42 @@ static void delete_that_is_not_committed_keeps_the_mark(void **state)
     assert_int_equal(mark(scene), 0);
 }
 
+/* ---- Another one under the same address ---- */
+
+/* In a server that is told of nothing but by the generation. */
+static void create_again_is_another_master_key_for_running_servers(void **state)
+{
+    struct scene *scene = *state;
+    struct server *const server = &scene->server;
+    const kw_open_options options = {.size = sizeof(options), .configuration = server->configuration, .as_is = true};
+    unsigned char bytes[128];
+    kw_output sealed = {.data = bytes, .capacity = sizeof(bytes)};
+    const kw_input secret = {(const unsigned char *)"secret", 6};
+    kw_context *other = NULL;
+    kw_subkey *former = NULL, *again = NULL;
+    assert_ok(server, kw_open(&options, &other, &server->error));
+    assert_ok(server, kw_subkey_get(other, MASTER, "password", (kw_input){0}, &former, &server->error));
+    assert_ok(server, retire_root(server));
+    assert_ok(server, kw_certificate_delete(server->context, MASTER, false, &server->error));
+    assert_status(server, KW_NOT_FOUND,
+                  kw_subkey_get(other, MASTER, "password", (kw_input){0}, &again, &server->error));
+    assert_status(server, KW_NOT_FOUND, kw_seal(former, secret, (kw_input){0}, &sealed, &server->error));
+    assert_non_null(strstr(server->error.message, MASTER));
+    assert_ok(server, server_create(server, MASTER, "sales"));
+    assert_ok(server, kw_subkey_get(other, MASTER, "password", (kw_input){0}, &again, &server->error));
+    assert_ok(server, kw_seal(again, secret, (kw_input){0}, &sealed, &server->error));
+    kw_subkey_free(former);
+    kw_subkey_free(again);
+    kw_close(other);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CASE(retire_by_force_waits_for_seals_that_are_under_way),
         CASE(delete_that_is_not_committed_keeps_the_mark),
+        CASE(create_again_is_another_master_key_for_running_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

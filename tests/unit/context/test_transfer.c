@@ -59,6 +59,19 @@ static void transfer_takes_former_keys_along(void **state)
     assert_string_equal(moving_store(server, "database/sales"), "second");
 }
 
+/* The proof gives the copy the room that callers give, and no more: a copy that wants more is none that they can use. */
+static void transfer_to_where_a_signature_wants_more_room_is_refused(void **state)
+{
+    struct moving *moving = *state;
+    struct server *server = &moving->server;
+    moving_order(server, "second", "greedy sign 1\n");
+    assert_status(server, KW_FAILED, moving_transfer(server, "database/sales", "second", NULL));
+    assert_non_null(strstr(server->error.message, "could not be proved"));
+    moving_order(server, "second", NULL);
+    assert_whole(moving);
+    assert_string_equal(moving_store(server, "database/sales"), "first");
+}
+
 static void transfer_of_a_database_and_of_everything_takes_server_keys(void **state)
 {
     struct server *server = &((struct moving *)*state)->server;
@@ -442,6 +455,7 @@ int main(void)
         TEST(transfer_moves_the_key_and_handles_follow),
         TEST(transfer_to_where_it_is_does_nothing),
         TEST(transfer_takes_former_keys_along),
+        TEST(transfer_to_where_a_signature_wants_more_room_is_refused),
         TEST(transfer_of_a_database_and_of_everything_takes_server_keys),
         TEST(transfer_of_nothing_unknown_or_too_much_is_refused),
         TEST(transfer_that_cannot_be_is_refused_before),

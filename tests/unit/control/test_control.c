@@ -515,14 +515,48 @@ static void answers_tell_who_has_taken_a_configuration(void **state)
     assert_int_equal(answers.refused, 0);
     assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
     assert_int_equal(answers.taken, 2);
-    control_close(other);
-    /* a slot that is used again has no answer of before */
-    other = control_new(state);
+    /* who has refused a later one, and has not taken this one either, has refused it */
+    struct control *third = control_new(state);
+    control_answer(third, number + 1, false);
     assert_int_equal(control_answers_get(control, number, &answers, NULL), KW_OK);
-    assert_int_equal(answers.taken, 1);
-    assert_true(answers.waiting[0] != '\0');
+    assert_int_equal(answers.taken, 2);
+    assert_int_equal(answers.refused, 1);
+    assert_string_equal(answers.waiting, "");
+    control_close(third);
     control_close(other);
     control_close(control);
+}
+
+/* A slot that is used again has no answer of before; and who found none has none, and is waited for. */
+static void answers_of_full_slots_tell_who_is_asked(void **state)
+{
+    static struct control *all[CONTROL_SLOTS];
+    struct control_answers answers;
+    for (int taken = 0; taken < 2; taken++) {
+        for (unsigned i = 0; i < CONTROL_SLOTS; i++) {
+            all[i] = control_new(state);
+            assert_non_null(all[i]->slot);
+            control_answer(all[i], 7, taken != 0);
+        }
+        assert_int_equal(control_answers_get(all[0], 7, &answers, NULL), KW_OK);
+        assert_int_equal(answers.contexts, CONTROL_SLOTS);
+        assert_int_equal(taken != 0 ? answers.taken : answers.refused, CONTROL_SLOTS);
+        assert_string_equal(answers.waiting, "");
+        struct control *more = control_new(state);
+        assert_null(more->slot);
+        control_answer(more, 7, true);
+        assert_int_equal(control_answers_get(all[0], 7, &answers, NULL), KW_OK);
+        assert_int_equal(answers.contexts, CONTROL_SLOTS + 1);
+        assert_non_null(strstr(answers.waiting, "one too many"));
+        control_close(more);
+        for (unsigned i = 0; i < CONTROL_SLOTS; i++)
+            control_close(all[i]);
+        struct control *again = control_new(state);
+        assert_int_equal(control_answers_get(again, 7, &answers, NULL), KW_OK);
+        assert_int_equal(answers.contexts, 1);
+        assert_int_equal(answers.taken + answers.refused, 0);
+        control_close(again);
+    }
 }
 
 /* ---- Threads ---- */
@@ -625,6 +659,7 @@ int main(void)
         TEST(process_without_a_slot_delays_until_it_ends),
         TEST(knows_only_what_every_process_knows),
         TEST(answers_tell_who_has_taken_a_configuration),
+        TEST(answers_of_full_slots_tell_who_is_asked),
         TEST(threads_never_use_what_was_settled),
         TEST(closed_descriptor_is_opened_again),
     };

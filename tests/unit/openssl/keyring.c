@@ -168,7 +168,7 @@ static EVP_PKEY *generate(struct crypto *crypto, const struct key_kind *kind)
     else if (kind->type == KW_KEY_EC)
         made = EVP_PKEY_Q_keygen(crypto->library, NULL, "EC", curves[kind->curve]);
     else
-        made = EVP_PKEY_Q_keygen(crypto->library, NULL, "ED25519");
+        made = EVP_PKEY_Q_keygen(crypto->library, NULL, kind->type == KW_KEY_X25519 ? "X25519" : "ED25519");
     assert_non_null(made);
     return made;
 }
@@ -183,9 +183,15 @@ struct pair ring_add(struct ring *ring, const char *kind_name)
 
 struct pair ring_add_known(struct ring *ring, const char *kind_name, struct id *id, kw_output *locator)
 {
-    struct pair pair = {.kind = key_kind_find(kind_name)};
+    /* Of no certificate, so that it has no name on the command line. */
+    static const struct key_kind x25519 = {"x25519", KW_KEY_X25519, 0, KW_CURVE_NONE};
+    struct pair pair = {.kind = strcmp(kind_name, x25519.name) == 0 ? &x25519 : key_kind_find(kind_name)};
     kw_error error = {0};
     unsigned char *pkcs8 = NULL;
+    static const uint32_t operations[] = {[KW_KEY_RSA] = KW_CAN_SIGN | KW_CAN_DECRYPT,
+                                          [KW_KEY_EC] = KW_CAN_SIGN | KW_CAN_DERIVE,
+                                          [KW_KEY_ED25519] = KW_CAN_SIGN,
+                                          [KW_KEY_X25519] = KW_CAN_DERIVE};
     assert_non_null(pair.kind);
     pair.plain = generate(ring->crypto, pair.kind);
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair.plain);
@@ -201,9 +207,7 @@ struct pair ring_add_known(struct ring *ring, const char *kind_name, struct id *
                               .type = pair.kind->type,
                               .bits = pair.kind->bits,
                               .curve = pair.kind->curve,
-                              .operations = KW_CAN_SIGN | (pair.kind->type == KW_KEY_RSA  ? KW_CAN_DECRYPT
-                                                           : pair.kind->type == KW_KEY_EC ? KW_CAN_DERIVE
-                                                                                          : 0u),
+                              .operations = operations[pair.kind->type],
                               .exportable = 1,
                               .label = kind_name};
     memcpy(wanted.id, id->bytes, sizeof(wanted.id));

@@ -212,7 +212,7 @@ static void settings_are_told_back(void **state)
 static void other_paddings_are_refused(void **state)
 {
     (void)state;
-    static const int paddings[] = {RSA_NO_PADDING, RSA_X931_PADDING, RSA_PKCS1_WITH_TLS_PADDING};
+    static const int paddings[] = {RSA_NO_PADDING, RSA_X931_PADDING};
     for (size_t i = 0; i < sizeof(paddings) / sizeof(paddings[0]); i++) {
         kw_error error = {0};
         EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
@@ -243,6 +243,113 @@ static void implicit_rejection_cannot_be_switched_off(void **state)
     pkey_take_error(NULL);
 }
 
+/* As a TLS server opens what a client has encrypted: 48 bytes that begin with the version that the client offered. */
+static int decrypt_tls(EVP_PKEY *key, unsigned offered, unsigned agreed, const unsigned char *ciphertext, size_t length,
+                       unsigned char secret[48])
+{
+    OSSL_PARAM parameters[3], *next = parameters;
+    size_t room = 48;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, key, NULL);
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    assert_libcrypto(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_WITH_TLS_PADDING));
+    if (offered != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &offered);
+    if (agreed != 0)
+        *next++ = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &agreed);
+    *next = OSSL_PARAM_construct_end();
+    assert_libcrypto(EVP_PKEY_CTX_set_params(context, parameters));
+    const int decrypted = EVP_PKEY_decrypt(context, secret, &room, ciphertext, length);
+    EVP_PKEY_CTX_free(context);
+    if (decrypted > 0)
+        assert_int_equal(room, 48);
+    return decrypted;
+}
+
+static void encrypt_secret(const unsigned char *secret, size_t length, unsigned char ciphertext[256])
+{
+    size_t room = 256;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.plain, NULL);
+    assert_libcrypto(EVP_PKEY_encrypt_init(context));
+    assert_libcrypto(EVP_PKEY_encrypt(context, ciphertext, &room, secret, length));
+    EVP_PKEY_CTX_free(context);
+}
+
+static void tls_padding_gives_the_clients_secret(void **state)
+{
+    (void)state;
+    unsigned char secret[48] = {3, 3, 7}, ciphertext[256], opened[48];
+    encrypt_secret(secret, sizeof(secret), ciphertext);
+    assert_libcrypto(decrypt_tls(rsa.ours, 0x0303, 0, ciphertext, sizeof(ciphertext), opened));
+    assert_memory_equal(opened, secret, sizeof(secret));
+    assert_libcrypto(decrypt_tls(rsa.ours, 0x0304, 0x0303, ciphertext, sizeof(ciphertext), opened));
+    assert_memory_equal(opened, secret, sizeof(secret));
+    /* It is no raw use: the key need not be one that decrypts PKCS#1 v1.5 for everybody. */
+    assert_int_equal(kw_key_decrypt(rsa.key,
+                                    &(kw_algorithm){.size = sizeof(kw_algorithm), .scheme = KW_SCHEME_RSA_PKCS1},
+                                    (kw_input){ciphertext, sizeof(ciphertext)}, &(kw_output){opened, 48, 0}, NULL),
+                     KW_REFUSED);
+}
+
+/* Another version, another length, another key's ciphertext: a secret that nobody knows, the same each time, and no error. */
+static void tls_padding_tells_nothing_of_what_is_wrong(void **state)
+{
+    (void)state;
+    unsigned char secret[49] = {3, 3, 7}, ciphertext[256], first[48], second[48];
+    static const struct {
+        size_t length;
+        unsigned version, agreed;
+        unsigned char change;
+    } cases[] = {{48, 0x0302, 0, 0}, {48, 0x0302, 0x0301, 0}, {48, 0x0203, 0, 0}, {47, 0x0303, 0, 0},
+                 {49, 0x0303, 0, 0}, {0, 0x0303, 0, 0},       {48, 0x0303, 0, 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        encrypt_secret(secret, cases[i].length, ciphertext);
+        ciphertext[200] ^= cases[i].change;
+        assert_libcrypto(
+            decrypt_tls(rsa.ours, cases[i].version, cases[i].agreed, ciphertext, sizeof(ciphertext), first));
+        assert_libcrypto(
+            decrypt_tls(rsa.ours, cases[i].version, cases[i].agreed, ciphertext, sizeof(ciphertext), second));
+        assert_memory_equal(first, second, sizeof(first));
+        assert_memory_not_equal(first + 2, secret + 2, 46);
+        assert_false(pkey_take_error(NULL));
+    }
+    /* Of a wrong length, or larger than the modulus. */
+    assert_libcrypto(decrypt_tls(rsa.ours, 0x0303, 0, ciphertext, 255, first));
+    memset(ciphertext, 0xff, sizeof(ciphertext));
+    assert_libcrypto(decrypt_tls(rsa.ours, 0x0303, 0, ciphertext, sizeof(ciphertext), second));
+    assert_memory_not_equal(first, second, sizeof(first));
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void tls_padding_without_a_version_or_room_is_refused(void **state)
+{
+    (void)state;
+    unsigned char secret[48] = {3, 3}, ciphertext[256], opened[48];
+    size_t length = 47;
+    unsigned version = 0x0303, told = 0;
+    kw_error error = {0};
+    const uint64_t before = ring_calls(&ring);
+    encrypt_secret(secret, sizeof(secret), ciphertext);
+    assert_true(decrypt_tls(rsa.ours, 0, 0x0303, ciphertext, sizeof(ciphertext), opened) <= 0);
+    assert_true(pkey_take_error(&error));
+    assert_int_equal(error.status, KW_INVALID_ARGUMENT);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
+                               OSSL_PARAM_construct_end()};
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    assert_libcrypto(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_WITH_TLS_PADDING));
+    assert_libcrypto(EVP_PKEY_CTX_set_params(context, parameters));
+    parameters[0] = OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &told);
+    assert_libcrypto(EVP_PKEY_CTX_get_params(context, parameters));
+    assert_int_equal(told, version);
+    assert_true(EVP_PKEY_decrypt(context, opened, &length, ciphertext, sizeof(ciphertext)) <= 0);
+    assert_libcrypto(EVP_PKEY_decrypt(context, NULL, &length, ciphertext, sizeof(ciphertext)));
+    assert_int_equal(length, 48);
+    EVP_PKEY_CTX_free(context);
+    assert_int_equal(ring_calls(&ring), before);
+    ERR_clear_error();
+    pkey_take_error(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +361,9 @@ int main(void)
         cmocka_unit_test(context_copy_decrypts),
         cmocka_unit_test(settings_are_told_back),
         cmocka_unit_test(other_paddings_are_refused),
+        cmocka_unit_test(tls_padding_gives_the_clients_secret),
+        cmocka_unit_test(tls_padding_tells_nothing_of_what_is_wrong),
+        cmocka_unit_test(tls_padding_without_a_version_or_room_is_refused),
         cmocka_unit_test(implicit_rejection_cannot_be_switched_off),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

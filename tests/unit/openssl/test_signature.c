@@ -399,6 +399,63 @@ static void sha1_signs_nothing_and_still_verifies(void **state)
     assert_int_equal(digest_verify(rsa.ours, &form, signature, length), 1);
 }
 
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+/* OpenSSL 3.4: algorithms with the hash in their name sign and verify whole messages, at once and in parts; of our keys by our provider. */
+static void sign_message_verifies(void **state)
+{
+    (void)state;
+    const struct {
+        const struct pair *pair;
+        const char *name, *hash;
+    } cases[] = {{&rsa, "RSA-SHA256", "SHA256"},
+                 {&rsa, "RSA-SHA2-512", "SHA512"},
+                 {&rsa, "sha384WithRSAEncryption", "SHA384"},
+                 {&p256, "ECDSA-SHA224", "SHA224"},
+                 {&p256, "ECDSA-SHA2-256", "SHA256"},
+                 {&p521, "ecdsa-with-SHA512", "SHA512"},
+                 {&ed25519, "ED25519", NULL}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        EVP_PKEY *key = cases[i].pair->ours;
+        EVP_SIGNATURE *algorithm = EVP_SIGNATURE_fetch(ring.crypto->library, cases[i].name, "provider=keywright");
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, key, "provider=keywright");
+        unsigned char signature[600];
+        size_t length = 0;
+        uint64_t before = ring_calls(&ring);
+        assert_non_null(algorithm);
+        assert_libcrypto(EVP_PKEY_sign_message_init(context, algorithm, NULL));
+        assert_libcrypto(EVP_PKEY_sign(context, NULL, &length, text, sizeof(text)));
+        assert_int_equal(ring_calls(&ring), before);
+        length = sizeof(signature);
+        assert_libcrypto(EVP_PKEY_sign(context, signature, &length, text, sizeof(text)));
+        assert_int_equal(ring_calls(&ring), before + 1);
+        assert_int_equal(digest_verify(cases[i].pair->plain, &(struct form){.hash = cases[i].hash}, signature, length),
+                         1);
+        assert_libcrypto(EVP_PKEY_verify_message_init(context, algorithm, NULL));
+        assert_libcrypto(EVP_PKEY_verify(context, signature, length, text, sizeof(text)));
+        assert_libcrypto(EVP_PKEY_verify_message_init(context, algorithm, NULL));
+        assert_int_not_equal(EVP_PKEY_verify(context, signature, length, text, sizeof(text) - 1), 1);
+        if (cases[i].hash != NULL) {
+            assert_libcrypto(EVP_PKEY_verify_message_init(context, algorithm, NULL));
+            assert_libcrypto(EVP_PKEY_CTX_set_signature(context, signature, length));
+            assert_libcrypto(EVP_PKEY_verify_message_update(context, text, 3));
+            assert_libcrypto(EVP_PKEY_verify_message_update(context, text + 3, sizeof(text) - 3));
+            assert_libcrypto(EVP_PKEY_verify_message_final(context));
+            length = sizeof(signature);
+            assert_libcrypto(EVP_PKEY_sign_message_init(context, algorithm, NULL));
+            assert_libcrypto(EVP_PKEY_sign_message_update(context, text, 7));
+            assert_libcrypto(EVP_PKEY_sign_message_update(context, text + 7, sizeof(text) - 7));
+            assert_libcrypto(EVP_PKEY_sign_message_final(context, signature, &length));
+            assert_int_equal(
+                digest_verify(cases[i].pair->plain, &(struct form){.hash = cases[i].hash}, signature, length), 1);
+            assert_true(EVP_PKEY_CTX_set_signature_md(context, EVP_sha1()) <= 0);
+            ERR_clear_error();
+        }
+        EVP_PKEY_CTX_free(context);
+        EVP_SIGNATURE_free(algorithm);
+    }
+}
+#endif
+
 static X509 *make_certificate(const struct pair *pair, const struct form *form)
 {
     EVP_PKEY_CTX *parameters = NULL;
@@ -489,6 +546,9 @@ int main(void)
         cmocka_unit_test(settings_are_told_back),
         cmocka_unit_test(unknown_parameters_are_refused),
         cmocka_unit_test(sha1_signs_nothing_and_still_verifies),
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+        cmocka_unit_test(sign_message_verifies),
+#endif
         cmocka_unit_test(x509_sign_verifies_with_both_keys),
         cmocka_unit_test(x509_sign_with_a_digest_verifies),
         cmocka_unit_test(x509_req_sign_verifies),

@@ -68,6 +68,26 @@ static void deletion_is_seen_by_a_child_that_can_read_the_catalogue(void **state
     stage_close(&stage);
 }
 
+/* Whoever waits for others has read the catalogue for what it waits for. */
+static bool waits_for_others_alone(struct stage *stage, kw_subkey *subkey)
+{
+    char who[CONTROL_WHO_SIZE];
+    uint64_t generation;
+    (void)subkey;
+    return control_inherited(stage->control) && control_raise(stage->control, &generation, NULL) == KW_OK &&
+           control_wait(stage->control, generation, 50, who, &stage->error) == KW_OK;
+}
+
+static void wait_in_a_child_is_not_for_itself(void **state)
+{
+    struct stage stage;
+    stage_open(state, &stage, NULL);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    assert_int_equal(in_child(&stage, waits_for_others_alone, subkey), 0);
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 static bool proves_without_anything(struct stage *stage, kw_subkey *subkey)
 {
     (void)subkey;
@@ -128,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(refresh_proves_a_child_that_can_read_the_catalogue),
         CASE(deletion_is_seen_by_a_child_that_can_read_the_catalogue),
+        CASE(wait_in_a_child_is_not_for_itself),
         CASE(refresh_proves_a_child_that_has_nothing_in_memory),
         CASE(rotation_without_a_catalogue_is_an_error_but_for_children_that_are_behind),
     };

@@ -55,6 +55,23 @@ static void refresh_asks_the_store_and_reads_each_root_anew(void **state)
     stage_close(&stage);
 }
 
+/* Whose control file was removed under it is told of nothing any more. */
+static void refresh_learns_of_a_rotation_that_nobody_told(void **state)
+{
+    struct stage stage;
+    unsigned char sealed[SEALED_MAXIMUM];
+    size_t length = 0;
+    stage_open(state, &stage, NULL);
+    kw_subkey *subkey = stage_get(&stage, "password", NULL);
+    stage_good(&stage, subkey);
+    atomic_store(&roots.active, 2);
+    assert_int_equal(keyring_refresh(stage.keyring, &stage.error), KW_OK);
+    assert_int_equal(stage_seal(subkey, "text", sealed, &length, &stage.error), KW_OK);
+    assert_int_equal(stage_version(sealed, length), 2);
+    kw_subkey_free(subkey);
+    stage_close(&stage);
+}
+
 static void refresh_another_root_is_told_and_not_taken(void **state)
 {
     struct stage stage;
@@ -543,6 +560,7 @@ int main(void)
         CASE(outage_one_probe_is_made_for_all_who_come_meanwhile),
         CASE(outage_is_known_to_other_processes),
         CASE(outage_a_wall_clock_that_is_moved_changes_nothing),
+        CASE(refresh_learns_of_a_rotation_that_nobody_told),
         CASE(refresh_one_of_two_keys_in_a_store_is_gone),
         CASE(outage_ends_with_the_last_key_of_the_store),
         CASE(outage_of_an_aged_root_is_told_with_its_cause),

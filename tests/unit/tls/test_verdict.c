@@ -144,16 +144,17 @@ static void store_takes_more_from_a_file(void **state)
     X509_STORE *store = NULL;
     kw_bytes der = {0};
     char path[256];
+    const char *const files[] = {path};
     (void)state;
     assert_ok(&scene, x509_to_der(root, &der, &scene.error));
     scene_write(&scene, "root.der", (kw_input){der.data, der.length});
     snprintf(path, sizeof(path), "%s/root.der", scene.directory);
-    assert_ok(&scene, verdict_store(scene.crypto, path, &store, &scene.error));
+    assert_ok(&scene, verdict_store(scene.crypto, files, 1, true, &store, &scene.error));
     assert_int_equal(sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) >= 1, 1);
     X509_STORE_free(store);
     store = NULL;
     snprintf(path, sizeof(path), "%s/none.der", scene.directory);
-    assert_status(&scene, KW_NOT_FOUND, verdict_store(scene.crypto, path, &store, &scene.error));
+    assert_status(&scene, KW_NOT_FOUND, verdict_store(scene.crypto, files, 1, true, &store, &scene.error));
     assert_null(store);
     kw_bytes_free(&der);
 }
