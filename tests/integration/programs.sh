@@ -68,7 +68,11 @@ hand_over() {
     local modules=$OPENSSL_MODULES
     as_nobody --version >/dev/null # makes the copy of the build that this user reaches
     [[ ! -d $work/nobody ]] || modules=$work/nobody/lib/ossl-modules
-    [[ $(id -u) -ne 0 ]] || chown -R 65534:65534 a
+    if [[ $(id -u) -eq 0 ]]; then
+        lines programs.md Rights | sed 's/root:postgres /root:65534 /; s/-R postgres /-R 65534 /' | bash -e
+        chown -R 65534 a/*.key
+        [[ $place != hsm ]] || chown 65534 a/pin
+    fi
     give_token 65534:65534
     as_server+=(env -u KEYWRIGHT_CONFIG "HOME=$case_dir" "OPENSSL_CONF=$case_dir/openssl.cnf" "OPENSSL_MODULES=$modules")
 }
