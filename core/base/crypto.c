@@ -113,10 +113,10 @@ void crypto_pkey_free(EVP_PKEY *key)
     crypto_leave();
 }
 
-bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other)
+bool crypto_pkey_is(const EVP_PKEY *one, const EVP_PKEY *another)
 {
     crypto_enter();
-    const bool same = EVP_PKEY_eq(key, other) == 1;
+    const bool same = EVP_PKEY_eq(one, another) == 1;
     crypto_leave();
     return same;
 }

@@ -42,7 +42,7 @@ BIO *crypto_bio_new(void);
 void crypto_bio_free(BIO *bio);
 void crypto_x509_free(X509 *certificate);
 void crypto_pkey_free(EVP_PKEY *key);
-bool crypto_pkey_is(const EVP_PKEY *key, const EVP_PKEY *other);
+bool crypto_pkey_is(const EVP_PKEY *one, const EVP_PKEY *another);
 
 KW_MUST_USE kw_status crypto_open(struct crypto **crypto, kw_error *error);
 /* The same within a provider module, with what its OSSL_provider_init was given: it can then use the program's BIOs. */
