@@ -270,6 +270,13 @@ static kw_status drop_unreachable(kw_context *context, const char *address, cons
     if (status != KW_OK)
         return status;
     status = manager_find(context, address, &found, error);
+    if (status == KW_OK && id_equal(&found.entry.certificate, &found.certificate.id) &&
+        found.entry.state == ENTRY_IN_USE) {
+        status =
+            error_set(error, KW_REFUSED, "%s is required, and its store cannot be opened: %s", address, why->message);
+        error_remedy(error, "bring the store back; or `keywright retire %s`, and --force then drops it without its key",
+                     found.address.text);
+    }
     if (status == KW_OK)
         status = check_may_delete(context, &found, false, error);
     if (status == KW_OK)
@@ -301,8 +308,12 @@ kw_status manager_delete(kw_context *context, const char *address, bool force, k
         return status;
     status = stores_get_by_id(context->stores, found.certificate.store_id, &store, force ? &why : error);
     found_clear(&found);
+    if (force && (status == KW_NOT_FOUND || status == KW_UNAVAILABLE || status == KW_CONFIGURATION))
+        return drop_unreachable(context, address, &why, error);
+    if (force && status != KW_OK && error != NULL)
+        *error = why; /* damage, or a refused secret, is no reason to give up a key */
     if (status != KW_OK)
-        return force ? drop_unreachable(context, address, &why, error) : status;
+        return status;
     status = journal_own(context, error);
     if (status == KW_OK)
         status = catalogue_begin(context->catalogue, error);

@@ -147,7 +147,7 @@ wrong_passphrase_is_exit_7_and_not_damage() {
     printf 'wrong\n' >a/passphrase
     expect 7 keywright decrypt database/sales -i sales.cms -o plain
     expect_err 'keywright.yaml:[0-9]+:[0-9]+: .*passphrase'
-    expect_err 'in force'
+    expect_err 'write the right passphrase into .*/a/passphrase'
     expect_no_file plain
     rm a/passphrase
     expect 3 keywright decrypt database/sales -i sales.cms -o plain

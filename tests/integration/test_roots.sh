@@ -162,7 +162,7 @@ delete_of_what_is_required_waits_for_its_store() {
     expect 0 keywright create general/v --store second --key ec-p256
     sed -i '/^  second:/d' a/keywright.yaml
     expect 5 keywright delete general/v --force --yes
-    expect_err 'general/v is required'
+    expect_err 'general/v is required, and its store cannot be opened'
     expect 0 keywright retire general/v
     expect 4 keywright delete general/v --yes
     expect_err "no store with the id '0b1d02aa'"
@@ -248,7 +248,7 @@ older_catalogue_is_corrupt_until_it_is_accepted() {
     expect_err 'remove .*/root-marks'
     rm a/state/root-marks
     opens h1 h2
-    expect 4 keywright unseal master-key/x --purpose p -i h3 -o opened
+    expect 8 keywright unseal master-key/x --purpose p -i h3 -o opened
 }
 
 # wrap_of FILE: the ciphertext in the first root, to a file.
