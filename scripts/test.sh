@@ -85,7 +85,7 @@ do_tests-dev() {
 }
 
 # Of these most of the time goes to other programs, and to derivations of keys.
-asan_long='^(integration_(certificates|decoder|derived|examples|export|formats|keys|licence|pager|password_server|processes|roots|terminal)|test_move)$'
+asan_long='^(integration_(certificates|damage|decoder|derived|examples|export|formats|keys|licence|pager|password_server|processes|roots|terminal|trust)|test_move)$'
 
 do_tests-asan() {
     sampled 1

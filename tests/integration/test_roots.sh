@@ -190,7 +190,7 @@ moved_server_opens_what_was_sealed() {
     keywright seal master-key/x --purpose p -i plain -o h3
     keywright -q export --database sales -o sales.pfx --password-from file:password
     use b
-    expect 4 keywright unseal master-key/x --purpose p -i h3 -o opened
+    expect 8 keywright unseal master-key/x --purpose p -i h3 -o opened
     expect 0 keywright import sales.pfx --password-from file:password
     expect_out 'master-key/x: root 3 of the file is added'
     opens h1 h2 h3
