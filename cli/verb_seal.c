@@ -42,11 +42,9 @@ static bool version_is_known(const struct session *session, kw_input seal)
  * Who changed a seal is refused with the exit status of what was tampered with, whichever of its fields it was. A wrong purpose, context or AAD cannot be
  * told from that, so it has the same.
  */
-static kw_status judge(const struct session *session, operation *convert_by, kw_input input, kw_status status,
-                       kw_error *error)
+static kw_status judge(const struct session *session, bool opens, kw_input input, kw_status status, kw_error *error)
 {
-    if (convert_by == kw_unseal &&
-        (status == KW_CIPHERTEXT_INVALID || (status == KW_NOT_FOUND && !version_is_known(session, input))))
+    if (opens && (status == KW_CIPHERTEXT_INVALID || (status == KW_NOT_FOUND && !version_is_known(session, input))))
         status = error->status = KW_CORRUPT;
     return status;
 }
@@ -65,7 +63,7 @@ static kw_status convert(const struct session *session, operation *convert_by, k
         return status;
     status = convert_by(subkey, input, associated, &output, error);
     if (status != KW_BUFFER_TOO_SMALL) {
-        status = judge(session, convert_by, input, status, error);
+        status = judge(session, convert_by == kw_unseal, input, status, error);
         goto out;
     }
     status = content_reserve(made, output.length + 1, error) /* a buffer that is none asks for the length */;
@@ -74,7 +72,7 @@ static kw_status convert(const struct session *session, operation *convert_by, k
     output = (kw_output){.data = made->data, .capacity = made->capacity};
     status = convert_by(subkey, input, associated, &output, error);
     made->length = status == KW_OK ? output.length : 0;
-    status = judge(session, convert_by, input, status, error);
+    status = judge(session, convert_by == kw_unseal, input, status, error);
 out:
     kw_subkey_free(subkey);
     return status;
