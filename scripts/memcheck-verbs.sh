@@ -62,7 +62,7 @@ expect 3 licence verify request.json
 expect 0 create master-key/example --database sales --key ec-p256
 expect 0 seal master-key/example --purpose p -i password -o seal
 expect 0 unseal master-key/example --purpose p -i seal -o opened
-expect 1 unseal master-key/example --purpose other -i seal -o opened
+expect 8 unseal master-key/example --purpose other -i seal -o opened
 expect 0 trust export --format p7b -o server.p7b
 expect 2 trust check localhost
 expect 6 trust check localhost:1
