@@ -5,8 +5,10 @@ export OPENSSL_MODULES
 unset OPENSSL_CONF
 load=(-provider keywright -provider default)
 # AddressSanitizer's runtime must come first in a program that was built without it; what that program leaks is its own.
+foreign() { command "$@"; }
 if [[ -n ${KW_PRELOAD:-} ]]; then
-    openssl() { LD_PRELOAD=$KW_PRELOAD ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 command openssl "$@"; }
+    foreign() { LD_PRELOAD=$KW_PRELOAD ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 command "$@"; }
+    openssl() { foreign openssl "$@"; }
 fi
 
 # take_certificate CERT: its certificate is in certificate.pem, its public key in public.pem.

@@ -51,11 +51,11 @@ reference_is_a_client_s_key_file() {
         sleep 0.05
     done
     openssl_conf
-    expect 0 curl --silent --show-error --cacert server.pem --cert certificate.pem --key key.pem "https://localhost:$port/"
+    expect 0 foreign curl --silent --show-error --cacert server.pem --cert certificate.pem --key key.pem "https://localhost:$port/"
     expect_out 'Client certificate'
     expect_out 'CN *= *client'
     expect 0 keywright delete general/client --force --yes
-    expect 58 curl --silent --show-error --cacert server.pem --cert certificate.pem --key key.pem "https://localhost:$port/"
+    expect 58 foreign curl --silent --show-error --cacert server.pem --cert certificate.pem --key key.pem "https://localhost:$port/"
     expect_err 'unable to set private key'
     kill "$running"
     wait "$running" || true

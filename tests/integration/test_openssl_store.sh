@@ -188,7 +188,7 @@ what_cannot_be_read_leaves_the_rest_alone() {
     expect 1 utl -noout keywright:general/away
     found 1
     sqlite3 "$catalogue" "UPDATE certificate SET key = 'rsa-2048' WHERE entry = (SELECT id FROM entry WHERE address = 'general/first')"
-    expect 1 timeout 20 openssl storeutl "${load[@]}" -noout keywright:
+    expect 1 foreign timeout 20 openssl storeutl "${load[@]}" -noout keywright:
     expect_err 'general/first'
     found 4
     expect 0 utl -noout 'keywright:general/last?type=private'
