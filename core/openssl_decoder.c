@@ -6,6 +6,7 @@
 
 #include "certificate/reference.h"
 
+#include <errno.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -133,6 +134,7 @@ static int decode_der(struct module_provider *module, const char *type, OSSL_COR
     struct keydata *data = NULL;
     kw_error error = {0};
     int result = NOT_OURS;
+    const int errno_before = errno;
     BIO *bio = module_bio(module, from);
     ERR_set_mark();
     const bool read = bio != NULL && read_sequence(bio, der, &length);
@@ -153,6 +155,8 @@ out:
     keydata_free(data);
     free(uri);
     crypto_bio_free(bio);
+    errno =
+        errno_before; /* some callers, Python's ssl among them, take one that was set for the reason, not libcrypto's errors */
     return result;
 }
 

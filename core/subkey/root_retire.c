@@ -98,23 +98,31 @@ static kw_status check_may_retire(const struct root_place *place, const struct e
     return check_pins(place, entry, version, error);
 }
 
+/* The rows of a master key one of whose versions may be retired. */
+static kw_status read_retirable(const struct root_place *place, const struct id *master, uint32_t version, bool force,
+                                struct root_rows *rows, kw_error *error)
+{
+    struct entry_row entry = {0};
+    kw_status status = catalogue_entry_get_by_id(place->catalogue, master, &entry, error);
+    if (status == KW_OK)
+        status = root_rows_look(place, master, rows, error);
+    if (status == KW_OK)
+        status = check_may_retire(place, &entry, rows, version, force, error);
+    entry_row_clear(&entry);
+    return status;
+}
+
 /* Within the caller's transaction. */
 static kw_status retire_row(const struct root_place *place, const struct id *master, uint32_t version, bool force,
                             kw_error *error)
 {
-    struct entry_row entry = {0};
     struct root_rows rows = {0};
-    kw_status status = catalogue_entry_get_by_id(place->catalogue, master, &entry, error);
-    if (status == KW_OK)
-        status = root_rows_look(place, master, &rows, error);
-    if (status == KW_OK)
-        status = check_may_retire(place, &entry, &rows, version, force, error);
+    kw_status status = read_retirable(place, master, version, force, &rows, error);
     if (status == KW_OK) {
         rows.rows[version - 1].state = ROOT_RETIRED;
         status = catalogue_root_update(place->catalogue, &rows.rows[version - 1], error);
     }
     root_rows_clear(&rows);
-    entry_row_clear(&entry);
     return status;
 }
 
@@ -122,17 +130,11 @@ static kw_status retire_row(const struct root_place *place, const struct id *mas
 static kw_status check_unsealed(const struct root_place *place, const struct id *master, uint32_t version, bool force,
                                 bool *unsealed, kw_error *error)
 {
-    struct entry_row entry = {0};
     struct root_rows rows = {0};
-    kw_status status = catalogue_entry_get_by_id(place->catalogue, master, &entry, error);
-    if (status == KW_OK)
-        status = root_rows_look(place, master, &rows, error);
-    if (status == KW_OK)
-        status = check_may_retire(place, &entry, &rows, version, force, error);
+    const kw_status status = read_retirable(place, master, version, force, &rows, error);
     if (status == KW_OK)
         *unsealed = rows.rows[version - 1].resealed <= version;
     root_rows_clear(&rows);
-    entry_row_clear(&entry);
     return status;
 }
 

@@ -182,6 +182,19 @@ kw_status server_sign(kw_key *key, unsigned char number, kw_error *error)
     return status;
 }
 
+int64_t server_outage(struct server *server)
+{
+    kw_state *facts = NULL;
+    int64_t since = -1;
+    if (kw_state_get(server->context, &facts, NULL) != KW_OK)
+        return -1;
+    for (size_t i = 0; i < facts->store_count; i++)
+        if (strcmp(facts->stores[i].name, "hsm") == 0)
+            since = facts->stores[i].outage_since;
+    kw_state_free(facts);
+    return since;
+}
+
 long server_listed(struct server *server)
 {
     const kw_certificate_filter filter = {.size = sizeof(filter), .store = "hsm"};

@@ -43,6 +43,8 @@ kw_status server_sign(kw_key *key, unsigned char number, kw_error *error);
 /* How many certificates of the catalogue have their key on the token, or -1. */
 long server_listed(struct server *server);
 struct holding server_held(struct server *server);
+/* Since when the token has been away, as `status` shows it: seconds since 1970, 0 for none, -1 when that is not told. */
+int64_t server_outage(struct server *server);
 
 /* The variable's value; ends the program where it is not set. */
 const char *test_wanted(const char *name);

@@ -97,19 +97,6 @@ static kw_status seal(kw_subkey *subkey, kw_error *why)
     return kw_seal(subkey, (kw_input){(const unsigned char *)"x", 1}, (kw_input){0}, &output, why);
 }
 
-/* What `status` shows: seconds since 1970, 0 for none. */
-static int64_t outage_since(void)
-{
-    kw_state *facts = NULL;
-    int64_t since = -1;
-    assert_good(kw_state_get(server.context, &facts, &error));
-    for (size_t i = 0; i < facts->store_count; i++)
-        if (strcmp(facts->stores[i].name, "hsm") == 0)
-            since = facts->stores[i].outage_since;
-    kw_state_free(facts);
-    return since;
-}
-
 /* With the clock moved by this much in the middle of an outage, which lasts as long as it lasts. */
 static void outage_with_the_clock_moved_by(long offset)
 {
@@ -125,7 +112,7 @@ static void outage_with_the_clock_moved_by(long offset)
     const int64_t moved = (int64_t)time(NULL) - before;
     assert_true(moved > offset - 60 && moved < offset + 60); /* the clock is the one that was set */
     /* What is shown goes by the clock of now. */
-    const int64_t since = outage_since();
+    const int64_t since = server_outage(&server);
     assert_true(since > before + offset - 60 && since < before + offset + 60);
     assert_good(seal(subkey, &error));
     pause_until(begin + LIMIT * 0.6);
@@ -143,7 +130,7 @@ static void outage_with_the_clock_moved_by(long offset)
         status = seal(subkey, &error);
     }
     assert_int_equal(status, KW_OK);
-    assert_int_equal(outage_since(), 0);
+    assert_int_equal(server_outage(&server), 0);
     kw_subkey_free(subkey);
 }
 

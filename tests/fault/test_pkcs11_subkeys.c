@@ -239,28 +239,16 @@ static void wait_milliseconds(long milliseconds)
     nanosleep(&pause, NULL);
 }
 
-static int64_t outage_since(void)
-{
-    kw_state *facts = NULL;
-    int64_t since = -1;
-    assert_good(kw_state_get(server.context, &facts, &error));
-    for (size_t i = 0; i < facts->store_count; i++)
-        if (strcmp(facts->stores[i].name, "hsm") == 0)
-            since = facts->stores[i].outage_since;
-    kw_state_free(facts);
-    return since;
-}
-
 static void outage_what_is_in_memory_serves_until_the_limit_and_goes_on_when_the_token_is_back(void **state)
 {
     (void)state;
     kw_subkey *subkey = get(0, "password"), *other = NULL;
     assert_good(kw_subkeys_refresh(server.context, &error));
-    assert_int_equal(outage_since(), 0);
+    assert_int_equal(server_outage(&server), 0);
     shim_drop(server.control);
     assert_good(there_and_back(subkey, 0, &error));
     assert_int_equal(kw_subkeys_refresh(server.context, &error), KW_UNAVAILABLE);
-    const int64_t since = outage_since(), now = (int64_t)time(NULL);
+    const int64_t since = server_outage(&server), now = (int64_t)time(NULL);
     assert_true(since >= now - 2 && since <= now);
     for (unsigned i = 0; i < 100; i++)
         assert_good(there_and_back(subkey, i, &error));
@@ -284,7 +272,7 @@ static void outage_what_is_in_memory_serves_until_the_limit_and_goes_on_when_the
         status = there_and_back(subkey, i, &error);
     }
     assert_int_equal(status, KW_OK);
-    assert_int_equal(outage_since(), 0);
+    assert_int_equal(server_outage(&server), 0);
     assert_good(kw_subkey_get(server.context, master_name(1), "password", (kw_input){0}, &other, &error));
     kw_subkey_free(other);
     kw_subkey_free(subkey);
