@@ -83,7 +83,7 @@ function(kw_plugin name)
 endfunction()
 
 # kw_test(NAME FLOORS floor... SOURCES file... LIBRARIES library...): a CMocka program, registered with CTest, built of the floors' objects.
-# Its first label is the folder of tests/ that it is in: unit, conformance, fault. LAUNCHER: a command that runs the program.
+# Its first label is the folder of tests/ that it is in: unit, conformance, fault; one that starts threads has the label threads, too. LAUNCHER: a command that runs the program.
 function(kw_test name)
     cmake_parse_arguments(arg "" "" "FLOORS;SOURCES;LIBRARIES;DEFINITIONS;LABELS;ENVIRONMENT;LAUNCHER" ${ARGN})
     add_executable(${name} ${arg_SOURCES})
@@ -100,6 +100,12 @@ function(kw_test name)
     set_tests_properties(${name} PROPERTIES TIMEOUT 900)
     cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${KW_TOP}/tests OUTPUT_VARIABLE suite)
     string(REGEX REPLACE "/.*" "" suite "${suite}")
+    foreach(source ${arg_SOURCES})
+        file(STRINGS ${source} starts REGEX "pthread_create" LIMIT_COUNT 1)
+        if(starts)
+            list(APPEND arg_LABELS threads)
+        endif()
+    endforeach()
     set_tests_properties(${name} PROPERTIES LABELS "${suite};${arg_LABELS}")
     if(arg_ENVIRONMENT)
         set_tests_properties(${name} PROPERTIES ENVIRONMENT "${arg_ENVIRONMENT}")

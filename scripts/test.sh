@@ -24,11 +24,11 @@ quickstart     | A |               | the first command of the README, also with 
 build-release  | A |               | gcc, optimised
 build-asan     | A |               | AddressSanitizer and UndefinedBehaviorSanitizer
 build-tsan     | A |               | ThreadSanitizer
-tidy           | 1 | build-clang   | clang-tidy
+tidy           | 1 | build-clang   | clang-tidy; of the files of tests a third, all with --full
 tests-dev      | 1 | build-dev     | all tests; of those of the kit a sample, all with --full
-tests-asan     | 1 | build-asan    | tests under AddressSanitizer and UndefinedBehaviorSanitizer, but for the longest; all with --full
-memcheck       | 1 | build-dev     | unit tests under valgrind, but for the longest; all C tests with --full
-tests-tsan     | 1 | build-tsan    | unit tests under ThreadSanitizer; all C tests with --full
+tests-asan     | 1 | build-asan    | tests under AddressSanitizer and UndefinedBehaviorSanitizer, but for the longest, and of those of the command half; all with --full
+memcheck       | 1 | build-dev     | of the unit tests half under valgrind, but for the longest; all C tests with --full
+tests-tsan     | 1 | build-tsan    | unit tests that start threads under ThreadSanitizer; all C tests with --full
 tests-clang    | 1 | build-clang   | of the unit tests a third; all tests with --full
 tests-release  | 1 | build-release | of the unit tests another third; all tests with --full
 memcheck-verbs | 1 | build-dev     | the command under valgrind
@@ -87,24 +87,32 @@ do_tests-dev() {
 # Of these most of the time goes to other programs, and to derivations of keys.
 asan_long='^(integration_(certificates|damage|decoder|derived|examples|export|formats|keys|licence|openssl_reference|openssl_store|pager|password_server|processes|roots|terminal|trust)|test_move)$'
 
+# every N OFFSET: the choice of every Nth test, by the seed, as ctest takes it.
+every() { echo "$(((KW_TEST_SEED + $2) % $1 + 1)),,$1"; }
+
 do_tests-asan() {
     sampled 1
-    if [[ $full == yes ]]; then ctest_of asan; else ctest_of asan --exclude-regex "$asan_long"; fi
+    [[ $full == no ]] || {
+        ctest_of asan
+        return
+    }
+    ctest_of asan --exclude-regex "$asan_long" --label-exclude '^integration$'
+    ctest_of asan --exclude-regex "$asan_long" --label-regex '^integration$' --tests-information "$(every 2 0)"
 }
 
 c_tests='^(unit|conformance|fault)$'
 
 do_tests-tsan() {
     sampled 2
-    local labels='^unit$' fixed=(setarch "$(uname -m)" --addr-no-randomize)
-    [[ $full == no ]] || labels=$c_tests
+    local which fixed=(setarch "$(uname -m)" --addr-no-randomize)
+    which=(--label-regex '^unit$' --label-regex '^threads$')
+    [[ $full == no ]] || which=(--label-regex "$c_tests")
     # Older ThreadSanitizers end at once where the kernel randomises addresses more than they know. A container may forbid to change that.
     "${fixed[@]}" true || fixed=()
-    "${fixed[@]}" ctest --preset tsan --no-tests=error --parallel 1 --label-regex "$labels"
+    "${fixed[@]}" ctest --preset tsan --no-tests=error --parallel 1 "${which[@]}"
 }
 
-# Of the same tests by other compilers or with more optimisation every third, by the seed.
-third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$(((KW_TEST_SEED + $2) % 3 + 1)),,3"; }
+third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$(every 3 "$2")"; }
 
 do_tests-clang() {
     sampled 3
@@ -126,7 +134,7 @@ memcheck_longest='^(conformance_.*|test_malformed|test_module_threads|test_move|
 
 do_memcheck() {
     sampled 4
-    local which=(--label-regex '^unit$' --exclude-regex "$memcheck_long") options
+    local which=(--label-regex '^unit$' --exclude-regex "$memcheck_long" --tests-information "$(every 2 0)") options
     [[ $full == no ]] || which=(--label-regex "$c_tests" --exclude-regex "$memcheck_longest")
     ctest --test-dir build/dev --test-action memcheck --no-tests=error --output-on-failure "${which[@]}" \
         --overwrite MemoryCheckCommand="$(command -v valgrind)" --overwrite MemoryCheckCommandOptions="$valgrind_options"
@@ -163,6 +171,7 @@ do_fuzz() {
 
 do_tidy() {
     jq -r '.[].file' build/clang/compile_commands.json | sort -u |
+        awk -v tests="$PWD/tests/" -v full="$full" -v seed="$KW_TEST_SEED" 'full == "yes" || index($0, tests) != 1 || (seed + NR) % 3 == 0' |
         xargs --max-args=4 clang-tidy-19 --quiet -p build/clang
 }
 
