@@ -193,12 +193,12 @@ struct row {
 };
 
 static const struct row against_libcrypto[] = {
-    {"seal", seal_held, encrypt_bare, 0.75, 0.95},
-    {"unseal", unseal_held, decrypt_bare, 0.75, 0.95},
+    {"seal", seal_held, encrypt_bare, 0.75, 0.95, false},
+    {"unseal", unseal_held, decrypt_bare, 0.75, 0.95, false},
     {"seal, subkey by name", seal_by_name, encrypt_bare, 0.6, 0, true},
     {"unseal, subkey by name", unseal_by_name, decrypt_bare, 0.6, 0, true},
 };
-static const struct row against_token[] = {{"seal", seal_held, encrypt_on_token, 10, 0}};
+static const struct row against_token[] = {{"seal", seal_held, encrypt_on_token, 10, 0, false}};
 
 static bool measure(const struct row *row, struct side *ours, struct side *bare, unsigned rounds)
 {

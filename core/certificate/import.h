@@ -41,6 +41,12 @@ struct importing {
 };
 
 /*
+ * Reads the files of the options into `items`, which the caller clears whatever is answered: what has a certificate and its key, or the one
+ * item of a reply. Errors: KW_INVALID_ARGUMENT (nothing of use in it, or `--as` names none or several), KW_SECRET_REFUSED, what reply_find answers.
+ */
+KW_MUST_USE kw_status import_read(struct importing *importing, kw_error *error);
+
+/*
  * A file of certificates alone, imported under an address: the reply to a request. Finds the certificate whose key the entry has, makes it
  * the one item, with the others as its chain, and fills `reply`. Errors: KW_REFUSED (none is of such a key; or the kind takes none
  * from outside), KW_NOT_FOUND (no such entry), KW_INVALID_ARGUMENT (a store was asked for: the key stays where it is).

@@ -1,6 +1,6 @@
 /*
  * A key in a store: the handle behind kw_key of keywright.h. Counted references; the public key is read once, at open. The public
- * functions on kw_key are defined in key.c, and all private-key operations of the library go through them.
+ * functions on kw_key are defined in key.c and key_decrypt.c, and all private-key operations of the library go through them.
  */
 #ifndef KEYWRIGHT_STORE_KEY_H
 #define KEYWRIGHT_STORE_KEY_H

@@ -185,3 +185,30 @@ bool key_use_again(kw_key *key, struct key_use *use, kw_status status, kw_error 
         *error = use->why;
     return moved;
 }
+
+bool key_place_has(const struct key_place *place, uint32_t operation, kw_scheme scheme)
+{
+    return (place->capabilities.operations & operation) != 0 && (place->capabilities.schemes & KW_BIT(scheme)) != 0;
+}
+
+kw_status key_place_cannot(const struct key_place *place, kw_error *error, const char *what)
+{
+    const kw_status status = error_set(error, KW_UNSUPPORTED, "the key cannot %s", what);
+    error_where(error, "store %s", store_name(place->store));
+    return status;
+}
+
+kw_status key_place_broken(const struct key_place *place, kw_error *error, const char *what)
+{
+    const kw_status status =
+        error_set(error, KW_FAILED, "the plugin '%s' is broken: %s", store_plugin(place->store), what);
+    error_where(error, "store %s", store_name(place->store));
+    return status;
+}
+
+kw_status key_use_end(kw_status status, const kw_error *inner, kw_error *error)
+{
+    if (status != KW_OK && error != NULL)
+        *error = *inner;
+    return status;
+}

@@ -1,4 +1,4 @@
-/* What a kw_key is made of: for key.c, which opens keys and uses private ones, and key_public.c. */
+/* What a kw_key is made of: for key.c and key_decrypt.c, which use private ones, key_place.c, which opens them, and key_public.c. */
 #ifndef KEYWRIGHT_STORE_KEY_PRIVATE_H
 #define KEYWRIGHT_STORE_KEY_PRIVATE_H
 
@@ -65,6 +65,20 @@ struct key_use {
 KW_MUST_USE kw_status key_use_begin(kw_key *key, struct key_use *use, const char *what, kw_error *error);
 /* Whether an operation that ended so must be begun again, since the key has moved. Once after each begin that succeeded. */
 KW_MUST_USE bool key_use_again(kw_key *key, struct key_use *use, kw_status status, kw_error *error);
+
+/* The last attempt's failure becomes the caller's error, which is untouched until then. Returns `status`. */
+KW_MUST_USE kw_status key_use_end(kw_status status, const kw_error *inner, kw_error *error);
+
+bool key_place_has(const struct key_place *place, uint32_t operation, kw_scheme scheme);
+/* KW_UNSUPPORTED, with the store. */
+kw_status key_place_cannot(const struct key_place *place, kw_error *error, const char *what);
+/* KW_FAILED, with the store and its plugin. */
+kw_status key_place_broken(const struct key_place *place, kw_error *error, const char *what);
+
+static const kw_algorithm key_raw_rsa = {.size = sizeof(kw_algorithm), .scheme = KW_SCHEME_RSA_RAW};
+
+/* Whether it begins as what a master key signs and encrypts for itself. */
+bool key_is_of_root(kw_input input);
 
 /*
  * What a caller asks for, complete: defaults filled in, held against the key's type, hashes known. `input` is the digest for all but EdDSA.
