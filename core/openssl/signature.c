@@ -102,6 +102,7 @@ static int begin(struct signature *signature, const struct keydata *key, bool ve
     failure_forget();
     EVP_MD_CTX_free(signature->content);
     signature->content = NULL;
+    signature->content_state = CONTENT_EMPTY;
     signature->verifying = verifying;
     if (key != NULL ? !held_take(&signature->held, key, !verifying) : signature->held.public == NULL)
         return key == NULL ? failure_set(KW_INVALID_ARGUMENT, "a signature was begun without a key") : 0;
@@ -156,7 +157,21 @@ static int signature_digest_verify_init(void *context, const char *name, void *k
 int signature_digest_update(void *context, const unsigned char *data, size_t length)
 {
     struct signature *signature = context;
-    return signature->content != NULL && EVP_DigestUpdate(signature->content, data, length);
+    if (signature->content == NULL || signature->content_state == CONTENT_SPENT)
+        return failure_set(KW_INVALID_ARGUMENT, "there is more of a message whose signature was not begun, or is made");
+    if (signature->content_state == CONTENT_WHOLE && !EVP_DigestInit_ex2(signature->content, NULL, NULL))
+        return 0;
+    signature->content_state = CONTENT_BEGUN;
+    return EVP_DigestUpdate(signature->content, data, length);
+}
+
+/* The digest of the message, once. */
+static bool finish(struct signature *signature, unsigned char digest[EVP_MAX_MD_SIZE], unsigned *length)
+{
+    if (signature->content == NULL || signature->content_state >= CONTENT_WHOLE)
+        return false;
+    signature->content_state = CONTENT_SPENT;
+    return EVP_DigestFinal_ex(signature->content, digest, length) == 1;
 }
 
 /* ---- Signing ---- */
@@ -251,16 +266,34 @@ static int sign_in_memory(const struct signature *signature, unsigned char *out,
     return made;
 }
 
+/* No signature is longer. 0: none was begun. */
+static size_t longest(const struct signature *signature)
+{
+    const int size =
+        signature->held.public != NULL && !signature->verifying ? EVP_PKEY_get_size(signature->held.public) : 0;
+    return size > 0 ? (size_t)size : 0;
+}
+
+/* Before anything is done, so that a caller can come again with more room. */
+static int check(const struct signature *signature, const unsigned char *out, size_t capacity)
+{
+    failure_forget();
+    if (longest(signature) == 0)
+        return failure_set(KW_INVALID_ARGUMENT, "a signature was asked for that was not begun");
+    if (out != NULL && capacity < longest(signature))
+        return failure_set(KW_BUFFER_TOO_SMALL, "a signature of this key needs room for %zu bytes, and has %zu",
+                           longest(signature), capacity);
+    return 1;
+}
+
+/* What check() has seen. */
 static int sign(struct signature *signature, unsigned char *out, size_t *length, size_t capacity,
                 const unsigned char *input, size_t input_length)
 {
-    const int longest = signature->held.public != NULL ? EVP_PKEY_get_size(signature->held.public) : 0;
     kw_algorithm algorithm;
     kw_error error = {0};
-    if (longest <= 0 || signature->verifying)
-        return failure_set(KW_INVALID_ARGUMENT, "a signature was asked for that was not begun");
     if (out == NULL) {
-        *length = (size_t)longest;
+        *length = longest(signature);
         return 1;
     }
     if (signature->held.key == NULL)
@@ -281,8 +314,7 @@ static int sign(struct signature *signature, unsigned char *out, size_t *length,
 int signature_sign(void *context, unsigned char *out, size_t *length, size_t capacity, const unsigned char *digest,
                    size_t digest_length)
 {
-    failure_forget();
-    return sign(context, out, length, capacity, digest, digest_length);
+    return check(context, out, capacity) && sign(context, out, length, capacity, digest, digest_length);
 }
 
 int signature_digest_sign_final(void *context, unsigned char *out, size_t *length, size_t capacity)
@@ -290,29 +322,32 @@ int signature_digest_sign_final(void *context, unsigned char *out, size_t *lengt
     struct signature *signature = context;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned digest_length = 0;
-    failure_forget();
-    if (signature->content == NULL)
-        return failure_set(KW_INVALID_ARGUMENT, "a signature was asked for that was not begun");
-    if (out != NULL && !EVP_DigestFinal_ex(signature->content, digest, &digest_length))
+    if (!check(signature, out, capacity))
         return 0;
+    if (out != NULL && !finish(signature, digest, &digest_length))
+        return failure_set(KW_INVALID_ARGUMENT, "the signature of a message was not begun, or is made");
     return sign(signature, out, length, capacity, digest, digest_length);
 }
 
-/* All at once: libcrypto would else copy the context to finish it. */
+/* All at once: libcrypto would else copy the context to finish it. It may be done again, with the same message or another. */
 int signature_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
                           const unsigned char *message, size_t message_length)
 {
     struct signature *signature = context;
-    if (out != NULL && !signature_digest_update(signature, message, message_length))
+    const enum content_state before = signature->content_state;
+    if (!check(signature, out, capacity) ||
+        (out != NULL && !signature_digest_update(signature, message, message_length)))
         return 0;
-    return signature_digest_sign_final(signature, out, length, capacity);
+    const int made = signature_digest_sign_final(signature, out, length, capacity);
+    if (signature->content_state == CONTENT_SPENT && (before == CONTENT_EMPTY || before == CONTENT_WHOLE))
+        signature->content_state = CONTENT_WHOLE;
+    return made;
 }
 
 static int eddsa_digest_sign(void *context, unsigned char *out, size_t *length, size_t capacity,
                              const unsigned char *message, size_t message_length)
 {
-    failure_forget();
-    return sign(context, out, length, capacity, message, message_length);
+    return check(context, out, capacity) && sign(context, out, length, capacity, message, message_length);
 }
 
 /* ---- What the default provider does with the public key ---- */
@@ -362,7 +397,7 @@ int signature_digest_verify_final(void *context, const unsigned char *bytes, siz
     struct signature *signature = context;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned digest_length = 0;
-    return signature->content != NULL && EVP_DigestFinal_ex(signature->content, digest, &digest_length) &&
+    return finish(signature, digest, &digest_length) &&
            signature_verify(signature, bytes, length, digest, digest_length);
 }
 

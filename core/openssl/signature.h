@@ -6,6 +6,14 @@
 
 #include <openssl/core_dispatch.h>
 
+/* What is in the hash of a message. One that is spent gives no second signature: it would be of nothing that anybody has given. */
+enum content_state {
+    CONTENT_EMPTY,
+    CONTENT_BEGUN, /* parts of a message */
+    CONTENT_WHOLE, /* was a message that came in one piece: the next one begins anew */
+    CONTENT_SPENT,
+};
+
 struct signature {
     const struct provider *provider;
     kw_key_type type;
@@ -13,10 +21,11 @@ struct signature {
     bool verifying;
     kw_hash hash;        /* KW_HASH_NONE: none was given */
     EVP_MD_CTX *content; /* the message so far, between digest_*_init and final; NULL: plain digests */
-    int padding;         /* RSA */
-    kw_hash mgf_hash;    /* PSS; KW_HASH_NONE: as hash */
-    int salt_length;     /* PSS: bytes, or RSA_PSS_SALTLEN_... */
-    bool fixed;          /* hash and padding are the algorithm's, as of RSA-SHA256 */
+    enum content_state content_state;
+    int padding;      /* RSA */
+    kw_hash mgf_hash; /* PSS; KW_HASH_NONE: as hash */
+    int salt_length;  /* PSS: bytes, or RSA_PSS_SALTLEN_... */
+    bool fixed;       /* hash and padding are the algorithm's, as of RSA-SHA256 */
     /* What a message is verified against that comes before it; NULL: none. Of OpenSSL 3.4 and later. */
     unsigned char *expected;
     size_t expected_length;
