@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buffer.h"
 
@@ -93,7 +94,7 @@ kw_status address_check_name(const char *name, kw_error *error)
 char *address_of_uri(const char *uri)
 {
     static const char prefix[] = ADDRESS_SCHEME ":";
-    if (strncmp(uri, prefix, sizeof(prefix) - 1) != 0)
+    if (strncasecmp(uri, prefix, sizeof(prefix) - 1) != 0) /* RFC 3986, 3.1: case does not matter in a scheme */
         return NULL;
     char *address = text_copy(uri + sizeof(prefix) - 1);
     char *to = address;

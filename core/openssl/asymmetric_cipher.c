@@ -27,6 +27,7 @@ static OSSL_FUNC_asym_cipher_settable_ctx_params_fn rsa_settable_ctx_params;
 struct asymmetric_cipher {
     const struct provider *provider;
     struct held held;
+    bool decrypting;
     int padding;
     kw_hash hash, mgf_hash; /* OAEP; mgf_hash KW_HASH_NONE: as hash */
     unsigned char *label;   /* NULL: empty */
@@ -91,6 +92,7 @@ static int begin(struct asymmetric_cipher *cipher, const struct keydata *key, bo
                  const OSSL_PARAM parameters[])
 {
     failure_forget();
+    cipher->decrypting = private;
     return held_take(&cipher->held, key, private) && rsa_set_ctx_params(cipher, parameters);
 }
 
@@ -208,6 +210,7 @@ static const struct numbered_name paddings[] = {
     {OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING},
     {OSSL_PKEY_RSA_PAD_MODE_OAEP, RSA_PKCS1_OAEP_PADDING},
     {"oeap", RSA_PKCS1_OAEP_PADDING}, /* as libcrypto spells it too */
+    {OSSL_PKEY_RSA_PAD_MODE_NONE, RSA_NO_PADDING},
 };
 static const size_t padding_count = sizeof(paddings) / sizeof(paddings[0]);
 
@@ -226,10 +229,13 @@ static int hash_read(const struct asymmetric_cipher *cipher, const OSSL_PARAM *p
 static int padding_read(struct asymmetric_cipher *cipher, const OSSL_PARAM *parameter)
 {
     int padding = 0;
-    if (!parameter_number(parameter, paddings, padding_count, &padding))
-        return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
-    if (padding != RSA_PKCS1_PADDING && padding != RSA_PKCS1_OAEP_PADDING && padding != RSA_PKCS1_WITH_TLS_PADDING)
-        return failure_set(KW_UNSUPPORTED, "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other");
+    const bool known = parameter_number(parameter, paddings, padding_count, &padding) &&
+                       (padding == RSA_PKCS1_PADDING || padding == RSA_PKCS1_OAEP_PADDING ||
+                        padding == (cipher->decrypting ? RSA_PKCS1_WITH_TLS_PADDING : RSA_NO_PADDING));
+    if (!known)
+        return failure_set(KW_UNSUPPORTED, cipher->decrypting
+                                               ? "RSA decrypts with PKCS#1 v1.5 or OAEP padding and no other"
+                                               : "RSA encrypts with PKCS#1 v1.5, OAEP or no padding");
     cipher->padding = padding;
     return 1;
 }

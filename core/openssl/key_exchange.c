@@ -31,6 +31,7 @@ struct key_exchange {
     size_t length;      /* that the KDF gives */
     unsigned char *ukm; /* the KDF's SharedInfo; NULL: empty */
     size_t ukm_length;
+    int cofactor_mode; /* the curves here have the cofactor 1, so that each is the same */
 };
 
 /* ---- Life ---- */
@@ -229,12 +230,12 @@ static int ecdh_set_ctx_params(void *context, const OSSL_PARAM parameters[])
     struct key_exchange *exchange = context;
     if (parameters == NULL)
         return 1;
-    /* The curves here have the cofactor 1, so that either mode is the same. */
     const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE);
     if (parameter != NULL) {
         int mode = 0;
         if (!OSSL_PARAM_get_int(parameter, &mode) || mode < -1 || mode > 1)
             return failure_set(KW_INVALID_ARGUMENT, "the cofactor mode is -1, 0 or 1");
+        exchange->cofactor_mode = mode == 1 ? 1 : 0; /* -1: the key's own, which is 0 */
     }
     parameter = OSSL_PARAM_locate_const(parameters, OSSL_EXCHANGE_PARAM_KDF_TYPE);
     if (parameter != NULL && !kdf_type_read(exchange, parameter))
@@ -266,7 +267,7 @@ static int ecdh_get_ctx_params(void *context, OSSL_PARAM parameters[])
 {
     const struct key_exchange *exchange = context;
     OSSL_PARAM *parameter = OSSL_PARAM_locate(parameters, OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE);
-    if (parameter != NULL && !OSSL_PARAM_set_int(parameter, 0))
+    if (parameter != NULL && !OSSL_PARAM_set_int(parameter, exchange->cofactor_mode))
         return 0;
     parameter = OSSL_PARAM_locate(parameters, OSSL_EXCHANGE_PARAM_KDF_TYPE);
     if (parameter != NULL && !OSSL_PARAM_set_utf8_string(parameter, exchange->derives ? OSSL_KDF_NAME_X963KDF : ""))

@@ -16,6 +16,7 @@ static OSSL_FUNC_signature_newctx_fn rsa_newctx, ecdsa_newctx, eddsa_newctx;
 static OSSL_FUNC_signature_digest_sign_init_fn signature_digest_sign_init;
 static OSSL_FUNC_signature_digest_verify_init_fn signature_digest_verify_init;
 static OSSL_FUNC_signature_digest_sign_fn eddsa_digest_sign;
+static OSSL_FUNC_signature_verify_recover_fn rsa_verify_recover;
 static OSSL_FUNC_signature_digest_verify_fn eddsa_digest_verify;
 
 /* ---- Life ---- */
@@ -392,6 +393,18 @@ int signature_verify(void *context, const unsigned char *bytes, size_t length, c
     return valid;
 }
 
+static int rsa_verify_recover(void *context, unsigned char *out, size_t *length, size_t capacity,
+                              const unsigned char *bytes, size_t bytes_length)
+{
+    *length = capacity;
+    crypto_enter();
+    EVP_PKEY_CTX *verifier = signature_delegate(context, EVP_PKEY_verify_recover_init);
+    const int recovered = verifier != NULL && EVP_PKEY_verify_recover(verifier, out, length, bytes, bytes_length) == 1;
+    EVP_PKEY_CTX_free(verifier);
+    crypto_leave();
+    return recovered;
+}
+
 int signature_digest_verify_final(void *context, const unsigned char *bytes, size_t length)
 {
     struct signature *signature = context;
@@ -443,6 +456,8 @@ const OSSL_DISPATCH rsa_signature[] = {
     COMMON_FUNCTIONS,
     DIGEST_FUNCTIONS,
     {OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))rsa_newctx},
+    {OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))signature_verify_init},
+    {OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))rsa_verify_recover},
     {OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))rsa_gettable_ctx_params},
     {OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))rsa_settable_ctx_params},
     {0, NULL},

@@ -184,6 +184,7 @@ static void address_of_uri_escapes_are_bytes_and_others_are_none(void **state)
         const char *uri, *text;
     } cases[] = {
         {"keywright:database/sales", "database/sales"},
+        {"KeyWright:database/sales", "database/sales"},
         {"keywright:database/a%20b@3", "database/a b@3"},
         {"keywright:%64atabase%2Fn%c3%a4me", "database/n\xc3\xa4me"},
         {"keywright:", ""},

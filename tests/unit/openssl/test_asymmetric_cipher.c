@@ -209,6 +209,27 @@ static void settings_are_told_back(void **state)
     EVP_PKEY_CTX_free(context);
 }
 
+/* Bare RSA with the public key is libcrypto's own work; the plain key takes the padding off. */
+static void encryption_without_padding_is_decrypted_by_the_plain_key(void **state)
+{
+    (void)state;
+    unsigned char block[256] = {0, 1, 2}, ciphertext[256], back[256];
+    size_t length = sizeof(ciphertext);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    assert_libcrypto(EVP_PKEY_encrypt_init(context));
+    assert_libcrypto(EVP_PKEY_CTX_set_rsa_padding(context, RSA_NO_PADDING));
+    assert_libcrypto(EVP_PKEY_encrypt(context, ciphertext, &length, block, sizeof(block)));
+    EVP_PKEY_CTX_free(context);
+    context = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.plain, NULL);
+    assert_libcrypto(EVP_PKEY_decrypt_init(context));
+    assert_libcrypto(EVP_PKEY_CTX_set_rsa_padding(context, RSA_NO_PADDING));
+    length = sizeof(back);
+    assert_libcrypto(EVP_PKEY_decrypt(context, back, &length, ciphertext, sizeof(ciphertext)));
+    EVP_PKEY_CTX_free(context);
+    assert_int_equal(length, sizeof(block));
+    assert_memory_equal(back, block, sizeof(block));
+}
+
 static void other_paddings_are_refused(void **state)
 {
     (void)state;
@@ -360,6 +381,7 @@ int main(void)
         cmocka_unit_test(null_buffer_asks_for_the_length_without_a_call),
         cmocka_unit_test(context_copy_decrypts),
         cmocka_unit_test(settings_are_told_back),
+        cmocka_unit_test(encryption_without_padding_is_decrypted_by_the_plain_key),
         cmocka_unit_test(other_paddings_are_refused),
         cmocka_unit_test(tls_padding_gives_the_clients_secret),
         cmocka_unit_test(tls_padding_tells_nothing_of_what_is_wrong),

@@ -196,6 +196,8 @@ static void settings_are_told_back(void **state)
     assert_int_equal(asked[0].return_size, 3);
     assert_memory_equal(ukm, "ukm", 3);
     assert_int_equal(EVP_PKEY_CTX_get_ecdh_cofactor_mode(context), 0);
+    assert_libcrypto(EVP_PKEY_CTX_set_ecdh_cofactor_mode(context, 1));
+    assert_int_equal(EVP_PKEY_CTX_get_ecdh_cofactor_mode(context), 1);
     EVP_PKEY_CTX_free(context);
     context = begin(pairs[0].ours, &(struct kdf){0});
     assert_int_equal(EVP_PKEY_CTX_get_ecdh_kdf_type(context), EVP_PKEY_ECDH_KDF_NONE);

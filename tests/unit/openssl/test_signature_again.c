@@ -138,6 +138,32 @@ static void message_with_a_beginning_is_signed_once(void **state)
     ERR_clear_error();
 }
 
+/* What a signature of PKCS#1 v1.5 is of comes out of it by the public key. */
+static void digest_is_recovered_from_its_signature(void **state)
+{
+    (void)state;
+    unsigned char digest[32], signature[256], recovered[256];
+    size_t length = sizeof(signature), recovered_length = 0;
+    EVP_MD_CTX *context = begin(&rsa, NULL);
+    assert_libcrypto(EVP_DigestSign(context, signature, &length, first, sizeof(first)));
+    EVP_MD_CTX_free(context);
+    assert_libcrypto(EVP_Q_digest(ring.crypto->library, "SHA256", NULL, first, sizeof(first), digest, NULL));
+    EVP_PKEY_CTX *verifier = EVP_PKEY_CTX_new_from_pkey(ring.crypto->library, rsa.ours, NULL);
+    assert_libcrypto(EVP_PKEY_verify_recover_init(verifier));
+    assert_libcrypto(EVP_PKEY_CTX_set_signature_md(verifier, EVP_sha256()));
+    assert_libcrypto(EVP_PKEY_verify_recover(verifier, NULL, &recovered_length, signature, length));
+    assert_true(recovered_length >= sizeof(digest) && recovered_length <= sizeof(recovered));
+    recovered_length = sizeof(recovered);
+    assert_libcrypto(EVP_PKEY_verify_recover(verifier, recovered, &recovered_length, signature, length));
+    assert_int_equal(recovered_length, sizeof(digest));
+    assert_memory_equal(recovered, digest, sizeof(digest));
+    signature[0] ^= 1;
+    recovered_length = sizeof(recovered);
+    assert_true(EVP_PKEY_verify_recover(verifier, recovered, &recovered_length, signature, length) <= 0);
+    EVP_PKEY_CTX_free(verifier);
+    ERR_clear_error();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +172,7 @@ int main(void)
         cmocka_unit_test(messages_one_after_the_other_are_each_signed_alone),
         cmocka_unit_test(message_is_signed_after_a_failure),
         cmocka_unit_test(message_with_a_beginning_is_signed_once),
+        cmocka_unit_test(digest_is_recovered_from_its_signature),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
