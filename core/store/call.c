@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <openssl/err.h>
+
 #define NANOSECONDS UINT64_C(1000000) /* in a millisecond */
 
 /* No honest answer is longer. */
@@ -47,6 +49,7 @@ struct call call_begin(struct store *store, enum store_operation operation)
     if (operations[operation].limit > 0)
         call.context.deadline = now / NANOSECONDS + operations[operation].limit;
     host_call_begin(store->host);
+    ERR_set_mark();
     return call;
 }
 
@@ -86,6 +89,8 @@ kw_status call_end(const struct call *call, kw_status answer, kw_error *error)
     const uint64_t spent = clock_nanoseconds() - call->started;
     const int number = (int)answer; /* whatever a broken plugin gave */
 
+    /* What a token's module left in the thread's queue is its own business, and would stand before our error, by which programs go. */
+    ERR_pop_to_mark();
     host_secrets_settle(call->store->host, answer);
     atomic_fetch_add_explicit(&counter->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counter->nanoseconds, spent, memory_order_relaxed);
