@@ -32,6 +32,39 @@ static kw_status check_may_rotate(const struct found *found, const kw_certificat
     return info->self_signed ? KW_OK : refuse_authority(info, error);
 }
 
+/*
+ * Whether the new key would silently leave a store that gives out no keys for one that does: the configuration says where it goes, and may never
+ * have been told of the store that the key was made in by --store.
+ */
+static kw_status check_keeps_guarded(kw_context *context, const struct found *found, const kw_certificate_info *info,
+                                     const kw_rotate_options *options, kw_error *error)
+{
+    const char *name = NULL;
+    struct store *former = NULL, *chosen = NULL;
+    if (options->store != NULL || info->derived_from != NULL)
+        return KW_OK;
+    const bool serves = found->kind->serves_databases;
+    kw_status status =
+        manager_choose_store(context, found->kind, &found->address, NULL, serves ? info->databases : NULL,
+                             serves ? info->database_count : 0, &name, error);
+    if (status != KW_OK)
+        return status;
+    /* Of a store that cannot be opened it is not known; the move is told then. */
+    if (stores_get_by_id(context->stores, found->certificate.store_id, &former, NULL) != KW_OK ||
+        stores_get(context->stores, name, &chosen, NULL) != KW_OK || former == chosen ||
+        (store_capabilities(former)->operations & KW_CAN_EXPORT) != 0 ||
+        (store_capabilities(chosen)->operations & KW_CAN_EXPORT) == 0)
+        return KW_OK;
+    status =
+        error_set(error, KW_REFUSED,
+                  "the key of %s is in store %s, which gives out none, and the configuration has the next one made "
+                  "in store %s, which does",
+                  found->address.text, store_name(former), store_name(chosen));
+    error_remedy(error, "write 'store: %s' for %s under 'certificates:', or name a store with --store",
+                 store_name(former), found->address.text);
+    return status;
+}
+
 /* The hosts that the certificate names, each once: an address stands in it as a name too. NULL: out of memory. */
 static const char **hosts_of(const kw_certificate_info *info, size_t *count)
 {
@@ -116,6 +149,8 @@ static kw_status rotate_key(kw_context *context, const kw_rotate_options *option
         status = error_set(error, KW_CORRUPT, "the certificate of %s cannot be read", options->address);
     if (status == KW_OK)
         status = check_may_rotate(found, &list->certificates[0], error);
+    if (status == KW_OK)
+        status = check_keeps_guarded(context, found, &list->certificates[0], options, error);
     if (status == KW_OK)
         status = make_successor(context, found, &list->certificates[0], options, error);
     if (status == KW_OK)

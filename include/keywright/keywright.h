@@ -424,7 +424,8 @@ typedef struct kw_rotate_options {
  * everything) and nothing is derived from it, a version may be retired.
  *
  * Errors: KW_NOT_FOUND, KW_REFUSED (the certificate is a CA's; the entry is retired; not a master key; a version that is still needed, and
- * by what; roots that are not wrapped to the recovery key), KW_UNSUPPORTED (the store, or a new key that could not open roots),
+ * by what; roots that are not wrapped to the recovery key; without `store`, where the configuration would have the new key leave a store that gives out no
+ * keys for one that does), KW_UNSUPPORTED (the store, or a new key that could not open roots),
  * KW_CONFLICT (somebody else changed the entry), KW_CORRUPT (a root that the master key did not sign), KW_TIMEOUT (with `retire` and `force`: a process may still
  * seal under the version; names it), and whatever the store answers.
  */

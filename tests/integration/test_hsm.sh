@@ -59,6 +59,23 @@ create_on_hsm_signs_and_decrypts() {
     expect_err 'its store does not give the key out'
 }
 
+rotate_leaves_the_hsm_only_when_it_is_said() {
+    hsm_server
+    expect 0 keywright create general/www --store hsm --key ec-p256
+    expect 5 keywright rotate general/www --new-key
+    expect_err "is in store hsm, which gives out none, and the configuration has the next one made in store local"
+    expect_err "write 'store: hsm' for general/www under 'certificates:', or name a store with --store"
+    expect 0 keywright show general/www --json
+    expect_json '.number == 1 and .store == "hsm"'
+    sed -i 's|^certificates:|&\n  general/www: {store: hsm}|' one/keywright.yaml
+    expect 0 keywright rotate general/www --new-key
+    expect 0 keywright show general/www --json
+    expect_json '.number == 2 and .store == "hsm"'
+    expect 0 keywright rotate general/www --new-key --store local
+    expect 0 keywright show general/www --json
+    expect_json '.number == 3 and .store == "local"'
+}
+
 # The private key is sensitive and never was outside; public key and certificate lie beside it, under its CKA_ID and label.
 create_on_hsm_shows_to_other_programs() {
     local type
@@ -292,6 +309,6 @@ status_calls_are_those_that_the_module_sees() {
         fail "metrics does not tell what the module has seen"
 }
 
-run_cases create_on_hsm_signs_and_decrypts create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
+run_cases create_on_hsm_signs_and_decrypts rotate_leaves_the_hsm_only_when_it_is_said create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
     check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_tells_keys_that_are_missing check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
     status_calls_are_those_that_the_module_sees

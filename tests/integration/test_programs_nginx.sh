@@ -75,7 +75,7 @@ nginx_reloads_under_load_and_no_handshake_fails() {
     [[ $(cat load) -ge $count ]] || fail "there were $(cat load) handshakes"
     # a new key, and a certificate for it: from the next reload on
     openssl x509 -in a/server.pem -noout -serial >serial
-    expect 0 keywright rotate general/web --new-key
+    expect 0 keywright rotate general/web --new-key --store "$place"
     keywright show general/web --pem >a/server.pem
     ! openssl x509 -in a/server.pem -noout -serial | cmp -s - serial || fail 'there is no new certificate'
     give_token www-data
