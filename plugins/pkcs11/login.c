@@ -47,10 +47,13 @@ static CK_RV login(struct p11_use *use, const struct p11_offer *offer)
     return result;
 }
 
-/* Another store's wrong PIN has logged the process out: in again with the one that was in force until now. */
+/* Another store's wrong PIN has logged the process out: in again with the one that was in force until now, unless that were the last try. */
 static CK_RV login_as_before(struct p11_use *use)
 {
     CK_RV result = CKR_USER_NOT_LOGGED_IN;
+    struct p11_offer now = {.slot = 0};
+    if (!p11_module_offer(use->instance->module, use, use->instance->token->slot, &now) || now.final_try || now.locked)
+        return result;
     p11_state_lock();
     kw_plugin_instance *other = use->instance->token->instances; /* stays: who closes shuts the gate first */
     p11_state_unlock();

@@ -181,7 +181,28 @@ pin_change_at_the_last_try_is_not_found_out() {
     has_pin "$token_pin" || fail "the right PIN is not taken any more"
 }
 
+# Nor to log in again with a PIN that was accepted, after another store's wrong one has logged the process out.
+login_after_another_store_s_wrong_pin_is_not_the_last_try() {
+    local checking
+    shim_server opencryptoki
+    sed 's/^  token:/  unlike:/; s/0a0b0c0d/0a0b0c0e/; s/file:pin/file:wrong/' store >other
+    sed -i '/^  token:/,/options:/!b; /options:/r other' one/keywright.yaml
+    (umask 077 && printf 99999999 >one/wrong)
+    "$STEER" control delay 2000000 C_Login
+    keywright config check --connect >log 2>&1 &
+    checking=$!
+    while [[ $(logins) -lt 2 ]]; do sleep 0.05; done
+    ! has_pin 88888888 || fail "a wrong PIN is taken" # the second one is the store's
+    ! wait "$checking" || fail "a wrong PIN is taken"
+    token_tool --list-slots | grep -q 'final user PIN try' || fail "it is not the last try: $(token_tool --list-slots)"
+    [[ $(logins) -eq 2 ]] || fail "$(logins) logins: the last try was taken"
+    "$STEER" control delay 0 C_Login
+    has_pin "$token_pin" || fail "the right PIN is not taken any more"
+    (umask 077 && printf '%s' "$token_pin" >one/wrong)
+    expect 0 keywright config check --connect
+}
+
 cases=(wrong_pin_of_two_stores_in_two_processes_is_sent_once_each pin_change_with_uncertain_answer_tells_which_is_in_force pin_change_that_cannot_be_found_out_says_so
     wrong_pins_of_many_servers_do_not_lock_it wrong_pin_on_opencryptoki_is_sent_once wrong_pin_on_tpm2_is_sent_once)
-[[ ${KW_TEST_FULL:-no} != yes ]] || cases+=(pin_change_at_the_last_try_is_not_found_out)
+[[ ${KW_TEST_FULL:-no} != yes ]] || cases+=(pin_change_at_the_last_try_is_not_found_out login_after_another_store_s_wrong_pin_is_not_the_last_try)
 run_cases "${cases[@]}"
