@@ -29,7 +29,7 @@ tests-dev      | 1 | build-dev     | all tests; of those of the kit a sample, al
 tests-asan     | 1 | build-asan    | tests under AddressSanitizer and UndefinedBehaviorSanitizer, but for the longest, and of those of the command half; all with --full
 memcheck       | 1 | build-dev     | of the unit tests half under valgrind, but for the longest; all C tests with --full
 tests-tsan     | 1 | build-tsan    | unit tests that start threads under ThreadSanitizer; all C tests with --full
-tests-clang    | 1 | build-clang   | of the unit tests a third; all tests with --full
+tests-clang    | 1 | build-clang   | of the unit tests a third; all C tests with --full
 tests-release  | 1 | build-release | of the unit tests another third; all tests with --full
 memcheck-verbs | 1 | build-dev     | the command under valgrind
 cppcheck       | 1 |               | cppcheck
@@ -116,7 +116,7 @@ third_of() { ctest_of "$1" --label-regex '^unit$' --tests-information "$(every 3
 
 do_tests-clang() {
     sampled 3
-    if [[ $full == yes ]]; then ctest_of clang; else third_of clang 0; fi
+    if [[ $full == yes ]]; then ctest_of clang --label-regex "$c_tests"; else third_of clang 0; fi
 }
 
 do_tests-release() {
