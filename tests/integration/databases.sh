@@ -54,8 +54,9 @@ dated() {
 # await PATTERN FILE: until a line of the file has the port, in $port.
 await() {
     local until=$((SECONDS + 30))
+    port=
     while [[ $SECONDS -lt $until ]]; do
-        port=$(sed -nE "$1" "$2" | head -n 1)
+        [[ ! -f $2 ]] || port=$(sed -nE "$1" "$2" | head -n 1)
         [[ -z $port ]] || return 0
         sleep 0.02
     done
