@@ -33,7 +33,7 @@ static kw_error error;
 
 static const char *master_name(unsigned index)
 {
-    static char name[MASTERS][32];
+    static _Thread_local char name[MASTERS][32];
     snprintf(name[index], sizeof(name[index]), "master-key/m%u", index);
     return name[index];
 }
