@@ -154,6 +154,10 @@ static kw_status open_with(OSSL_LIB_CTX *library, struct crypto **crypto, kw_err
         OSSL_LIB_CTX_free(library);
         return error_memory(error);
     }
+    /* The program's configuration of libcrypto is read once, and bears on nothing here. Whoever is the first to ask would fail for a mistake in it. */
+    ERR_set_mark();
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    ERR_pop_to_mark();
     made->library = library;
     if (made->library == NULL) {
         status = crypto_error(error, KW_FAILED, "libcrypto gives no library context");

@@ -145,6 +145,17 @@ server_takes_a_new_configuration_and_its_key_moves() {
     wait || true
 }
 
+# It is the program's, or the system's, and the command has its keys elsewhere.
+mistake_in_openssl_cnf_does_not_stop_the_command() {
+    server a
+    keywright -q create general/x
+    printf '%s\n' 'config_diagnostics = 1' 'openssl_conf = start' '[start]' 'activate = 1' >wrong.cnf
+    OPENSSL_CONF=$PWD/wrong.cnf expect 1 command openssl version
+    echo text >text
+    OPENSSL_CONF=$PWD/wrong.cnf expect 0 keywright sign general/x -i text -o signature
+    OPENSSL_CONF=$PWD/wrong.cnf expect 0 keywright verify general/x -i text -s signature
+}
+
 module_is_listed_and_loads_without_a_configuration() {
     unset KEYWRIGHT_CONFIG
     expect 0 openssl list -providers "${load[@]}"
@@ -154,4 +165,4 @@ module_is_listed_and_loads_without_a_configuration() {
 
 run_cases dgst_signs_with_a_key_of_the_store pkeyutl_decrypts_and_derives pkeyutl_decrypts_pkcs1_where_allowed \
     req_and_x509_sign_with_a_key_of_the_store cms_decrypts_for_an_ec_certificate private_half_is_never_written \
-    uri_that_names_no_key_is_refused_with_the_reason server_takes_a_new_configuration_and_its_key_moves module_is_listed_and_loads_without_a_configuration
+    uri_that_names_no_key_is_refused_with_the_reason server_takes_a_new_configuration_and_its_key_moves module_is_listed_and_loads_without_a_configuration mistake_in_openssl_cnf_does_not_stop_the_command
