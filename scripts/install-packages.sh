@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|hsm|test]: installs the Debian packages that building (the default), the quickstart with a token, or testing needs.
+# install-packages.sh [build|hsm|test|debian]: installs the Debian packages that building (the default), the quickstart with a token, testing,
+# or scripts/debian.sh needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -44,8 +45,10 @@ test=(
     ccache     # the same file is compiled once for several steps and runs
 )
 
+debian=(debootstrap debian-archive-keyring util-linux git) # another release of Debian in a folder (scripts/debian.sh)
+
 usage() {
-    echo "usage: scripts/install-packages.sh [build|hsm|test]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|test|debian]" >&2
     exit 2
 }
 
@@ -59,6 +62,7 @@ case ${1:-build} in
 build) wanted=("${build[@]}") ;;
 hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
 test) wanted=("${build[@]}" "${hsm[@]}" "${test[@]}") ;;
+debian) wanted=("${debian[@]}") ;;
 *) usage ;;
 esac
 
