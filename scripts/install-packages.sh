@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|hsm|test]: installs the Debian packages that building (the default), the quickstart with a token, or testing needs.
+# install-packages.sh [build|hsm|tls|test|debian]: installs the Debian packages that building (the default), the quickstart with a token, the
+# tests of the OpenSSL module, of TLS and of tokens, all tests, or scripts/debian.sh needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -15,25 +16,12 @@ hsm=(
     softhsm2 opensc # a token in files; pkcs11-tool looks into it, pkcs11-spy counts
     jq
 )
-test=(
+tls=(
     libcmocka-dev
-    clang                          # the second compiler
-    clang-format-19 clang-tidy-19  # one version for both releases of Debian, so that they say the same
-    cppcheck shellcheck valgrind
-    gnutls-bin libnss3-tools default-jre-headless # certtool, pk12util, keytool: other readers and writers of .pfx
-    libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
-    libclang-rt-dev                               # libFuzzer and its AddressSanitizer
-    gdb                                           # gcore, for what is in a core dump
-    sqlite3 python3 python3-jsonschema python3-yaml git
-    python3-prometheus-client # reads metrics
-    python3-cryptography # what seals are opened with beside Keywright
+    sqlite3 python3 valgrind
     util-linux # setarch, script, unshare, setpriv
-    less       # the pager
-    faketime   # a clock that tests set
     curl       # loads key files as most programs do
-    systemd    # systemd-analyze, which reads units
-    p11-kit    # beside p11tool, another reader of tokens
-    iproute2   # interfaces in a network namespace
+    gnutls-bin libnss3-tools # p11tool, certtool; certutil, pk12util
     opencryptoki                                 # another token, with a daemon
     libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
     libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
@@ -43,9 +31,27 @@ test=(
     freetds-bin python3-pymongo                        # clients of SQL Server and MongoDB, which Debian has no servers of
     ccache     # the same file is compiled once for several steps and runs
 )
+test=(
+    clang                          # the second compiler
+    clang-format-19 clang-tidy-19  # one version for both releases of Debian, so that they say the same
+    cppcheck shellcheck
+    default-jre-headless # keytool: another reader and writer of .pfx
+    libbcprov-java python3-cryptography-vectors   # BouncyCastle, which writes .pfx its own way; files of many origins
+    libclang-rt-dev                               # libFuzzer and its AddressSanitizer
+    gdb                                           # gcore, for what is in a core dump
+    python3-jsonschema python3-yaml git
+    python3-prometheus-client # reads metrics
+    python3-cryptography # what seals are opened with beside Keywright
+    less       # the pager
+    faketime   # a clock that tests set
+    systemd    # systemd-analyze, which reads units
+    p11-kit    # beside p11tool, another reader of tokens
+    iproute2   # interfaces in a network namespace
+)
+debian=(debootstrap debian-archive-keyring util-linux git) # another release of Debian in a folder (scripts/debian.sh)
 
 usage() {
-    echo "usage: scripts/install-packages.sh [build|hsm|test]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|tls|test|debian]" >&2
     exit 2
 }
 
@@ -58,7 +64,9 @@ fail() {
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
 hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
-test) wanted=("${build[@]}" "${hsm[@]}" "${test[@]}") ;;
+tls) wanted=("${build[@]}" "${hsm[@]}" "${tls[@]}") ;;
+test) wanted=("${build[@]}" "${hsm[@]}" "${tls[@]}" "${test[@]}") ;;
+debian) wanted=("${debian[@]}") ;;
 *) usage ;;
 esac
 
@@ -104,7 +112,7 @@ if [[ $updated == no ]]; then
 fi
 # Servers are here for tests to start, and do not start by themselves: what answers with 101 forbids it while they are installed.
 policy=/usr/sbin/policy-rc.d
-if [[ ${1:-build} == test && ! -e $policy ]]; then
+if [[ ${1:-build} =~ ^(tls|test)$ && ! -e $policy ]]; then
     trap 'rm -f "$log"; "${as_root[@]}" rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh [--full] [STEP...]: everything that a change must pass; --full runs it all without sampling. With STEPs, these and what
-# they need. --list names them.
+# test.sh [--full] [STEP...]: everything that a change must pass; --full runs it all without sampling, and steps that take long besides. With
+# STEPs, these and what they need. --list names them.
 #
 # Installs what it needs (install-packages.sh test). What a step says is in build/test-logs/STEP.log; the end of it is
 # shown when it fails. Steps that need one core run beside each other. Exit status 0 when every step has passed.
@@ -36,7 +36,10 @@ cppcheck       | 1 |               | cppcheck
 install        | 1 | build-release | what is installed, and a program that embeds it
 exports        | 1 | build-release | symbols and libraries of what is installed
 fuzz           | A |               | each fuzz target on its seeds; for 20 seconds with --full
+debian-13      | 1 |               | tests of the OpenSSL module, TLS and tokens in a bare Debian 13, with its OpenSSL 3.5; with --full alone
 '
+# These run with --full, and when they are asked for by name.
+full_alone=' debian-13 '
 
 # ---- The steps -----------------------------------------------------------------------------------------------
 
@@ -169,6 +172,25 @@ do_fuzz() {
     if [[ $full == yes ]]; then scripts/fuzz.sh 20; else scripts/fuzz.sh 0; fi
 }
 
+# What depends on the release of OpenSSL, and of the programs that use it. Of the tests of tokens those that ask the token, not the shim before it.
+debian_13='^(test_(asymmetric_cipher|generation|key_exchange|keymgmt|pkey|signature)|test_(cause|install|prelude|probe|verdict|tls_.*)|test_(cms|x509|connections|forks|module_threads|openssl_module)|test_(p11_.*|pkcs11|pkcs11_loss)|conformance_pkcs11.*|integration_(openssl_.*|rejection|programs_.*|connections|password_.*|hsm|pin|tokens))$'
+
+do_debian-13() {
+    sampled 5
+    scripts/debian.sh trixie -- scripts/test.sh --run in-debian-13
+}
+
+do_in-debian-13() {
+    scripts/install-packages.sh tls
+    [[ $(openssl version) == 'OpenSSL 3.5.'* ]] || {
+        echo "this is not OpenSSL 3.5: $(openssl version)"
+        return 1
+    }
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+    configure_and_build dev
+    ctest_of dev --tests-regex "$debian_13"
+}
+
 do_tidy() {
     jq -r '.[].file' build/clang/compile_commands.json | sort -u |
         awk -v tests="$PWD/tests/" -v full="$full" -v seed="$KW_TEST_SEED" 'full == "yes" || index($0, tests) != 1 || (seed + NR) % 3 == 0' |
@@ -220,7 +242,12 @@ while [[ $# -gt 0 ]]; do
     esac
     shift
 done
-[[ ${#selected[@]} -gt 0 ]] || selected=("${names[@]}")
+left_out=()
+if [[ ${#selected[@]} -eq 0 ]]; then
+    for name in "${names[@]}"; do
+        if [[ $full == no && $full_alone == *" $name "* ]]; then left_out+=("$name"); else selected+=("$name"); fi
+    done
+fi
 for name in "${selected[@]}"; do
     state[$name]=waiting
     [[ -z ${need[$name]} ]] || state[${need[$name]}]=waiting
@@ -314,6 +341,7 @@ for name in "${names[@]}"; do
     esac
     printf '%-9s %-15s %5s s  %s\n' "${state[$name]}" "$name" "${took[$name]:--}" "${about[$name]}"
 done
+for name in "${left_out[@]}"; do printf '%-9s %-15s %5s s  %s\n' 'not run' "$name" - "${about[$name]}"; done
 seconds=$((SECONDS - begin))
 [[ ${#failed[@]} -eq 0 ]] || printf '\nfailed: %s\n' "${failed[*]}"
 printf '\n%d min %02d s\n%d passed, %d failed\n' $((seconds / 60)) $((seconds % 60)) "$passed" "${#failed[@]}"
