@@ -71,9 +71,9 @@ KW_MUST_USE kw_status key_use_end(kw_status status, const kw_error *inner, kw_er
 
 bool key_place_has(const struct key_place *place, uint32_t operation, kw_scheme scheme);
 /* KW_UNSUPPORTED, with the store. */
-kw_status key_place_cannot(const struct key_place *place, kw_error *error, const char *what);
+KW_MUST_USE kw_status key_place_cannot(const struct key_place *place, kw_error *error, const char *what);
 /* KW_FAILED, with the store and its plugin. */
-kw_status key_place_broken(const struct key_place *place, kw_error *error, const char *what);
+KW_MUST_USE kw_status key_place_broken(const struct key_place *place, kw_error *error, const char *what);
 
 static const kw_algorithm key_raw_rsa = {.size = sizeof(kw_algorithm), .scheme = KW_SCHEME_RSA_RAW};
 
