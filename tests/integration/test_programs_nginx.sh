@@ -79,8 +79,9 @@ nginx_reloads_under_load_and_no_handshake_fails() {
     keywright show general/web --pem >a/server.pem
     ! openssl x509 -in a/server.pem -noout -serial | cmp -s - serial || fail 'there is no new certificate'
     give_token www-data
+    old=$(workers)
     kill -HUP "$program"
-    settled https
+    settled old_are_gone "$old"
     expect 0 handshakes 8
     kill -QUIT "$program"
     wait "$program" || fail "nginx ended with $?"

@@ -76,7 +76,7 @@ void assert_told(const struct told *told, const char *part)
 kw_status moving_transfer(struct server *server, const char *address, const char *store, struct told *told)
 {
     const kw_transfer_options options = {
-        .size = sizeof(options), .addresses = &address, .address_count = 1, .store = store, .wait_ms = 2000};
+        .size = sizeof(options), .addresses = &address, .address_count = 1, .store = store, .wait_ms = 60000};
     return kw_transfer(server->context, &options, told != NULL ? told_note : NULL, told, &server->error);
 }
 
