@@ -168,7 +168,6 @@ do_fuzz() {
 debian_13='^(test_(asymmetric_cipher|generation|key_exchange|keymgmt|pkey|signature)|test_(cause|install|prelude|probe|verdict|tls_.*)|test_(cms|x509|connections|forks|module_threads|openssl_module)|test_(p11_.*|pkcs11|pkcs11_loss)|conformance_pkcs11.*|integration_(openssl_.*|rejection|programs_.*|connections|password_.*|hsm|pin|tokens))$'
 
 do_debian-13() {
-    sampled 5
     scripts/debian.sh trixie -- scripts/test.sh --run in-debian-13
 }
 
