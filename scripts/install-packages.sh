@@ -21,6 +21,7 @@ tls=(
     sqlite3 python3 valgrind
     util-linux # setarch, script, unshare, setpriv
     curl       # loads key files as most programs do
+    faketime   # a clock that tests set
     gnutls-bin libnss3-tools # p11tool, certtool; certutil, pk12util
     opencryptoki                                 # another token, with a daemon
     libtpm2-pkcs11-1 swtpm tpm2-abrmd dbus-daemon # a TPM in software, and who shares it out
@@ -43,7 +44,6 @@ test=(
     python3-prometheus-client # reads metrics
     python3-cryptography # what seals are opened with beside Keywright
     less       # the pager
-    faketime   # a clock that tests set
     systemd    # systemd-analyze, which reads units
     p11-kit    # beside p11tool, another reader of tokens
     iproute2   # interfaces in a network namespace
