@@ -192,6 +192,7 @@ int kw_openssl_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH
                              void **context)
 {
     struct module_provider *made = calloc(1, sizeof(*made));
+    reason_start();
     if (made == NULL || !read_settings(made, handle, in) ||
         crypto_open_module(handle, in, &made->crypto, NULL) != KW_OK) {
         module_free(made);

@@ -119,7 +119,9 @@ static kw_status none_yet(const struct catalogue *catalogue, kw_error *error)
 {
     error_set(error, KW_NOT_FOUND, "there is no catalogue yet");
     error_where(error, "%s", catalogue->path);
-    error_remedy(error, "make it with `keywright apply`, or set `state` in the configuration to where it is");
+    error_remedy(
+        error, "if there was one before, look where it is (a file system that is not mounted?) and set `state` in the "
+               "configuration to that; if not, make it with `keywright apply`");
     return KW_NOT_FOUND;
 }
 

@@ -40,8 +40,8 @@ int failure_keep(const kw_error *error)
         snprintf(place, sizeof(place), "%s:%u:%u: ", error->where, error->line, error->column);
     else if (error->where[0] != '\0')
         snprintf(place, sizeof(place), "%s: ", error->where);
-    ERR_raise_data(ERR_LIB_PROV, error->status == KW_UNSUPPORTED ? ERR_R_UNSUPPORTED : ERR_R_OPERATION_FAIL,
-                   "keywright: %s%s%s%s", place, error->message, error->remedy[0] != '\0' ? "; " : "", error->remedy);
+    ERR_raise_data(reason_library(), reason_of(error->status), "keywright: %s%s%s%s", place, error->message,
+                   error->remedy[0] != '\0' ? "; " : "", error->remedy);
     return 0;
 }
 

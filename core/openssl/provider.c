@@ -172,6 +172,7 @@ int provider_start(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, cons
             get_library = OSSL_FUNC_core_get_libctx(in);
     if (get_library == NULL)
         return 0;
+    reason_start();
     struct provider *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return 0;

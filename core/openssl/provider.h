@@ -105,6 +105,12 @@ void held_clear(struct held *held);
 /* An EVP_PKEY_CTX of the default provider on the public key; NULL and the reason in the queue. */
 EVP_PKEY_CTX *held_delegate(const struct held *held);
 
+/* Names the reasons of failures for libcrypto, once for the process. Called when a provider starts, before anything can fail. */
+void reason_start(void);
+/* libcrypto's number for us as a library with errors, and the reason for a status: a short text for programs that print no more. */
+int reason_library(void);
+int reason_of(kw_status status);
+
 /* Forgets the thread's last error: an operation begins. */
 void failure_forget(void);
 /* Keeps why an operation failed for pkey_take_error, and puts it into libcrypto's queue. Returns 0. */

@@ -6,7 +6,12 @@
 
 static int failed(const char *what, const kw_error *error)
 {
-    fprintf(stderr, "%s: %s: %s\n", what, kw_status_text(error->status), error->message);
+    /* where is a file, of which line and column are known where they matter */
+    fprintf(stderr, "%s: %s%s", what, error->where, error->where[0] != '\0' ? ":" : "");
+    if (error->line > 0)
+        fprintf(stderr, "%u:%u:", error->line, error->column);
+    fprintf(stderr, "%s%s%s%s\n", error->where[0] != '\0' ? " " : "", error->message,
+            error->remedy[0] != '\0' ? "; " : "", error->remedy);
     return 1;
 }
 

@@ -25,13 +25,13 @@ start_nginx() {
         lines programs.md nginx 3
         printf '        return 200 "answer\\n";\n    }\n}\n'
     } >nginx.conf
-    give_token www-data
+    give_token www-data www-data
     run nginx.log nginx -e "$case_dir/error.log" -p "$case_dir" -c "$case_dir/nginx.conf"
     settled https
 }
 
 reload() {
-    env -u KEYWRIGHT_CONFIG "OPENSSL_CONF=$case_dir/openssl.cnf" nginx -e "$case_dir/error.log" -p "$case_dir" -c "$case_dir/nginx.conf" -s reload
+    env -u KEYWRIGHT_CONFIG -u OPENSSL_MODULES "OPENSSL_CONF=$case_dir/a/openssl.cnf" nginx -e "$case_dir/error.log" -p "$case_dir" -c "$case_dir/nginx.conf" -s reload
 }
 
 workers() { pgrep -P "$program" | sort | tr '\n' ' '; }
@@ -46,7 +46,7 @@ complaints() { grep -E '\[(emerg|alert|crit|error)\]' error.log; }
 
 nginx_reloads_under_load_and_no_handshake_fails() {
     local before old client wanted=1
-    program_server general/web ec-p256
+    program_server ec-p256
     start_nginx
     expect 0 https
     expect_out '^answer$'
@@ -75,10 +75,9 @@ nginx_reloads_under_load_and_no_handshake_fails() {
     [[ $(cat load) -ge $count ]] || fail "there were $(cat load) handshakes"
     # a new key, and a certificate for it: from the next reload on
     openssl x509 -in a/server.pem -noout -serial >serial
-    expect 0 keywright rotate general/web --new-key --store "$place"
-    keywright show general/web --pem >a/server.pem
+    do_lines programs.md 'Before the first' 2
     ! openssl x509 -in a/server.pem -noout -serial | cmp -s - serial || fail 'there is no new certificate'
-    give_token www-data
+    give_token www-data www-data
     old=$(workers)
     kill -HUP "$program"
     settled old_are_gone "$old"
@@ -90,8 +89,8 @@ nginx_reloads_under_load_and_no_handshake_fails() {
 }
 
 nginx_serves_again_when_the_hsm_is_back() {
-    program_server general/web rsa-2048
-    [[ $(id -u) -ne 0 ]] || lines programs.md nginx 4 | bash -e
+    program_server rsa-2048
+    do_lines programs.md nginx 5
     start_nginx
     answers
     expect 0 handshakes 8
@@ -113,7 +112,8 @@ nginx_serves_again_when_the_hsm_is_back() {
 
 nginx_worker_without_rights_serves_until_the_hsm_goes_and_names_them() {
     [[ $(id -u) -eq 0 ]] || return 0 # who is not root gives up nothing
-    program_server general/web ec-p256
+    program_server ec-p256
+    chmod 711 a
     start_nginx
     expect 0 handshakes 8
     "$STEER" control drop

@@ -1,6 +1,8 @@
 /* Errors on their way through libcrypto, threads, and the order in which things go away. */
 #include "keyring.h"
 
+#include "openssl/provider.h"
+
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -40,7 +42,8 @@ static void failing_store_tells_its_reason(void **state)
     struct pair pair = ring_add(&ring, "ec-p256");
 
     assert_true(sign(&ring, pair.ours, buffer, &length) <= 0);
-    assert_string_equal(ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PROV ? "provider" : "other", "provider");
+    assert_string_equal(ERR_lib_error_string(ERR_peek_last_error()), "Keywright");
+    assert_string_equal(ERR_reason_error_string(ERR_peek_last_error()), "keywright: the store is not available");
     assert_int_equal(pkey_error(&error, KW_FAILED, "nothing was signed"), KW_UNAVAILABLE);
     assert_int_equal(error.status, KW_UNAVAILABLE);
     assert_non_null(strstr(error.message, "the device is not plugged in"));
@@ -112,6 +115,31 @@ static void error_is_taken_once_and_forgotten_by_the_next_operation(void **state
     pair_clear(&good);
     ring_close(&away);
     ring_close(&works);
+}
+
+/* What a program shows that prints the reason alone. */
+static void every_status_has_a_reason_of_its_own(void **state)
+{
+    (void)state;
+    static const char prefix[] = "keywright: ";
+    const char *reasons[KW_FAILED + 1] = {NULL};
+    struct ring ring;
+    ring_open(&ring);
+    ERR_clear_error();
+    for (int status = KW_BUFFER_TOO_SMALL; status <= KW_FAILED; status++) {
+        assert_int_equal(failure_set((kw_status)status, "this and that"), 0);
+        const unsigned long code = ERR_peek_last_error();
+        reasons[status] = ERR_reason_error_string(code);
+        assert_non_null(reasons[status]);
+        assert_int_equal(strncmp(reasons[status], prefix, strlen(prefix)), 0);
+        assert_true(strlen(reasons[status]) > strlen(prefix));
+        for (int other = KW_BUFFER_TOO_SMALL; other < status; other++)
+            assert_string_not_equal(reasons[status], reasons[other]);
+        assert_string_equal(ERR_lib_error_string(code), "Keywright");
+        assert_int_equal(ERR_GET_REASON(code), 2000 + status);
+        ERR_clear_error();
+    }
+    ring_close(&ring);
 }
 
 static void error_without_a_store_is_libcryptos(void **state)
@@ -264,6 +292,7 @@ int main(void)
         cmocka_unit_test(failing_store_tells_its_reason),
         cmocka_unit_test(failing_decryption_tells_the_stores_reason),
         cmocka_unit_test(error_is_taken_once_and_forgotten_by_the_next_operation),
+        cmocka_unit_test(every_status_has_a_reason_of_its_own),
         cmocka_unit_test(error_without_a_store_is_libcryptos),
         cmocka_unit_test(attach_twice_is_refused),
         cmocka_unit_test(pkey_outlives_its_handle),
