@@ -8,14 +8,15 @@
  * process changes on a token ends that time at once.
  *
  * A copy is used in the session alone in which it was made, with which it goes: handles of sessions that are gone may be given to others.
- * Where anything fails with a copy, it is forgotten, and the same done with the key.
+ * What fails with a copy is done again with the key, which has no more copies then.
  */
 #include "key.h"
 
 #include <string.h>
 
-/* Signatures by a session with a key, none a second after the one before, until it makes a copy: what signs now and then needs none. */
-#define USES  128u
+/* How many signatures of a session a copy would have made until there is one: a key that signs now and then needs none. */
+#define USES 128u
+/* A place whose key has not signed for so long, in milliseconds, is given to another. */
 #define PAUSE 1000u
 /* A module may keep something of objects that are gone until it is finalized, as SoftHSM does: so many for an instance, and no more. */
 #define MADE_MAXIMUM 512u
@@ -118,7 +119,8 @@ bool p11_copy_used(struct p11_use *use, CK_OBJECT_HANDLE key)
         place = new_place(use, key);
     if (place == NULL)
         return true;
-    place->uses = use->asked - place->known < PAUSE ? place->uses + 1 : 1;
+    if (place->turns == use->asked_turns && use->asked - place->known < instance->key_copies)
+        place->uses++;
     place->known = use->asked;
     place->turns = use->asked_turns;
     if (place->copy != 0 || place->uses < USES)

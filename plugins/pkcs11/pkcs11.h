@@ -247,7 +247,7 @@ struct p11_copy {
     CK_OBJECT_HANDLE copy; /* in the session; 0: none */
     uint64_t known;        /* the token had the key (p11_now) */
     unsigned turns;        /* p11_module.turns at that moment */
-    unsigned uses;         /* in a row */
+    unsigned uses;         /* that a copy could have been for */
 };
 
 /* One that is free. */
@@ -325,6 +325,8 @@ struct p11_use {
     struct p11_copy copies[P11_COPIES]; /* the session's */
     uint64_t asked;                     /* when, and after how many turns, the operation began that may use a copy */
     unsigned asked_turns;
+    bool by_copy;     /* the operation was done, or has failed, with a copy */
+    bool copy_failed; /* and so it is done again without */
     unsigned generation;
     bool begun;           /* what was done may not be done twice */
     bool dirty;           /* the session is in the middle of something, although the body says P11_TOLD */

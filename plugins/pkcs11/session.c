@@ -271,6 +271,16 @@ static void pause_after(int losses)
     (void)nanosleep(&while_it_settles, NULL);
 }
 
+/*
+ * Whether it may be the copy of the key alone that does not do. Who finds out has its session closed, and a new one has no copies. When sessions
+ * or the login are gone, so are all copies.
+ */
+static bool is_of_copy(struct p11_use *use, CK_RV result)
+{
+    use->copy_failed = use->by_copy && result != P11_TOLD && (!p11_failure_is_loss(result) || repetitions(result) == 1);
+    return use->copy_failed;
+}
+
 static kw_status perform(struct p11_use *use, const char *what, p11_body body, void *argument)
 {
     kw_plugin_instance *instance = use->instance;
@@ -278,7 +288,7 @@ static kw_status perform(struct p11_use *use, const char *what, p11_body body, v
     kw_status status = p11_deadline(instance, call);
     for (int losses = 0; status == KW_OK; losses++) {
         CK_RV result = CKR_OK;
-        use->begun = use->dirty = false;
+        use->begun = use->dirty = use->by_copy = false;
         status = session_take(use, &result);
         if (status != KW_OK)
             break;
@@ -291,6 +301,8 @@ static kw_status perform(struct p11_use *use, const char *what, p11_body body, v
         p11_count(use);
         if (result == CKR_OK)
             return KW_OK;
+        if (is_of_copy(use, result))
+            continue;
         if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
             return explain(use, result, what);
         pause_after(losses);

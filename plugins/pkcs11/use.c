@@ -49,7 +49,6 @@ struct operation {
     kw_output *output;
     bool copies;             /* a copy of the key may do */
     CK_OBJECT_HANDLE handle; /* of the key on the token */
-    bool by_copy;            /* it did */
     CK_RV (*init)(struct p11_use *use, struct operation *operation, CK_OBJECT_HANDLE handle);
 };
 
@@ -88,7 +87,7 @@ static kw_status check_hashes(const kw_plugin_key *key, uint32_t hashes, kw_algo
 /*
  * Initializes with the key's handle. A handle that the token does not know may be old although the session is not (another process wrote
  * the key anew): it is looked up once before the token counts as lost. A key that asks for its PIN at each use gets it. Where a copy of the
- * key may do, it is tried before.
+ * key may do, it is taken, and nothing of this is needed: perform() does without it what fails with it.
  */
 static CK_RV initialize(struct p11_use *use, struct operation *operation)
 {
@@ -99,10 +98,10 @@ static CK_RV initialize(struct p11_use *use, struct operation *operation)
     if (result != CKR_OK)
         return result;
     const CK_OBJECT_HANDLE copy = operation->copies ? p11_copy_of(use, handle) : handle;
-    operation->by_copy = copy != handle && operation->init(use, operation, copy) == CKR_OK;
-    if (copy != handle && !operation->by_copy)
-        p11_copy_drop(use, handle);
-    result = operation->by_copy ? CKR_OK : operation->init(use, operation, handle);
+    use->by_copy = copy != handle;
+    if (use->by_copy)
+        return operation->init(use, operation, copy);
+    result = operation->init(use, operation, handle);
     if (result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID) {
         CK_RV refusal = result;
         before = handle;
@@ -140,16 +139,6 @@ static CK_RV sign_init(struct p11_use *use, struct operation *operation, CK_OBJE
     return p11_did(use, "C_SignInit", use->functions->C_SignInit(use->session, &operation->mechanism, handle));
 }
 
-static CK_RV sign_once(struct p11_use *use, struct operation *operation, unsigned char *signature, CK_ULONG *length)
-{
-    unsigned char *data = (unsigned char *)(uintptr_t)operation->input.data;
-    CK_RV result = initialize(use, operation);
-    return result == CKR_OK
-               ? p11_did(use, "C_Sign",
-                         use->functions->C_Sign(use->session, data, operation->input.length, signature, length))
-               : result;
-}
-
 static CK_RV sign(struct p11_use *use, void *argument)
 {
     struct operation *operation = argument;
@@ -157,12 +146,15 @@ static CK_RV sign(struct p11_use *use, void *argument)
     unsigned char room[P11_RSA_BYTES + 64];
     CK_ULONG length = sizeof(room);
     size_t field = (key->public.bits + 7) / 8, wanted = key->public.type == KW_KEY_RSA ? key->size : 2 * field;
-    CK_RV result = sign_once(use, operation, room, &length);
-    if (result != CKR_OK && operation->by_copy) {
-        p11_copy_drop(use, operation->handle);
-        length = sizeof(room);
-        result = sign_once(use, operation, room, &length);
+    unsigned char *data = (unsigned char *)(uintptr_t)operation->input.data;
+    if (use->copy_failed) {
+        operation->copies = false;
+        atomic_store(&key->no_copies, true);
     }
+    CK_RV result = initialize(use, operation);
+    if (result != CKR_OK)
+        return result;
+    result = p11_did(use, "C_Sign", use->functions->C_Sign(use->session, data, operation->input.length, room, &length));
     if (result != CKR_OK)
         return result;
     if (length != wanted)
@@ -180,7 +172,7 @@ static CK_RV sign(struct p11_use *use, void *argument)
         memcpy(operation->output->data, room, length);
         operation->output->length = length;
     }
-    if (operation->copies && !operation->by_copy && !p11_copy_used(use, operation->handle))
+    if (operation->copies && !use->by_copy && !p11_copy_used(use, operation->handle))
         atomic_store(&key->no_copies, true);
     return CKR_OK;
 }
