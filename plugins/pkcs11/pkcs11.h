@@ -94,8 +94,7 @@ struct p11_manners {
     bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
     bool failures_stay;   /* a decryption that failed is not over, and its key cannot be deleted */
     bool ends_at_fork;    /* what a child inherits is of no use: finalized before a fork, initialized at the next use */
-    bool
-        checks_objects; /* looks at each use of a token's object whether it has changed, and never gives a handle out again */
+    bool checks_objects;  /* looks at each use of the token's whether they have changed; gives no handle out twice */
 };
 
 struct p11_module {

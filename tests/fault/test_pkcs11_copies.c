@@ -334,7 +334,7 @@ static void what_fails_with_a_copy_is_done_with_the_key(void **state)
         assert_true(met);
         assert_int_equal(calls(SHIM_C_Login) + calls(SHIM_C_FindObjects), 0);
         shim_disarm(server.control);
-        sign_right(2 * USES);
+        sign_right(USES + USES / 4);
         assert_int_equal(calls(SHIM_C_CopyObject), 0);
         kw_key_free(key);
         key = NULL;
