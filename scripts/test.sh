@@ -122,7 +122,7 @@ valgrind_options="--quiet --suppressions=$PWD/tests/memcheck.suppressions --erro
 # Those take a minute or more each there, most of it in derivations of keys from passwords; AddressSanitizer runs them always.
 memcheck_long='^test_(cms|context|create|derivations|forks|journal|key_check|key_fallback|malformed|module_threads|move|openssl_module|pem|pfx_.*|pkcs11_.*|pkey|reload|reload_stores|root|root_guards|root_set|rotate|subkeys|subkey_secrets|tls_client|tls_server|transfer|transfer_killed|transfer_left|use|x509)$'
 # And those ten minutes and more; children of test_module_threads lose what other threads of their parent held.
-memcheck_longest='^(conformance_.*|test_malformed|test_module_threads|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_clock|test_pkcs11_copies|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
+memcheck_longest='^(conformance_.*|test_malformed|test_module_threads|test_move|test_pfx_write|test_pfx_foreign|test_pkcs11_clock|test_pkcs11_crowd|test_pkcs11_faults|test_pkcs11_transfer|test_subkey_secrets|test_transfer_killed)$'
 
 do_memcheck() {
     sampled 4
