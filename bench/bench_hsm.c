@@ -85,14 +85,16 @@ static bool sign_bare(void *user)
            token->functions->C_Sign(token->session, digest, sizeof(digest), signature, &length) == CKR_OK;
 }
 
-/* The token's one private key of this type. */
+/* The token's one private key of this type; copies in sessions are not the token's. */
 static CK_OBJECT_HANDLE find_bare(struct token *token, CK_KEY_TYPE type)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-    CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)}};
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE attributes[] = {
+        {CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)}, {CKA_TOKEN, &yes, sizeof(yes)}};
     CK_OBJECT_HANDLE found[2] = {0};
     CK_ULONG count = 0;
-    if (token->functions->C_FindObjectsInit(token->session, attributes, 2) != CKR_OK ||
+    if (token->functions->C_FindObjectsInit(token->session, attributes, 3) != CKR_OK ||
         token->functions->C_FindObjects(token->session, found, 2, &count) != CKR_OK || count != 1 ||
         token->functions->C_FindObjectsFinal(token->session) != CKR_OK)
         bench_stop("the token has not one key of this type", NULL);

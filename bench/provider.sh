@@ -1,16 +1,46 @@
 #!/usr/bin/env bash
 # Builds the release preset and measures what the OpenSSL module costs a program that signs, as ratios in one run:
 #   - with softstore, against the very same key from a file, by OpenSSL's default provider;
-#   - with a SoftHSM token, against pkcs11-provider on the same token, where that is installed (Debian 13, or bookworm-backports)
-#     or $PKCS11_PROVIDER names its module.
+#   - with a SoftHSM token, against pkcs11-provider on the same token: the module that $PKCS11_PROVIDER names, the installed one, or the one of
+#     Debian's package, which is fetched into the build directory (for Debian 12 from bookworm-backports).
 #   bench/provider.sh [ROUNDS]
-# Exit status 1 when a median is below its limit.
+# Exit status 1 when a median is below its limit, or there is no pkcs11-provider.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+installed() {
+    local place
+    for place in /usr/lib/*-linux-gnu*/ossl-modules/pkcs11.so /usr/lib64/ossl-modules/pkcs11.so "$1"/usr/lib/*/ossl-modules/pkcs11.so; do
+        [[ ! -e $place ]] || echo "$place"
+    done | head -n 1
+}
+
+# fetch DIRECTORY: the package, unpacked there. Neither the system's packages nor its sources change, and no rights are needed.
+fetch() {
+    local sources options=() suite
+    mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+    if [[ -z $(apt-cache madison pkcs11-provider 2>/dev/null) ]]; then
+        # shellcheck source=/dev/null
+        suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+        [[ $suite != bookworm ]] || suite=bookworm-backports
+        sources=$1/sources.list
+        printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian %s main\n' "$suite" >"$sources"
+        options=(-o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache")
+        apt-get -qq "${options[@]}" -o Acquire::Retries=3 update
+    fi
+    (cd "$1" && apt-get -qq "${options[@]}" download pkcs11-provider && dpkg -x pkcs11-provider_*.deb .) >&2
+}
+
 if [[ -z ${KW_TOKEN_LIBRARY:-} ]]; then
     scripts/install-packages.sh hsm
     cmake --preset release -DBUILD_TESTING=OFF >/dev/null
     cmake --build build/release --target bench_provider openssl-provider plugin-softstore plugin-pkcs11 keywright-cli >/dev/null
+    package=$PWD/build/release/pkcs11-provider
+    export PKCS11_PROVIDER=${PKCS11_PROVIDER:-$(installed "$package")}
+    if [[ -z $PKCS11_PROVIDER ]]; then
+        fetch "$package" || { echo "pkcs11-provider cannot be fetched; install it, or name its module in \$PKCS11_PROVIDER" >&2 && exit 1; }
+        PKCS11_PROVIDER=$(installed "$package")
+    fi
     exec tests/integration/with_token.sh softhsm bench/provider.sh "$@"
 fi
 directory=$(mktemp -d)
@@ -34,9 +64,7 @@ conf() {
 }
 
 other=${PKCS11_PROVIDER:-}
-for place in /usr/lib/*-linux-gnu*/ossl-modules/pkcs11.so /usr/lib64/ossl-modules/pkcs11.so; do
-    [[ -n $other || ! -e $place ]] || other=$place
-done
+[[ -e $other ]] || { echo "there is no pkcs11-provider at '$other'" >&2 && exit 1; }
 status=0
 conf >"$OPENSSL_CONF"
 echo "digest-sign by keywright: (softstore) against the same key from a file ($(openssl version))"
@@ -49,10 +77,6 @@ for subject in rsa-2048:0.98 ec-p256:0.90; do
         status=1
     rm -f "$directory/key.pfx"
 done
-if [[ -z $other ]]; then
-    echo "pkcs11-provider is not installed, so nothing is compared with it" >&2
-    exit $status
-fi
 conf "$other" >"$OPENSSL_CONF"
 echo "digest-sign by keywright: (SoftHSM) against pkcs11-provider on the same token"
 for key in rsa-2048 ec-p256; do

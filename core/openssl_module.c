@@ -198,7 +198,8 @@ int kw_openssl_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH
         module_free(made);
         return 0;
     }
-    made->provider = (struct provider){.library = made->crypto->library, .generate = module_generate, .user = made};
+    made->provider = (struct provider){
+        .library = made->crypto->library, .digests = made->crypto->digests, .generate = module_generate, .user = made};
     *context = made;
     *out = module_dispatch;
     return 1;

@@ -234,8 +234,26 @@ static kw_hash digest_hash(const EVP_MD *digest)
     return KW_HASH_NONE;
 }
 
+/* By the names that libcrypto and most programs use; others are for libcrypto to know. */
+static kw_hash usual_hash(const char *name)
+{
+    static const struct numbered_name names[] = {
+        {"SHA256", KW_HASH_SHA256},   {"SHA2-256", KW_HASH_SHA256}, {"SHA384", KW_HASH_SHA384},
+        {"SHA2-384", KW_HASH_SHA384}, {"SHA512", KW_HASH_SHA512},   {"SHA2-512", KW_HASH_SHA512},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (OPENSSL_strcasecmp(name, names[i].name) == 0)
+            return (kw_hash)names[i].number;
+    return KW_HASH_NONE;
+}
+
 EVP_MD *digest_fetch(const struct provider *provider, const char *name, kw_hash *hash)
 {
+    const kw_hash usual = provider->digests != NULL ? usual_hash(name) : KW_HASH_NONE;
+    if (usual != KW_HASH_NONE && EVP_MD_up_ref(provider->digests[usual])) {
+        *hash = usual;
+        return provider->digests[usual];
+    }
     crypto_enter();
     EVP_MD *digest = EVP_MD_fetch(provider->library, name, DELEGATE_PROPERTY);
     const kw_hash found = digest != NULL ? digest_hash(digest) : KW_HASH_NONE;

@@ -37,6 +37,8 @@ struct generation {
 
 struct provider {
     OSSL_LIB_CTX *library; /* has the default provider */
+    /* Of that, by kw_hash: libcrypto takes some microseconds to find one, and TLS begins a signature in each handshake. NULL: it finds them. */
+    EVP_MD *const *digests;
     /* Makes such a key; NULL: this provider makes keys in memory alone. */
     kw_status (*generate)(void *user, const struct generation *wanted, struct keydata **made, kw_error *error);
     void *user;

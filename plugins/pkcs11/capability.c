@@ -34,6 +34,7 @@ static const struct {
 
 /* What modules advertise and then refuse or do wrong, where trying it out would leave something on the token. By how they describe themselves. */
 static const struct {
+    const char *maker; /* NULL: the description says enough */
     const char *description;
     uint32_t operations, schemes, curves; /* that it cannot do */
     struct p11_manners manners;
@@ -52,18 +53,21 @@ static const struct {
     {.description = "NSS Internal Crypto Services", .schemes = KW_BIT(KW_SCHEME_EDDSA)},
     /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
     {.description = "Meta PKCS11 LIBRARY", .schemes = KW_BIT(KW_SCHEME_RSA_PSS)},
+    /* SoftHSM 2.6.1: see copy.c */
+    {.maker = "SoftHSM", .description = "Implementation of PKCS11", .manners = {.checks_objects = true}},
 };
 
 /* Modules say by their description who they are. */
-static bool is_by(size_t i, const char *description)
+static bool is_by(size_t i, const char *maker, const char *description)
 {
-    return strncmp(description, known[i].description, strlen(known[i].description)) == 0;
+    return (known[i].maker == NULL || strcmp(known[i].maker, maker) == 0) &&
+           strncmp(description, known[i].description, strlen(known[i].description)) == 0;
 }
 
-struct p11_manners p11_manners_of(const char *description)
+struct p11_manners p11_manners_of(const char *maker, const char *description)
 {
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (is_by(i, description))
+        if (is_by(i, maker, description))
             return known[i].manners;
     return (struct p11_manners){.plain_templates = false};
 }
@@ -178,7 +182,7 @@ CK_RV p11_capability_read(struct p11_use *use, void *argument)
     if (!instance->wants_pin)
         can.operations &= ~(uint32_t)KW_CAN_SET_SECRET;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (!is_by(i, instance->module->description))
+        if (!is_by(i, instance->module->maker, instance->module->description))
             continue;
         can.operations &= ~known[i].operations;
         can.schemes &= ~known[i].schemes;

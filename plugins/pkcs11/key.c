@@ -328,17 +328,25 @@ CK_RV p11_key_destroy(struct p11_use *use, const struct p11_locator *locator)
     return result;
 }
 
+struct deletion {
+    struct p11_locator locator;
+    CK_OBJECT_HANDLE key;
+};
+
 static CK_RV delete_key(struct p11_use *use, void *argument)
 {
-    const struct p11_locator *locator = argument;
-    CK_OBJECT_HANDLE handle;
-    CK_RV result = p11_key_search(use, locator, &handle);
-    return result == CKR_OK ? p11_key_destroy(use, locator) : result;
+    struct deletion *deletion = argument;
+    CK_RV result = p11_key_search(use, &deletion->locator, &deletion->key);
+    return result == CKR_OK ? p11_key_destroy(use, &deletion->locator) : result;
 }
 
 kw_status p11_key_delete(kw_plugin_instance *instance, const kw_call *call, kw_input locator)
 {
-    struct p11_locator place;
-    kw_status status = read_locator(&instance->host, locator, &place);
-    return status == KW_OK ? p11_change(instance, call, "delete the key", delete_key, &place) : status;
+    struct deletion deletion = {.key = 0};
+    kw_status status = read_locator(&instance->host, locator, &deletion.locator);
+    if (status == KW_OK)
+        status = p11_change(instance, call, "delete the key", delete_key, &deletion);
+    if (status == KW_OK)
+        p11_copies_sweep(instance, deletion.key);
+    return status;
 }

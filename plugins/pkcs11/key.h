@@ -73,7 +73,8 @@ struct kw_plugin_key {
     char name[P11_LOCATOR_MAXIMUM];
     struct p11_public public;
     struct p11_traits traits;
-    size_t size; /* of the longest output */
+    size_t size;           /* of the longest output */
+    atomic_bool no_copies; /* the token makes none of this key */
     /* Of which generation the handle is, and the handle; both in one, since threads share the key. */
     pthread_mutex_t mutex;
     unsigned generation;
@@ -142,6 +143,22 @@ kw_status p11_key_import(kw_plugin_instance *instance, const kw_call *call, cons
 #define P11_PKCS8_MAXIMUM 8192u
 /* Gives the token the private key as what C_UnwrapKey makes of its PKCS#8, of at most that length. */
 CK_RV p11_unwrap_private(struct p11_use *use, struct p11_making *making, kw_input pkcs8);
+
+/* ---- copy.c --------------------------------------------------------------------------------------------------------------------- */
+
+/* What is used for a key now: its copy in this session, where the token has shown the key a moment ago; else the key. */
+CK_OBJECT_HANDLE p11_copy_of(struct p11_use *use, CK_OBJECT_HANDLE key);
+/*
+ * After p11_copy_of has given the key itself, and the token has done with it what was wanted. Makes a copy where that is due. False: the token
+ * makes none of this key.
+ */
+bool p11_copy_used(struct p11_use *use, CK_OBJECT_HANDLE key);
+/* Something has failed: the copy is destroyed. */
+void p11_copy_drop(struct p11_use *use, CK_OBJECT_HANDLE key);
+/* Destroys a free session's copies of a key (0: of all). */
+void p11_copies_end(struct p11_use *use, struct p11_session *session, CK_OBJECT_HANDLE key);
+/* Outside of the gate: destroys the copies of a key that was deleted, as far as that can be done now; they are not used in any case. */
+void p11_copies_sweep(kw_plugin_instance *instance, CK_OBJECT_HANDLE key);
 
 /* ---- list.c, certificate.c ------------------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* The login: one for all threads and stores of a process on a token. */
-#include "pkcs11.h"
+#include "key.h"
 
 #include <string.h>
 #include <sys/random.h>
@@ -66,7 +66,7 @@ void p11_token_take_session(struct p11_use *use)
 {
     kw_plugin_instance *instance = use->instance;
     instance->pool.generation = instance->token->generation;
-    instance->pool.handles[0] = use->session;
+    instance->pool.sessions[0] = (struct p11_session){.handle = use->session};
     instance->pool.open = instance->pool.free = 1;
 }
 
@@ -281,11 +281,13 @@ void p11_token_close(kw_plugin_instance *instance)
     unsigned open = alone && token->ready && instance->pool.generation == token->generation ? instance->pool.free : 0;
     bool anchored = token->anchor_generation == token->generation;
     if (open > 0 && !last && !anchored) {
-        token->anchor = instance->pool.handles[--open];
+        struct p11_session *kept = &instance->pool.sessions[--open];
+        p11_copies_end(&use, kept, 0);
+        token->anchor = kept->handle;
         token->anchor_generation = token->generation;
     }
     while (open > 0)
-        (void)p11_did(&use, NULL, use.functions->C_CloseSession(instance->pool.handles[--open]));
+        (void)p11_did(&use, NULL, use.functions->C_CloseSession(instance->pool.sessions[--open].handle));
     if (alone && last) {
         if (token->ready && anchored)
             (void)p11_did(&use, NULL, use.functions->C_CloseSession(token->anchor));

@@ -172,7 +172,7 @@ kw_status p11_module_load(struct p11_module *module, struct p11_use *use)
     status = take_functions(module, use);
     take_name(module->maker, sizeof(module->maker), made->context->manufacturer);
     take_name(module->description, sizeof(module->description), made->context->description);
-    module->manners = p11_manners_of(module->description);
+    module->manners = p11_manners_of(module->maker, module->description);
     module->libp11 = made; /* also after a failure: libp11's context cannot be freed without unloading */
     made = NULL;
 out:

@@ -94,7 +94,8 @@ bool p11_fits(kw_output *output, size_t length)
 
 /* ---- Options ------------------------------------------------------------------------------------------------------ */
 
-#define TIMEOUT_MAXIMUM 3600000
+#define TIMEOUT_MAXIMUM    3600000
+#define KEY_COPIES_MAXIMUM 1000
 
 static const kw_option option_table[] = {
     {.name = "library",
@@ -126,6 +127,14 @@ static const kw_option option_table[] = {
      .type = KW_OPTION_STRING,
      .help =
          "what C_Initialize is given, for modules that want it, such as NSS: configdir='sql:/etc/nss' flags=readWrite"},
+    {.name = "key_copies",
+     .type = KW_OPTION_DURATION,
+     .fallback = "10ms",
+     .minimum = 0,
+     .maximum = KEY_COPIES_MAXIMUM,
+     .help =
+         "for how long, after the token has shown a key, a copy in the session may sign for it; with SoftHSM alone; "
+         "0s: not at all"},
     {.name = "always_authenticate",
      .type = KW_OPTION_BOOLEAN,
      .fallback = "false",
@@ -134,21 +143,26 @@ static const kw_option option_table[] = {
 
 struct options {
     const char *library, *library_sha256, *token_serial, *token_label, *init_args;
-    int64_t sessions, timeout, always_authenticate;
+    int64_t sessions, timeout, key_copies, always_authenticate;
 };
 
 static void read_options(const kw_option_value *values, size_t count, struct options *options)
 {
-    *options = (struct options){.sessions = 16, .timeout = 30000};
+    *options = (struct options){.sessions = 16, .timeout = 30000, .key_copies = 10};
     const struct {
         const char *name;
         const char **text;
         int64_t *integer;
     } places[] = {
-        {"library", &options->library, NULL},           {"library_sha256", &options->library_sha256, NULL},
-        {"token_serial", &options->token_serial, NULL}, {"token_label", &options->token_label, NULL},
-        {"init_args", &options->init_args, NULL},       {"sessions", NULL, &options->sessions},
-        {"timeout", NULL, &options->timeout},           {"always_authenticate", NULL, &options->always_authenticate},
+        {"library", &options->library, NULL},
+        {"library_sha256", &options->library_sha256, NULL},
+        {"token_serial", &options->token_serial, NULL},
+        {"token_label", &options->token_label, NULL},
+        {"init_args", &options->init_args, NULL},
+        {"sessions", NULL, &options->sessions},
+        {"timeout", NULL, &options->timeout},
+        {"key_copies", NULL, &options->key_copies},
+        {"always_authenticate", NULL, &options->always_authenticate},
     };
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < sizeof(places) / sizeof(places[0]); j++) {
@@ -178,6 +192,8 @@ static kw_status check_options(const kw_host *host, const struct options *option
         return p11_report(host, KW_CONFIGURATION, "option sessions: it must be from 1 to %u", P11_SESSIONS_MAXIMUM);
     if (options->timeout < 100 || options->timeout > TIMEOUT_MAXIMUM)
         return p11_report(host, KW_CONFIGURATION, "option timeout: it must be from 100ms to 1h");
+    if (options->key_copies < 0 || options->key_copies > KEY_COPIES_MAXIMUM)
+        return p11_report(host, KW_CONFIGURATION, "option key_copies: it must be from 0s to 1s");
     return KW_OK;
 }
 
@@ -257,6 +273,7 @@ static kw_status instance_open(const kw_call *call, const kw_host *host, const k
     made->token_label = copy_of(options.token_label);
     made->token_serial = copy_of(options.token_serial);
     made->timeout = (uint64_t)options.timeout;
+    made->key_copies = (uint64_t)options.key_copies;
     made->pool.limit = (unsigned)options.sessions;
     made->always_authenticate = options.always_authenticate != 0;
     made->cursors = p11_cursors_new();

@@ -10,6 +10,7 @@
  *   login.c         opening a token, logging in
  *   renew.c         sessions, login and handles renewed together
  *   session.c       the pool of sessions; turns; an operation on a session, repeated where the token was lost and that is safe
+ *   copy.c          copies of keys in sessions
  *   failure.c       what return values mean
  *   capability.c    what a token can do, by its mechanisms
  *   attribute.c     reading attributes, finding objects
@@ -93,6 +94,7 @@ struct p11_manners {
     bool whole_digests;   /* ECDSA: digests of 32 and 48 bytes alone */
     bool failures_stay;   /* a decryption that failed is not over, and its key cannot be deleted */
     bool ends_at_fork;    /* what a child inherits is of no use: finalized before a fork, initialized at the next use */
+    bool checks_objects;  /* looks at each use of the token's whether they have changed; gives no handle out twice */
 };
 
 struct p11_module {
@@ -109,6 +111,7 @@ struct p11_module {
     uint64_t restarted; /* or loaded (p11_now): for stores whose token was never there; set with the gate shut */
     bool changing;      /* somebody has the turn to change objects; guarded by the state */
     uint64_t changed;   /* when somebody last gave it back; the same */
+    atomic_uint turns;  /* how often it was given back */
     struct p11_token *tokens;
     struct p11_module *next;
 };
@@ -235,6 +238,23 @@ KW_MUST_USE kw_status p11_token_renew(kw_plugin_instance *instance, const kw_cal
 
 struct p11_cursors;
 
+#define P11_COPIES 4u /* places for keys, in a session */
+
+/* A key that a session has signed with. */
+struct p11_copy {
+    CK_OBJECT_HANDLE key;  /* on the token; 0: an empty place */
+    CK_OBJECT_HANDLE copy; /* in the session; 0: none */
+    uint64_t known;        /* the token had the key (p11_now) */
+    unsigned turns;        /* p11_module.turns at that moment */
+    unsigned uses;         /* that a copy could have been for */
+};
+
+/* One that is free. */
+struct p11_session {
+    CK_SESSION_HANDLE handle;
+    struct p11_copy copies[P11_COPIES];
+};
+
 /* What a token can do; schemes and hashes by type of key. */
 struct p11_ability {
     uint32_t operations, schemes, sign_hashes, oaep_hashes;
@@ -246,6 +266,8 @@ struct kw_plugin_instance {
     struct p11_token *token;
     char *token_label, *token_serial; /* as configured; NULL: any */
     uint64_t timeout;                 /* milliseconds */
+    uint64_t key_copies;              /* for so long after the token has shown a key, milliseconds; 0: none */
+    atomic_uint copies_made;
     bool always_authenticate;
     kw_plugin_instance *next; /* of the token's */
     bool is_listed;
@@ -260,7 +282,7 @@ struct kw_plugin_instance {
     struct { /* guarded by the state */
         unsigned generation;
         unsigned limit, open, free;
-        CK_SESSION_HANDLE handles[P11_SESSIONS_MAXIMUM]; /* that are free */
+        struct p11_session sessions[P11_SESSIONS_MAXIMUM]; /* that are free */
     } pool;
 };
 
@@ -299,6 +321,11 @@ struct p11_use {
     const kw_call *call;
     const CK_FUNCTION_LIST *functions;
     CK_SESSION_HANDLE session;
+    struct p11_copy copies[P11_COPIES]; /* the session's */
+    uint64_t asked;                     /* when, and after how many turns, the operation began that may use a copy */
+    unsigned asked_turns;
+    bool by_copy;     /* the operation was done, or has failed, with a copy */
+    bool copy_failed; /* and so it is done again without */
     unsigned generation;
     bool begun;           /* what was done may not be done twice */
     bool dirty;           /* the session is in the middle of something, although the body says P11_TOLD */
@@ -351,7 +378,7 @@ bool p11_failure_is_inability(CK_RV result);
 
 /* A body: fills the instance's capabilities and abilities. */
 CK_RV p11_capability_read(struct p11_use *use, void *argument);
-struct p11_manners p11_manners_of(const char *description);
+struct p11_manners p11_manners_of(const char *maker, const char *description);
 #define P11_RSA_MINIMUM 2048u
 #define P11_RSA_MAXIMUM 4096u
 

@@ -47,9 +47,12 @@ static enum taken pool_take(kw_plugin_instance *instance, struct p11_use *use)
         instance->pool.open = instance->pool.free = 0;
     }
     if (instance->pool.free > 0) {
-        use->session = instance->pool.handles[--instance->pool.free];
+        const struct p11_session *session = &instance->pool.sessions[--instance->pool.free];
+        use->session = session->handle;
+        memcpy(use->copies, session->copies, sizeof(use->copies));
         return TAKEN;
     }
+    memset(use->copies, 0, sizeof(use->copies));
     if (instance->pool.open >= instance->pool.limit)
         return NONE_FREE;
     instance->pool.open++;
@@ -73,6 +76,7 @@ static void pool_return(struct p11_use *use, bool usable)
     kw_plugin_instance *instance = use->instance;
     CK_SESSION_HANDLE other;
     if (!usable) {
+        memset(use->copies, 0, sizeof(use->copies)); /* they go with their session */
         usable = open_one(use, &other) == CKR_OK;
         (void)p11_did(use, NULL, use->functions->C_CloseSession(use->session));
         if (usable)
@@ -80,10 +84,13 @@ static void pool_return(struct p11_use *use, bool usable)
     }
     p11_state_lock();
     if (instance->pool.generation == use->generation) {
-        if (usable)
-            instance->pool.handles[instance->pool.free++] = use->session;
-        else
+        if (usable) {
+            struct p11_session *session = &instance->pool.sessions[instance->pool.free++];
+            session->handle = use->session;
+            memcpy(session->copies, use->copies, sizeof(session->copies));
+        } else {
             instance->pool.open--;
+        }
     }
     p11_state_changed();
     p11_state_unlock();
@@ -134,6 +141,7 @@ static void turn_give(struct p11_use *use)
 {
     if (!use->changes)
         return;
+    atomic_fetch_add(&use->instance->module->turns, 1);
     p11_processes_unlock(use->turn);
     use->turn = -1;
     turn_free(use->instance->module, p11_now());
@@ -263,6 +271,16 @@ static void pause_after(int losses)
     (void)nanosleep(&while_it_settles, NULL);
 }
 
+/*
+ * Whether it may be the copy of the key alone that does not do. Who finds out has its session closed, and a new one has no copies. When sessions
+ * or the login are gone, so are all copies.
+ */
+static bool is_of_copy(struct p11_use *use, CK_RV result)
+{
+    use->copy_failed = use->by_copy && result != P11_TOLD && (!p11_failure_is_loss(result) || repetitions(result) == 1);
+    return use->copy_failed;
+}
+
 static kw_status perform(struct p11_use *use, const char *what, p11_body body, void *argument)
 {
     kw_plugin_instance *instance = use->instance;
@@ -270,7 +288,7 @@ static kw_status perform(struct p11_use *use, const char *what, p11_body body, v
     kw_status status = p11_deadline(instance, call);
     for (int losses = 0; status == KW_OK; losses++) {
         CK_RV result = CKR_OK;
-        use->begun = use->dirty = false;
+        use->begun = use->dirty = use->by_copy = false;
         status = session_take(use, &result);
         if (status != KW_OK)
             break;
@@ -283,6 +301,8 @@ static kw_status perform(struct p11_use *use, const char *what, p11_body body, v
         p11_count(use);
         if (result == CKR_OK)
             return KW_OK;
+        if (is_of_copy(use, result))
+            continue;
         if (!p11_failure_is_loss(result) || losses >= repetitions(result) || p11_patience(instance, call) == 0)
             return explain(use, result, what);
         pause_after(losses);

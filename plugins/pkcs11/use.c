@@ -47,6 +47,8 @@ struct operation {
     CK_RSA_PKCS_OAEP_PARAMS oaep;
     kw_input input;
     kw_output *output;
+    bool copies;             /* a copy of the key may do */
+    CK_OBJECT_HANDLE handle; /* of the key on the token */
     CK_RV (*init)(struct p11_use *use, struct operation *operation, CK_OBJECT_HANDLE handle);
 };
 
@@ -84,7 +86,8 @@ static kw_status check_hashes(const kw_plugin_key *key, uint32_t hashes, kw_algo
 
 /*
  * Initializes with the key's handle. A handle that the token does not know may be old although the session is not (another process wrote
- * the key anew): it is looked up once before the token counts as lost. A key that asks for its PIN at each use gets it.
+ * the key anew): it is looked up once before the token counts as lost. A key that asks for its PIN at each use gets it. Where a copy of the
+ * key may do, it is taken, and nothing of this is needed: perform() does without it what fails with it.
  */
 static CK_RV initialize(struct p11_use *use, struct operation *operation)
 {
@@ -94,15 +97,21 @@ static CK_RV initialize(struct p11_use *use, struct operation *operation)
     CK_RV result = p11_key_handle(use, operation->key, false, &handle);
     if (result != CKR_OK)
         return result;
+    const CK_OBJECT_HANDLE copy = operation->copies ? p11_copy_of(use, handle) : handle;
+    use->by_copy = copy != handle;
+    if (use->by_copy)
+        return operation->init(use, operation, copy);
     result = operation->init(use, operation, handle);
     if (result == CKR_KEY_HANDLE_INVALID || result == CKR_OBJECT_HANDLE_INVALID) {
         CK_RV refusal = result;
         before = handle;
+        p11_copy_drop(use, handle);
         result = p11_key_handle(use, operation->key, true, &handle);
         if (result != CKR_OK)
             return result;
         result = handle != before ? operation->init(use, operation, handle) : refusal;
     }
+    operation->handle = handle;
     if (p11_failure_is_inability(result)) {
         use->dirty = true;
         return p11_tell(use, KW_UNSUPPORTED, "the token '%s' does not do this with key %s: %s answers %s",
@@ -133,11 +142,15 @@ static CK_RV sign_init(struct p11_use *use, struct operation *operation, CK_OBJE
 static CK_RV sign(struct p11_use *use, void *argument)
 {
     struct operation *operation = argument;
-    const kw_plugin_key *key = operation->key;
+    kw_plugin_key *key = operation->key;
     unsigned char room[P11_RSA_BYTES + 64];
     CK_ULONG length = sizeof(room);
     size_t field = (key->public.bits + 7) / 8, wanted = key->public.type == KW_KEY_RSA ? key->size : 2 * field;
     unsigned char *data = (unsigned char *)(uintptr_t)operation->input.data;
+    if (use->copy_failed) {
+        operation->copies = false;
+        atomic_store(&key->no_copies, true);
+    }
     CK_RV result = initialize(use, operation);
     if (result != CKR_OK)
         return result;
@@ -159,6 +172,8 @@ static CK_RV sign(struct p11_use *use, void *argument)
         memcpy(operation->output->data, room, length);
         operation->output->length = length;
     }
+    if (operation->copies && !use->by_copy && !p11_copy_used(use, operation->handle))
+        atomic_store(&key->no_copies, true);
     return CKR_OK;
 }
 
@@ -236,6 +251,8 @@ kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *
     operation.input = input;
     operation.output = signature;
     operation.init = sign_init;
+    operation.copies = key->instance->key_copies > 0 && key->instance->module->manners.checks_objects &&
+                       !key->traits.always_authenticate && !atomic_load(&key->no_copies);
     if (algorithm->scheme == KW_SCHEME_RSA_PKCS1) {
         const struct hash *hash = &hash_table[algorithm->hash];
         size_t head = algorithm->hash == KW_HASH_SHA1 ? 15 : INFO_MAXIMUM;
