@@ -361,12 +361,18 @@ kw_status kw_open(const kw_open_options *given, kw_context **context, kw_error *
 {
     kw_open_options options;
     kw_context *made = NULL;
+    struct opening opening;
     kw_status status = options_take(&options, sizeof(options), given, error);
     if (status == KW_OK)
-        status = contexts_claim(&options, &made, error);
-    if (status == KW_OK && made == NULL)
+        status = opening_begin(&opening, &options, true, error);
+    if (status != KW_OK)
+        return status;
+    status = contexts_claim(&options, &made, error);
+    const bool claimed = made != NULL;
+    if (status == KW_OK && !claimed)
         status = context_open(&options, false, &made, error);
-    else if (status == KW_OK && options.open_stores)
+    opening_end(&opening);
+    if (status == KW_OK && claimed && options.open_stores)
         status = open_all_stores(made, error);
     if (status == KW_OK && !options.as_is)
         context_add_missing(made);

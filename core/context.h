@@ -4,6 +4,9 @@
 
 #include "certificate/manager.h"
 
+#include <pthread.h>
+#include <sys/stat.h>
+
 /* The configuration file that the options, the environment or the built-in default name; absolute. NULL when memory ran out. */
 char *configuration_path(const kw_open_options *options);
 /* Whether the options or the environment name one. */
@@ -46,6 +49,20 @@ void contexts_add(kw_context *context);
 KW_MUST_USE kw_status contexts_claim(const kw_open_options *options, kw_context **context, kw_error *error);
 /* Whether it was the last user: then it is in the list no more. */
 bool contexts_leave(kw_context *context, bool program);
+/*
+ * openings.c: between the two, this thread finds or opens a context of this configuration. Begins once no other thread is at it, but for a program's own
+ * openings, which are contexts of their own each. `opening` stays where it is until it has ended. KW_FAILED: memory ran out, and nothing has begun.
+ */
+struct opening {
+    char *path;
+    struct stat file; /* st_ino 0: there is none */
+    bool program;
+    pthread_t thread;
+    struct opening *next;
+};
+KW_MUST_USE kw_status opening_begin(struct opening *opening, const kw_open_options *options, bool program,
+                                    kw_error *error);
+void opening_end(struct opening *opening);
 /* Once plugins have been loaded, and before they are used. */
 void context_watch_forks(void);
 /* The first half of context_take, for keys: a program may use nothing else for years. A kw_context that is no view. */

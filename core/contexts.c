@@ -221,9 +221,14 @@ kw_status contexts_claim(const kw_open_options *options, kw_context **context, k
 kw_status context_join(const kw_open_options *options, kw_context **context, kw_error *error)
 {
     kw_context *found = NULL;
-    kw_status status = share(options, false, &found, error);
+    struct opening opening;
+    kw_status status = opening_begin(&opening, options, false, error);
+    if (status != KW_OK)
+        return status;
+    status = share(options, false, &found, error);
     if (status == KW_OK && found == NULL)
         status = context_open_for_module(options, &found, error); /* a program that uses a key adds no others */
+    opening_end(&opening);
     if (status == KW_OK)
         *context = found;
     return status;

@@ -18,7 +18,7 @@
 static OSSL_FUNC_decoder_newctx_fn decoder_new;
 static OSSL_FUNC_decoder_freectx_fn decoder_free;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
-static OSSL_FUNC_decoder_decode_fn decode_pem, decode_rsa, decode_ec, decode_ed25519;
+static OSSL_FUNC_decoder_decode_fn decode_pem, decode_rsa, decode_rsa_pss, decode_ec, decode_ed25519;
 
 /* What a decoder returns for what is not its own: libcrypto tries the next. */
 #define NOT_OURS 1
@@ -167,6 +167,13 @@ static int decode_rsa(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CA
     return decode_der(context, "RSA", from, callback, argument, passphrase, passphrase_argument);
 }
 
+static int decode_rsa_pss(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CALLBACK *callback, void *argument,
+                          OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
+{
+    (void)selection;
+    return decode_der(context, "RSA-PSS", from, callback, argument, passphrase, passphrase_argument);
+}
+
 static int decode_ec(void *context, OSSL_CORE_BIO *from, int selection, OSSL_CALLBACK *callback, void *argument,
                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument)
 {
@@ -196,6 +203,7 @@ static int decode_ed25519(void *context, OSSL_CORE_BIO *from, int selection, OSS
 
 static const OSSL_DISPATCH pem_functions[] = DECODER_FUNCTIONS(pem);
 static const OSSL_DISPATCH rsa_functions[] = DECODER_FUNCTIONS(rsa);
+static const OSSL_DISPATCH rsa_pss_functions[] = DECODER_FUNCTIONS(rsa_pss);
 static const OSSL_DISPATCH ec_functions[] = DECODER_FUNCTIONS(ec);
 static const OSSL_DISPATCH ed25519_functions[] = DECODER_FUNCTIONS(ed25519);
 
@@ -205,6 +213,7 @@ static const OSSL_DISPATCH ed25519_functions[] = DECODER_FUNCTIONS(ed25519);
 const OSSL_ALGORITHM module_decoders[] = {
     {"DER", FROM_PEM, pem_functions, "PEM references to keys"},
     {"RSA", FROM_DER, rsa_functions, "references to RSA keys"},
+    {"RSA-PSS", FROM_DER, rsa_pss_functions, "references to RSA keys for PSS alone"},
     {"EC", FROM_DER, ec_functions, "references to EC keys"},
     {"ED25519", FROM_DER, ed25519_functions, "references to Ed25519 keys"},
     {NULL, NULL, NULL, NULL},

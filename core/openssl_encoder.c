@@ -152,6 +152,8 @@ const OSSL_ALGORITHM module_encoders[] = {
     {"RSA", TO_PEM, reference_functions, "references to RSA keys"},
     {"RSA", TO_OLD_PEM, reference_functions, "references to RSA keys"},
     {"RSA", TO_TEXT, text_functions, "RSA keys in stores for people"},
+    {"RSA-PSS", TO_PEM, reference_functions, "references to RSA keys for PSS alone"},
+    {"RSA-PSS", TO_TEXT, text_functions, "RSA keys in stores, for PSS alone, for people"},
     {"EC", TO_PEM, reference_functions, "references to EC keys"},
     {"EC", TO_OLD_PEM, reference_functions, "references to EC keys"},
     {"EC", TO_TEXT, text_functions, "EC keys in stores for people"},

@@ -5,6 +5,7 @@
 #include "base/secret.h"
 
 #include <openssl/bio.h>
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -113,10 +114,29 @@ void crypto_pkey_free(EVP_PKEY *key)
     crypto_leave();
 }
 
+/* libcrypto takes an RSA key and one for PSS alone for keys of different types. */
+static bool same_numbers(const EVP_PKEY *one, const EVP_PKEY *another, const char *name)
+{
+    BIGNUM *left = NULL, *right = NULL;
+    const bool same = EVP_PKEY_get_bn_param(one, name, &left) == 1 &&
+                      EVP_PKEY_get_bn_param(another, name, &right) == 1 && BN_cmp(left, right) == 0;
+    BN_free(left);
+    BN_free(right);
+    return same;
+}
+
+static bool same_key(const EVP_PKEY *one, const EVP_PKEY *another)
+{
+    if ((EVP_PKEY_is_a(one, "RSA") && EVP_PKEY_is_a(another, "RSA-PSS")) ||
+        (EVP_PKEY_is_a(one, "RSA-PSS") && EVP_PKEY_is_a(another, "RSA")))
+        return same_numbers(one, another, OSSL_PKEY_PARAM_RSA_N) && same_numbers(one, another, OSSL_PKEY_PARAM_RSA_E);
+    return EVP_PKEY_eq(one, another) == 1;
+}
+
 bool crypto_pkey_is(const EVP_PKEY *one, const EVP_PKEY *another)
 {
     crypto_enter();
-    const bool same = EVP_PKEY_eq(one, another) == 1;
+    const bool same = same_key(one, another);
     crypto_leave();
     return same;
 }

@@ -42,6 +42,7 @@ BIO *crypto_bio_new(void);
 void crypto_bio_free(BIO *bio);
 void crypto_x509_free(X509 *certificate);
 void crypto_pkey_free(EVP_PKEY *key);
+/* The same key: also where one of them says that it is an RSA key for PSS alone, and the other does not. */
 bool crypto_pkey_is(const EVP_PKEY *one, const EVP_PKEY *another);
 
 KW_MUST_USE kw_status crypto_open(struct crypto **crypto, kw_error *error);

@@ -58,6 +58,16 @@ abilities abilities_of_key(const kw_key_capabilities *key)
     return set;
 }
 
+abilities abilities_of_pss(const struct pss_limits *limits)
+{
+    abilities set = 0;
+    for (unsigned i = 0; i < ROW_COUNT; i++)
+        if (!limits->only ||
+            (rows[i].scheme == KW_SCHEME_RSA_PSS && (limits->hash == KW_HASH_NONE || limits->hash == rows[i].hash)))
+            set |= KW_BIT(i);
+    return set;
+}
+
 abilities abilities_of_store(const kw_capabilities *store, kw_key_type type)
 {
     const kw_key_capabilities key = {
@@ -100,13 +110,15 @@ struct proof {
     unsigned char challenge[CHALLENGE_LENGTH];
 };
 
-static kw_algorithm algorithm_of(const struct ability *row)
+static kw_algorithm algorithm_of(const struct proof *proof, const struct ability *row)
 {
+    const struct pss_limits *const limits = key_pss(proof->public);
     return (kw_algorithm){
         .size = sizeof(kw_algorithm),
         .scheme = row->scheme,
         .hash = row->hash,
-        .salt_length = row->scheme == KW_SCHEME_RSA_PSS ? (uint32_t)hash_length(row->hash) : 0,
+        .mgf_hash = row->scheme == KW_SCHEME_RSA_PSS ? limits->mgf_hash : KW_HASH_NONE,
+        .salt_length = row->scheme == KW_SCHEME_RSA_PSS ? pss_salt_default(limits, row->hash) : 0,
         .is_message = row->operation == KW_CAN_SIGN,
     };
 }
@@ -135,7 +147,7 @@ static kw_status take_room(kw_status answered, const kw_output *question, kw_out
 static kw_status prove_signature(const struct proof *proof, const struct ability *row, kw_error *error)
 {
     unsigned char bytes[ANSWER_MAXIMUM];
-    const kw_algorithm algorithm = algorithm_of(row);
+    const kw_algorithm algorithm = algorithm_of(proof, row);
     const kw_input challenge = {proof->challenge, sizeof(proof->challenge)};
     kw_output signature = {.data = bytes, .capacity = sizeof(bytes)}, question = {0};
     kw_status status =
@@ -175,7 +187,7 @@ static kw_status prove_decryption(const struct proof *proof, const struct abilit
 {
     unsigned char sealed[ANSWER_MAXIMUM], opened[ANSWER_MAXIMUM] = {0};
     const bool pkcs1 = row->scheme == KW_SCHEME_RSA_RAW;
-    const kw_algorithm algorithm = algorithm_of(row);
+    const kw_algorithm algorithm = algorithm_of(proof, row);
     const kw_input challenge = {proof->challenge, sizeof(proof->challenge)};
     kw_output ciphertext = {.data = sealed, .capacity = sizeof(sealed)};
     kw_output plaintext = {.data = opened, .capacity = sizeof(opened)};
@@ -286,6 +298,8 @@ kw_status abilities_prove(kw_context *context, kw_key *key, X509 *certificate, a
             error_set(error, KW_REFUSED, "the key in store '%s' is not the certificate's", store_name(key_store(key)));
     if (status == KW_OK)
         status = key_open_public(context->crypto, (kw_input){spki, (size_t)length}, &proof.public, error);
+    if (status == KW_OK)
+        status = key_limit(key, (kw_input){spki, (size_t)length}, error);
     for (unsigned i = 0; status == KW_OK && i < ROW_COUNT; i++)
         if ((set & KW_BIT(i)) != 0)
             status = prove_one(&proof, &rows[i], error);

@@ -12,6 +12,8 @@ typedef uint32_t abilities;
 
 /* Of a key, where it is. */
 abilities abilities_of_key(const kw_key_capabilities *key);
+/* That a key keeps whose certificate limits it so. */
+abilities abilities_of_pss(const struct pss_limits *limits);
 /* Of a key of this type, were it in the store. */
 abilities abilities_of_store(const kw_capabilities *store, kw_key_type type);
 /* What was done with a certificate's key so far may have to be undone with it later: a server's TLS key has nothing to undo. */

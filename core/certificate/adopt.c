@@ -392,7 +392,11 @@ static kw_status look_at(struct adoption *adoption, kw_error *error)
     adoption->fits = status == KW_OK && adoption->beside.certificate != NULL &&
                      certificate_fits(adoption->context, adoption->kind, &adoption->address, adoption->key,
                                       adoption->beside.certificate);
-    return status;
+    if (!adoption->fits)
+        return status;
+    /* The certificate may say that the key is for PSS alone. */
+    status = key_limit_as(adoption->key, adoption->beside.certificate, error);
+    return status == KW_OK ? kind_check_certified(adoption->kind, key_name(adoption->key), error) : status;
 }
 
 kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_event_callback event, void *user,
@@ -415,13 +419,15 @@ kw_status manager_adopt(kw_context *context, const kw_adopt_options *given, kw_e
         .address = options.address,
         .databases = options.databases,
         .database_count = options.database_count,
-        .key = key_name(adoption.key),
+        .key = key_kind_find(key_name(adoption.key))->pss ? key_kind_name_pss(key_name(adoption.key), false)
+                                                          : key_name(adoption.key),
         .store = options.store,
     };
     const struct making making = {
         .wanted = &wanted,
         .adopted = locator_view(&adoption.locator),
         .certificate = adoption.fits ? (kw_input){adoption.beside.der.data, adoption.beside.der.length} : (kw_input){0},
+        .like = key_pss(adoption.key)->only ? kw_key_get_public(adoption.key) : (kw_input){0},
         .beside = adoption.beside.something,
     };
     status = certificate_make(context, &making, error);

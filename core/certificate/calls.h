@@ -10,6 +10,9 @@
 KW_MUST_USE kw_status manager_state(kw_context *context, kw_state **state, kw_error *error);
 KW_MUST_USE kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event,
                                      void *user, kw_error *error);
+/* The same for an RSA key that is certified for PSS alone, as the SubjectPublicKeyInfo `like` says; empty: as manager_create. */
+KW_MUST_USE kw_status manager_create_like(kw_context *context, const kw_certificate_template *given, kw_input like,
+                                          kw_event_callback event, void *user, kw_error *error);
 KW_MUST_USE kw_status manager_request(kw_context *context, const char *address, kw_bytes *request, kw_error *error);
 KW_MUST_USE kw_status manager_certificates(kw_context *context, const kw_certificate_filter *given,
                                            kw_certificate_list **list, kw_error *error);

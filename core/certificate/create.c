@@ -185,14 +185,16 @@ static kw_status extend_existing(kw_context *context, const struct creation *cre
 }
 
 /* What is beside an adopted key is another program's, and stays. */
-static kw_status make_certificate(kw_context *context, const struct creation *creation, bool beside,
+static kw_status make_certificate(kw_context *context, const struct creation *creation, const struct making *making,
                                   struct key_arrival *arrival, kw_bytes *der, kw_error *error)
 {
     kw_key *key = NULL;
     kw_status status = key_open(arrival->store, (kw_input){arrival->locator, arrival->locator_length}, &key, error);
+    if (status == KW_OK && making->like.length > 0)
+        status = key_limit(key, making->like, error);
     if (status == KW_OK)
         status = x509_make(context->crypto, key, &creation->x509, der, error);
-    if (status == KW_OK && !beside) {
+    if (status == KW_OK && !making->beside) {
         status = store_certificate_put(arrival->store, (kw_input){arrival->locator, arrival->locator_length},
                                        (kw_input){der->data, der->length}, error);
         status = error_tolerate(status, KW_UNSUPPORTED, error);
@@ -325,7 +327,7 @@ static kw_status create_new(kw_context *context, const struct creation *creation
     if (status == KW_OK)
         status = bring_key(context, creation, making, &arrival, error);
     if (status == KW_OK && chain.length == 0) {
-        status = make_certificate(context, creation, making->beside, &arrival, &der, error);
+        status = make_certificate(context, creation, making, &arrival, &der, error);
         chain = (kw_input){der.data, der.length};
     }
     if (status == KW_OK)
@@ -362,12 +364,24 @@ static kw_status check_before_key(kw_context *context, const struct creation *cr
     return status;
 }
 
+/* An RSA key that is certified for PSS alone has a name of its own. */
+static kw_status name_like(const struct making *making, struct creation *creation, kw_error *error)
+{
+    if (making->like.length == 0)
+        return KW_OK;
+    creation->key = creation->asked_key = key_kind_name_pss(creation->key, true);
+    return creation->key != NULL ? kind_check_certified(creation->kind, creation->key, error)
+                                 : error_set(error, KW_INVALID_ARGUMENT, "RSA keys alone can be for PSS alone");
+}
+
 /* Whatever can be said without making a key. */
 static kw_status look_ahead(kw_context *context, const struct making *making, struct creation *creation,
                             kw_error *error)
 {
     const kw_certificate_template *wanted = making->wanted;
     kw_status status = creation_prepare(context, wanted, creation, error);
+    if (status == KW_OK)
+        status = name_like(making, creation, error);
     if (status == KW_OK)
         status = derivation_refuse_store(wanted->store, error);
     if (status == KW_OK && wanted->store != NULL && settings_store(context->settings, wanted->store) == NULL) {
@@ -399,8 +413,14 @@ kw_status certificate_make(kw_context *context, const struct making *making, kw_
 kw_status manager_create(kw_context *context, const kw_certificate_template *given, kw_event_callback event, void *user,
                          kw_error *error)
 {
+    return manager_create_like(context, given, (kw_input){0}, event, user, error);
+}
+
+kw_status manager_create_like(kw_context *context, const kw_certificate_template *given, kw_input like,
+                              kw_event_callback event, void *user, kw_error *error)
+{
     kw_certificate_template template;
-    const struct making making = {.wanted = &template};
+    const struct making making = {.wanted = &template, .like = like};
     struct creation creation = {0};
     bool in_use = false;
     size_t added = 0;

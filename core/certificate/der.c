@@ -141,3 +141,40 @@ PKCS8_PRIV_KEY_INFO *der_decrypt_pkcs8(struct crypto *crypto, const X509_SIG *se
     OPENSSL_clear_free(plain, length > 0 ? (size_t)length : 0);
     return info;
 }
+
+static kw_status retype_within(kw_input der, const X509_ALGOR *algorithm, struct secret *pkcs8, kw_error *error)
+{
+    const ASN1_OBJECT *type = NULL;
+    const void *value = NULL;
+    int parameter_type = V_ASN1_NULL;
+    ASN1_STRING *parameters = NULL;
+    const unsigned char *at = der.data;
+    kw_status status = KW_OK;
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.length);
+    if (info == NULL)
+        return crypto_error(error, KW_CORRUPT, "the private key is not PKCS#8");
+    if (algorithm != NULL)
+        X509_ALGOR_get0(&type, &parameter_type, &value, algorithm);
+    else
+        type = OBJ_nid2obj(NID_rsaEncryption);
+    if (parameter_type == V_ASN1_SEQUENCE)
+        parameters = ASN1_STRING_dup(value);
+    /* Without a key that replaces the one that is in it. */
+    if ((parameter_type == V_ASN1_SEQUENCE && parameters == NULL) ||
+        PKCS8_pkey_set0(info, OBJ_dup(type), -1, parameter_type, parameters, NULL, 0) != 1) {
+        ASN1_STRING_free(parameters);
+        status = error_memory(error);
+    }
+    if (status == KW_OK)
+        status = der_take_pkcs8(info, pkcs8, error);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    return status;
+}
+
+kw_status der_retype_rsa(kw_input der, const X509_ALGOR *algorithm, struct secret *pkcs8, kw_error *error)
+{
+    crypto_enter();
+    const kw_status status = retype_within(der, algorithm, pkcs8, error);
+    crypto_leave();
+    return status;
+}

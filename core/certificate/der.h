@@ -16,7 +16,12 @@ KW_MUST_USE kw_status der_take_pkcs8(const PKCS8_PRIV_KEY_INFO *key, struct secr
  * key is dropped when it is the private one's, as it is for Ed25519 and X25519; of other types it is dropped unseen. NULL: it is none.
  */
 PKCS8_PRIV_KEY_INFO *der_read_pkcs8(struct crypto *crypto, kw_input der);
-/* The same in EncryptedPrivateKeyInfo; `password.data` NULL: absent. NULL: another password, or damaged. */
+/*
+ * A private RSA key with another algorithm, in locked memory: NULL is rsaEncryption, as stores hold it; else that of a certificate, id-RSASSA-PSS with its
+ * parameters. KW_CORRUPT: `der` is no PKCS#8.
+ */
+KW_MUST_USE kw_status der_retype_rsa(kw_input der, const X509_ALGOR *algorithm, struct secret *pkcs8, kw_error *error);
+/* A private key in EncryptedPrivateKeyInfo; `password.data` NULL: absent. NULL: another password, or damaged. */
 PKCS8_PRIV_KEY_INFO *der_decrypt_pkcs8(struct crypto *crypto, const X509_SIG *sealed, kw_input password);
 
 #endif

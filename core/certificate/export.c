@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "certificate/der.h"
 #include "certificate/password.h"
 #include "certificate/pkcs12.h"
 #include "certificate/roots.h"
@@ -155,13 +156,30 @@ static kw_status copy_chain(kw_context *context, const struct certificate_row *r
     return status;
 }
 
+/* Of an RSA key for PSS alone the file says so too, as its certificate does. */
+static kw_status retype(X509 *certificate, struct secret *pkcs8, kw_error *error)
+{
+    X509_ALGOR *algorithm = NULL;
+    struct secret made = {0};
+    if (X509_PUBKEY_get0_param(NULL, NULL, NULL, &algorithm, X509_get_X509_PUBKEY(certificate)) != 1)
+        return crypto_error(error, KW_CORRUPT, "the certificate has no readable public key");
+    const kw_status status = der_retype_rsa(secret_view(pkcs8), algorithm, &made, error);
+    if (status != KW_OK)
+        return status;
+    secret_clear(pkcs8);
+    *pkcs8 = made;
+    return KW_OK;
+}
+
 /* A derived key exists in no store, and a copy of it only where somebody decides so. */
-static kw_status export_key(const struct found *found, bool with_derived_keys, kw_key *key, struct secret *pkcs8,
+static kw_status export_key(const struct found *found, bool with_derived_keys, kw_key *key, struct pfx_item *item,
                             kw_error *error)
 {
     struct derived_locator derived;
-    return derivation_of(&found->certificate, &derived) && !with_derived_keys ? KW_REFUSED
-                                                                              : key_export(key, pkcs8, error);
+    if (derivation_of(&found->certificate, &derived) && !with_derived_keys)
+        return KW_REFUSED;
+    const kw_status status = key_export(key, &item->pkcs8, error);
+    return status == KW_OK && key_pss(key)->only ? retype(item->certificate, &item->pkcs8, error) : status;
 }
 
 /* Where a key is that its store does not give out. The token's serial is for a server that has another id for the same store. */
@@ -203,7 +221,7 @@ static kw_status fill_item(kw_context *context, const struct found *found, bool 
         status = root_records_write(&place, &found->entry.id, &item->roots, error);
     if (status != KW_OK)
         goto out;
-    status = export_key(found, with_derived_keys, key, &item->pkcs8, error);
+    status = export_key(found, with_derived_keys, key, item, error);
     if (status == KW_REFUSED || status == KW_UNSUPPORTED) {
         status = error_tolerate(status, status, error);
         if (status == KW_OK)

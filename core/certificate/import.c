@@ -1,6 +1,7 @@
 /* Import: keys and certificates from files, all of a file or nothing. */
 #include "certificate/import.h"
 #include "certificate/calls.h"
+#include "certificate/der.h"
 #include "certificate/derivation.h"
 #include "certificate/roots.h"
 
@@ -93,6 +94,24 @@ static kw_status adopt_reference(struct importing *importing, struct arrival *ar
     return status;
 }
 
+/* Stores hold an RSA key as one for anything; that it is for PSS alone, its certificate says. */
+static kw_status begin_arrival(kw_context *context, struct arrival *arrival, struct store *store, kw_error *error)
+{
+    const struct pfx_item *item = arrival->item;
+    const struct key_kind *kind = key_kind_find(arrival->key);
+    struct secret plain = {0};
+    kw_status status = KW_OK;
+    if (kind == NULL || !kind->pss)
+        return key_arrival_begin(context, arrival->address.text, store, arrival->key, secret_view(&item->pkcs8),
+                                 &arrival->arrival, error);
+    status = der_retype_rsa(secret_view(&item->pkcs8), NULL, &plain, error);
+    if (status == KW_OK)
+        status = key_arrival_begin(context, arrival->address.text, store, arrival->key, secret_view(&plain),
+                                   &arrival->arrival, error);
+    secret_clear(&plain);
+    return status;
+}
+
 static kw_status bring_key(struct importing *importing, struct arrival *arrival, kw_error *error)
 {
     kw_context *context = importing->context;
@@ -108,8 +127,7 @@ static kw_status bring_key(struct importing *importing, struct arrival *arrival,
     if (status == KW_OK)
         status = stores_get(context->stores, chosen, &store, error);
     if (status == KW_OK)
-        status = key_arrival_begin(context, arrival->address.text, store, arrival->key, secret_view(&item->pkcs8),
-                                   &arrival->arrival, error);
+        status = begin_arrival(context, arrival, store, error);
     return status;
 }
 

@@ -318,7 +318,7 @@ kw_status import_check(struct importing *importing, struct arrival *arrival, kw_
                                "create` and `keywright request` do, and have a certificate issued for it");
         return status;
     }
-    status = kind_check_key(arrival->kind, arrival->key, error);
+    status = kind_check_certified(arrival->kind, arrival->key, error);
     if (status == KW_OK)
         status = check_against_catalogue(importing, arrival, error);
     if (status == KW_OK)

@@ -153,7 +153,7 @@ kw_status key_arrival_template(const char *address, const struct store *store, c
         .type = kind->type,
         .bits = kind->type == KW_KEY_RSA ? kind->bits : 0,
         .curve = kind->curve,
-        .operations = uses[kind->type],
+        .operations = kind->pss ? KW_CAN_SIGN : uses[kind->type],
         .exportable = (store_capabilities(store)->operations & KW_CAN_EXPORT) != 0,
         .label = address,
     };

@@ -1,6 +1,7 @@
 #include "certificate/key_check.h"
 
 #include "store/key.h"
+#include "store/rsa_encode.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -101,10 +102,10 @@ bool key_check_is_roca(const BIGNUM *modulus)
     return true;
 }
 
-static const char *name_of(kw_key_type type, uint32_t bits, kw_curve curve)
+static const char *name_of(kw_key_type type, uint32_t bits, kw_curve curve, bool pss)
 {
     for (const struct key_kind *row = key_kinds; row->name != NULL; row++)
-        if (row->type == type && (type != KW_KEY_RSA || row->bits == bits) &&
+        if (row->type == type && row->pss == pss && (type != KW_KEY_RSA || row->bits == bits) &&
             (type != KW_KEY_EC || row->curve == curve))
             return row->name;
     return NULL;
@@ -147,10 +148,25 @@ out:
     return status;
 }
 
-static kw_status check_rsa(const EVP_PKEY *key, const char **name, kw_error *error)
+/* One that can sign nothing here would fail at its first use. */
+static kw_status check_pss(const EVP_PKEY *key, const struct pss_limits *limits, kw_error *error)
+{
+    const kw_hash hash = limits->hash != KW_HASH_NONE ? limits->hash : KW_HASH_SHA256;
+    uint32_t longest = 0;
+    if (limits->only && limits->hash == KW_HASH_SHA1)
+        return error_set(error, KW_REFUSED,
+                         "the key is for RSASSA-PSS signatures with SHA-1 alone, with which none are made any more");
+    if (limits->only &&
+        (!rsa_pss_salt_maximum(hash, (uint32_t)EVP_PKEY_get_bits(key), &longest) || limits->salt_minimum > longest))
+        return error_set(error, KW_CORRUPT,
+                         "the key is for RSASSA-PSS signatures with a salt that it is too short for");
+    return KW_OK;
+}
+
+static kw_status check_rsa(const EVP_PKEY *key, bool pss, const char **name, kw_error *error)
 {
     const int bits = EVP_PKEY_get_bits(key);
-    const char *found = name_of(KW_KEY_RSA, (uint32_t)bits, KW_CURVE_NONE);
+    const char *found = name_of(KW_KEY_RSA, (uint32_t)bits, KW_CURVE_NONE, pss);
     if (bits < RSA_MINIMUM)
         return error_set(error, KW_REFUSED, "an RSA key of %d bits is too weak; it needs at least %d", bits,
                          RSA_MINIMUM);
@@ -173,7 +189,7 @@ static kw_status check_ec(const EVP_PKEY *key, const char **name, kw_error *erro
     for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
         if (strcmp(curves[i].name, group) != 0)
             continue;
-        *name = name_of(KW_KEY_EC, 0, curves[i].curve);
+        *name = name_of(KW_KEY_EC, 0, curves[i].curve, false);
         return KW_OK;
     }
     return error_set(error, KW_UNSUPPORTED, "an EC key on the curve %s is not supported; P-256, P-384 and P-521 are",
@@ -183,13 +199,16 @@ static kw_status check_ec(const EVP_PKEY *key, const char **name, kw_error *erro
 static kw_status check_kind(const EVP_PKEY *key, const char **name, kw_error *error)
 {
     if (EVP_PKEY_is_a(key, "RSA"))
-        return check_rsa(key, name, error);
+        return check_rsa(key, false, name, error);
+    if (EVP_PKEY_is_a(key, "RSA-PSS"))
+        return check_rsa(key, true, name, error);
     if (EVP_PKEY_is_a(key, "EC"))
         return check_ec(key, name, error);
     if (!EVP_PKEY_is_a(key, "ED25519"))
-        return error_set(error, KW_UNSUPPORTED, "a key of the type %s is not supported; RSA, EC and Ed25519 are",
+        return error_set(error, KW_UNSUPPORTED,
+                         "a key of the type %s is not supported; RSA, RSA-PSS, EC and Ed25519 are",
                          EVP_PKEY_get0_type_name(key));
-    *name = name_of(KW_KEY_ED25519, 0, KW_CURVE_NONE);
+    *name = name_of(KW_KEY_ED25519, 0, KW_CURVE_NONE, false);
     return KW_OK;
 }
 
@@ -217,16 +236,51 @@ static bool signed_by_itself(const X509 *certificate)
     return itself;
 }
 
+/* What a key that is for PSS alone is limited to, its certificate must say: it is what counts from now on. */
+static kw_status check_limits(kw_input pkcs8, const struct pss_limits *wanted, kw_error *error)
+{
+    const unsigned char *at = pkcs8.data;
+    const X509_ALGOR *algorithm = NULL;
+    struct pss_limits own = {0};
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.length);
+    if (info == NULL || PKCS8_pkey_get0(NULL, NULL, NULL, &algorithm, info) != 1) {
+        PKCS8_PRIV_KEY_INFO_free(info);
+        return crypto_error(error, KW_CORRUPT, "the private key is not PKCS#8");
+    }
+    kw_status status = pss_read(algorithm, &own, error);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (status == KW_OK && own.only && !wanted->only)
+        return error_set(error, KW_REFUSED,
+                         "the private key is for RSASSA-PSS alone (id-RSASSA-PSS), which its certificate does not say");
+    if (status == KW_OK && own.only && own.hash != KW_HASH_NONE && !pss_equal(&own, wanted))
+        return error_set(error, KW_REFUSED,
+                         "the private key is for RSASSA-PSS with another hash, mask or salt than its certificate says");
+    return status;
+}
+
+/* Of the key, or of a certificate that says more of it. */
+static kw_status limits_of(EVP_PKEY *key, X509 *certificate, struct pss_limits *limits, kw_error *error)
+{
+    X509_ALGOR *algorithm = NULL;
+    if (certificate == NULL) {
+        *limits = pss_of_pkey(key);
+        return KW_OK;
+    }
+    if (X509_PUBKEY_get0_param(NULL, NULL, NULL, &algorithm, X509_get_X509_PUBKEY(certificate)) != 1)
+        return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed");
+    return pss_read(algorithm, limits, error);
+}
+
 /* Only the signature of its own key can be checked with the file alone; one that is wrong tells of damage. */
 static kw_status check_belongs(EVP_PKEY *key, X509 *certificate, kw_error *error)
 {
     kw_status status = KW_OK;
-    const EVP_PKEY *public_key = X509_get0_pubkey(certificate);
+    EVP_PKEY *public_key = X509_get0_pubkey(certificate);
     if (public_key == NULL)
         return crypto_error(error, KW_CORRUPT, "the certificate's public key is malformed, or of no known kind");
     if (!crypto_pkey_is(public_key, key))
         status = error_set(error, KW_REFUSED, "the certificate does not belong to the private key");
-    else if (signed_by_itself(certificate) && X509_verify(certificate, key) != 1)
+    else if (signed_by_itself(certificate) && X509_verify(certificate, public_key) != 1)
         status = error_set(error, KW_CORRUPT, "the certificate is damaged: its signature, by its own key, is wrong");
     ERR_clear_error();
     return status;
@@ -236,6 +290,7 @@ static kw_status key_check_within(struct crypto *crypto, kw_input pkcs8, X509 *c
                                   kw_error *error)
 {
     EVP_PKEY *key = NULL;
+    struct pss_limits limits = {0};
     const char *found = NULL;
     kw_status status = private_key_read(crypto, pkcs8, &key, error);
     if (status == KW_OK)
@@ -244,6 +299,14 @@ static kw_status key_check_within(struct crypto *crypto, kw_input pkcs8, X509 *c
         status = check_parts(crypto, key, error);
     if (status == KW_OK && certificate != NULL)
         status = check_belongs(key, certificate, error);
+    if (status == KW_OK)
+        status = limits_of(key, certificate, &limits, error);
+    if (status == KW_OK)
+        status = check_limits(pkcs8, &limits, error);
+    if (status == KW_OK)
+        status = check_pss(key, &limits, error);
+    if (status == KW_OK && limits.only && EVP_PKEY_is_a(key, "RSA"))
+        found = key_kind_name_pss(found, true);
     if (status == KW_OK)
         *name = found;
     crypto_pkey_free(key);
@@ -260,10 +323,14 @@ kw_status key_check(struct crypto *crypto, kw_input pkcs8, X509 *certificate, co
 
 static kw_status key_check_certificate_within(X509 *certificate, const char **name, kw_error *error)
 {
-    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    EVP_PKEY *key = X509_get0_pubkey(certificate);
+    struct pss_limits limits = {0};
     if (key == NULL)
         return crypto_error(error, KW_UNSUPPORTED, "the certificate's public key is of a kind that is not supported");
-    return check_kind(key, name, error);
+    kw_status status = limits_of(key, certificate, &limits, error);
+    if (status == KW_OK)
+        status = check_pss(key, &limits, error);
+    return status == KW_OK ? check_kind(key, name, error) : status;
 }
 
 kw_status key_check_certificate(X509 *certificate, const char **name, kw_error *error)

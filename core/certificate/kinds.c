@@ -1,5 +1,6 @@
 #include "certificate/kinds.h"
 #include "base/buffer.h"
+#include "store/key.h"
 #include <string.h>
 
 /*
@@ -179,6 +180,19 @@ kw_status kind_check_key(const struct kind *kind, const char *key, kw_error *err
         error_remedy(error, "one of %.*s", (int)all.length, (const char *)all.data);
     buffer_free(&all);
     return status;
+}
+
+kw_status kind_check_certified(const struct kind *kind, const char *key, kw_error *error)
+{
+    const struct key_kind *const found = key_kind_find(key);
+    if (found == NULL || !found->pss)
+        return kind_check_key(kind, key, error);
+    if (kind->keys == signing_keys)
+        return KW_OK;
+    return error_set(error, KW_REFUSED,
+                     "a %s certificate cannot have the key %s, whose certificate says that it signs (by PSS alone) and "
+                     "does not decrypt",
+                     kind->name, key);
 }
 
 const char *kind_database(const struct kind *kind, const struct address *address)

@@ -41,6 +41,8 @@ extern const size_t kind_count;
 KW_MUST_USE kw_status kind_of(const struct address *address, const struct kind **kind, kw_error *error);
 /* KW_REFUSED (not for this kind), KW_INVALID_ARGUMENT (no such key); both name what is allowed. */
 KW_MUST_USE kw_status kind_check_key(const struct kind *kind, const char *key, kw_error *error);
+/* The same of a key that comes with a certificate, which may also be an RSA key for PSS alone. */
+KW_MUST_USE kw_status kind_check_certified(const struct kind *kind, const char *key, kw_error *error);
 /* The database an address belongs to (its first name), or NULL. */
 const char *kind_database(const struct kind *kind, const struct address *address);
 

@@ -96,13 +96,28 @@ out:
     return status;
 }
 
+kw_status key_limit_as(kw_key *key, X509 *certificate, kw_error *error)
+{
+    unsigned char *spki = NULL;
+    crypto_enter();
+    const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &spki);
+    crypto_leave();
+    const kw_status status = length > 0 ? key_limit(key, (kw_input){spki, (size_t)length}, error)
+                                        : crypto_error(error, KW_CORRUPT, "the certificate has no readable public key");
+    OPENSSL_free(spki);
+    return status;
+}
+
 /* What a store hands out under a locator must be the certificate's key: an exchanged token must not go unnoticed. */
-static kw_status check_is_key_of(kw_context *context, const struct found *found, const kw_key *key, kw_error *error)
+static kw_status check_is_key_of(kw_context *context, const struct found *found, kw_key *key, kw_error *error)
 {
     X509 *certificate = NULL;
     kw_input chain = {found->certificate.chain.data, found->certificate.chain.length};
     kw_status status = x509_read(context->crypto, &chain, &certificate, error);
-    if (status == KW_OK && !crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate)))
+    const bool same = status == KW_OK && crypto_pkey_is(key_public_pkey(key), X509_get0_pubkey(certificate));
+    if (same)
+        status = key_limit_as(key, certificate, error);
+    else if (status == KW_OK)
         status = error_set(error, KW_CORRUPT, "the key that store '%s' holds for %s is not the certificate's key",
                            store_name(key_store(key)), found->address.text);
     crypto_x509_free(certificate);

@@ -79,6 +79,9 @@ KW_MUST_USE kw_status manager_open_key(kw_context *context, const struct found *
 KW_MUST_USE kw_status manager_open_key_plain(kw_context *context, const struct found *found, kw_key **key,
                                              kw_error *error);
 
+/* Makes of a handle what the certificate says of its key: an RSA key for PSS alone. Before the handle is shared. As key_limit. */
+KW_MUST_USE kw_status key_limit_as(kw_key *key, X509 *certificate, kw_error *error);
+
 /* Which store a new key goes to: `store`, else the certificate's setting, else its database's, else the default. Name. */
 KW_MUST_USE kw_status manager_choose_store(kw_context *context, const struct kind *kind, const struct address *address,
                                            const char *store, const char *const *databases, size_t database_count,
@@ -93,7 +96,7 @@ KW_MUST_USE kw_status manager_check_circle(kw_context *context, const char *addr
 void manager_common_name(kw_context *context, const struct kind *kind, const struct address *address,
                          char name[COMMON_NAME_SIZE]);
 
-/* KW_OK when the private key behind the handle really is the certificate's: it signs or decrypts something new. */
+/* KW_OK when the private key behind the handle really is the certificate's: it signs or decrypts something new. Limits the handle as the certificate says. */
 KW_MUST_USE kw_status key_prove(kw_context *context, kw_key *key, X509 *certificate, kw_error *error);
 
 /* KW_NOT_FOUND unless the database's entry is in use; `needing` says whose need it is. */
@@ -193,6 +196,7 @@ struct making {
         *replaces;        /* the current certificate, whose place it takes; NULL: the entry is new, or out of use */
     kw_input adopted;     /* locator of a key in the wanted store; empty: a new key */
     kw_input certificate; /* DER, that the key has already; empty: a new one */
+    kw_input like;        /* SubjectPublicKeyInfo of id-RSASSA-PSS, as whose the RSA key is certified; empty: as any */
     bool beside;          /* the store has another program's certificate beside the key, which stays */
     const char *recovery_key,
         *recovery_password; /* a master key's roots are had back by this file's key; NULL: by the present one */

@@ -42,6 +42,8 @@ kw_status key_prove(kw_context *context, kw_key *key, X509 *certificate, kw_erro
         status = crypto_error(error, KW_CORRUPT, "the certificate has no readable public key");
     if (status == KW_OK)
         status = key_open_public(context->crypto, (kw_input){spki, (size_t)length}, &public, error);
+    if (status == KW_OK)
+        status = key_limit(key, (kw_input){spki, (size_t)length}, error);
     if (status != KW_OK)
         goto out;
     if ((kw_key_get_capabilities(key)->operations & KW_CAN_SIGN) != 0)

@@ -35,6 +35,15 @@ static kw_status collect(struct importing *importing, STACK_OF(X509) *all, kw_er
     return KW_OK;
 }
 
+/* The CA certifies what the request asked for: whether it is for PSS alone, and how, does not change on the way. */
+static bool is_of_key(const EVP_PKEY *own, const EVP_PKEY *other)
+{
+    crypto_enter();
+    const struct pss_limits wanted = pss_of_pkey(own), found = pss_of_pkey(other);
+    crypto_leave();
+    return pss_equal(&wanted, &found) && crypto_pkey_is(own, other);
+}
+
 /* The certificate in `all` that is of the row's key: its place, or -1. */
 static int find_match(kw_context *context, const struct certificate_row *row, const STACK_OF(X509) *all)
 {
@@ -47,7 +56,7 @@ static int find_match(kw_context *context, const struct certificate_row *row, co
     const EVP_PKEY *own = X509_get0_pubkey(here);
     for (int i = 0; own != NULL && found < 0 && i < sk_X509_num(all); i++) {
         const EVP_PKEY *other = X509_get0_pubkey(sk_X509_value(all, i));
-        if (other != NULL && crypto_pkey_is(own, other))
+        if (other != NULL && is_of_key(own, other))
             found = i;
     }
     ERR_pop_to_mark();

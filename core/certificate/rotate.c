@@ -4,6 +4,7 @@
 #include "certificate/roots.h"
 
 #include "base/options.h"
+#include "certificate/der.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,23 @@ static const char **hosts_of(const kw_certificate_info *info, size_t *count)
     return hosts;
 }
 
+/* An RSA key for PSS alone has a successor that is so too, unless another kind of key is wanted. `like` is to be freed. */
+static kw_status read_like(kw_context *context, const struct found *found, kw_bytes *like, kw_error *error)
+{
+    kw_input chain = {found->certificate.chain.data, found->certificate.chain.length};
+    X509 *certificate = NULL;
+    unsigned char *der = NULL;
+    kw_status status = x509_read(context->crypto, &chain, &certificate, error);
+    if (status != KW_OK)
+        return status;
+    crypto_enter();
+    const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+    crypto_leave();
+    status = der_take(der, length, like, error);
+    crypto_x509_free(certificate);
+    return status;
+}
+
 /* As the present certificate, but where the configuration says otherwise. */
 static kw_status make_successor(kw_context *context, const struct found *found, const kw_certificate_info *info,
                                 const kw_rotate_options *options, kw_error *error)
@@ -90,14 +108,19 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
     const bool derived = options->store == NULL && info->derived_from != NULL;
     size_t host_count = 0;
     const char **hosts = hosts_of(info, &host_count);
+    const char *asked = options->key != NULL ? options->key : settings.key;
+    const char *plain = asked == NULL ? key_kind_name_pss(info->key, false) : NULL; /* of RSA alone */
+    const struct key_kind *present = key_kind_find(info->key);
+    const bool pss = plain != NULL && present->pss;
+    kw_bytes like = {0};
     const kw_certificate_template wanted = {
         .size = sizeof(wanted),
         .address = found->address.text,
         .databases = found->kind->serves_databases ? info->databases : NULL,
         .database_count = found->kind->serves_databases ? info->database_count : 0,
-        .key = options->key != NULL   ? options->key
-               : settings.key != NULL ? settings.key
-                                      : info->key,
+        .key = asked != NULL ? asked
+               : pss         ? plain
+                             : info->key,
         .store = options->store,
         .derived = derived, /* again, from the present version of the same root */
         .master_key = derived ? info->derived_from : NULL,
@@ -107,11 +130,15 @@ static kw_status make_successor(kw_context *context, const struct found *found, 
         .extended_key_usages = general ? info->extended_key_usage : NULL,
         .extended_key_usage_count = general ? info->extended_key_usage_count : 0,
     };
-    const struct making making = {.wanted = &wanted,
-                                  .replaces = &found->certificate.id,
-                                  .recovery_key = options->recovery_key_path,
-                                  .recovery_password = options->recovery_password_source};
-    kw_status status = hosts != NULL ? certificate_make(context, &making, error) : error_memory(error);
+    struct making making = {.wanted = &wanted,
+                            .replaces = &found->certificate.id,
+                            .recovery_key = options->recovery_key_path,
+                            .recovery_password = options->recovery_password_source};
+    kw_status status = hosts == NULL ? error_memory(error) : pss ? read_like(context, found, &like, error) : KW_OK;
+    making.like = (kw_input){like.data, like.length};
+    if (status == KW_OK)
+        status = certificate_make(context, &making, error);
+    kw_bytes_free(&like);
     free(hosts);
     return status;
 }

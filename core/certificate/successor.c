@@ -15,7 +15,7 @@ static kw_status prove(kw_context *context, const struct found *found, const kw_
     if (status == KW_OK)
         status = abilities_prove(
             context, key, certificate,
-            abilities_of_key(could) &
+            abilities_of_key(could) & abilities_of_pss(key_pss(key)) &
                 (abilities_needed(found->kind) | abilities_of_store(store_capabilities(key_store(key)), could->type)),
             error);
     kw_key_free(key);

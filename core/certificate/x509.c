@@ -94,13 +94,14 @@ static void usage_needs(const struct x509_wanted *wanted, bool *enciphers, bool 
     }
 }
 
-static kw_status add_key_usage(X509 *certificate, const struct x509_wanted *wanted, kw_key_type type, kw_error *error)
+static kw_status add_key_usage(X509 *certificate, const struct x509_wanted *wanted, const kw_key *key, kw_error *error)
 {
+    const kw_key_type type = kw_key_get_capabilities(key)->type;
     const enum kind_usage usage = wanted->kind->usage;
     ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
     bool encrypts = false, agrees = false;
     usage_needs(wanted, &encrypts, &agrees);
-    encrypts = encrypts && type == KW_KEY_RSA;
+    encrypts = encrypts && type == KW_KEY_RSA && !key_pss(key)->only;
     agrees = agrees && type == KW_KEY_EC && usage != USAGE_TLS_SERVER;
     if (bits == NULL || ASN1_BIT_STRING_set_bit(bits, DIGITAL_SIGNATURE, 1) != 1 ||
         (encrypts && ASN1_BIT_STRING_set_bit(bits, KEY_ENCIPHERMENT, 1) != 1) ||
@@ -278,13 +279,16 @@ static kw_status add_hosts(X509 *certificate, const struct x509_wanted *wanted, 
 /* ---- Certificates ------------------------------------------------------------------------------------- */
 
 /* NULL for Ed25519, which hashes by itself. Only a name: libcrypto fetches it in the certificate's library context. */
-static const EVP_MD *signature_hash(const kw_key_capabilities *key)
+static const EVP_MD *signature_hash(struct crypto *crypto, const kw_key *key)
 {
-    if (key->type == KW_KEY_ED25519)
+    const kw_key_capabilities *about = kw_key_get_capabilities(key);
+    if (about->type == KW_KEY_ED25519)
         return NULL;
-    if (key->type == KW_KEY_EC && key->curve == KW_CURVE_P384)
+    if (key_pss(key)->hash != KW_HASH_NONE)
+        return crypto->digests[key_pss(key)->hash];
+    if (about->type == KW_KEY_EC && about->curve == KW_CURVE_P384)
         return EVP_sha384();
-    if (key->type == KW_KEY_EC && key->curve == KW_CURVE_P521)
+    if (about->type == KW_KEY_EC && about->curve == KW_CURVE_P521)
         return EVP_sha512();
     return EVP_sha256();
 }
@@ -292,7 +296,6 @@ static const EVP_MD *signature_hash(const kw_key_capabilities *key)
 static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_wanted *wanted, X509 *certificate,
                       kw_error *error)
 {
-    const kw_key_capabilities *about = kw_key_get_capabilities(key);
     X509_NAME *subject = NULL;
     kw_status status = make_subject(&wanted->subject, &subject, error);
     if (status != KW_OK)
@@ -308,7 +311,7 @@ static kw_status fill(struct crypto *crypto, kw_key *key, const struct x509_want
     if (status == KW_OK)
         status = add_basic_constraints(certificate, error);
     if (status == KW_OK)
-        status = add_key_usage(certificate, wanted, about->type, error);
+        status = add_key_usage(certificate, wanted, key, error);
     if (status == KW_OK)
         status = add_extended_usages(certificate, wanted, error);
     if (status == KW_OK)
@@ -344,7 +347,7 @@ static kw_status x509_make_within(struct crypto *crypto, kw_key *key, const stru
         status = pkey_from_key(crypto, key, &signer, error);
     if (status != KW_OK)
         goto out;
-    if (X509_sign(certificate, signer, signature_hash(kw_key_get_capabilities(key))) <= 0) {
+    if (X509_sign(certificate, signer, signature_hash(crypto, key)) <= 0) {
         status = pkey_error(error, KW_FAILED, "the certificate cannot be signed");
         goto out;
     }
@@ -401,7 +404,7 @@ static kw_status x509_request_within(struct crypto *crypto, kw_key *key, X509 *c
         status = pkey_from_key(crypto, key, &signer, error);
     if (status != KW_OK)
         goto out;
-    if (X509_REQ_sign(request, signer, signature_hash(kw_key_get_capabilities(key))) <= 0) {
+    if (X509_REQ_sign(request, signer, signature_hash(crypto, key)) <= 0) {
         status = pkey_error(error, KW_FAILED, "the request cannot be signed");
         goto out;
     }

@@ -8,6 +8,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ struct generator {
     size_t bits;            /* RSA; 0: none were given */
     bool other_exponent;    /* RSA: one that no store is asked for */
     char group[64];         /* EC; empty: none was given */
+    char hash[64], mgf[64]; /* RSA for PSS alone: its limits; empty: none was given */
+    int salt;               /* negative: none was given */
 };
 
 static void generator_free(struct generator *generator)
@@ -44,6 +47,7 @@ static void *generator_new(const struct provider *provider, const char *type, in
         return NULL;
     made->provider = provider;
     made->type = type;
+    made->salt = -1;
     made->makes_key = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
     crypto_enter();
     made->delegate = EVP_PKEY_CTX_new_from_name(provider->library, type, DELEGATE_PROPERTY);
@@ -60,6 +64,11 @@ static void *generator_new(const struct provider *provider, const char *type, in
 void *rsa_gen_init(void *provider, int selection, const OSSL_PARAM parameters[])
 {
     return generator_new(provider, "RSA", selection, parameters);
+}
+
+void *rsa_pss_gen_init(void *provider, int selection, const OSSL_PARAM parameters[])
+{
+    return generator_new(provider, "RSA-PSS", selection, parameters);
 }
 
 void *ec_gen_init(void *provider, int selection, const OSSL_PARAM parameters[])
@@ -100,11 +109,21 @@ static int set_text(const OSSL_PARAM parameters[], const char *name, char **text
     return 1;
 }
 
+static int read_name(const OSSL_PARAM parameters[], const char *name, char *to, size_t size)
+{
+    const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, name);
+    const char *text = NULL;
+    if (parameter == NULL)
+        return 1;
+    if (!OSSL_PARAM_get_utf8_string_ptr(parameter, &text) || text == NULL)
+        return 0;
+    return OPENSSL_strlcpy(to, text, size) < size;
+}
+
 /* What decides which key a store makes. The default provider has found it valid before. */
 static int read_kind(struct generator *generator, const OSSL_PARAM parameters[])
 {
     const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_BITS);
-    const char *text = NULL;
     size_t primes = 2;
     BIGNUM *exponent = NULL;
     if (parameter != NULL && !OSSL_PARAM_get_size_t(parameter, &generator->bits))
@@ -118,13 +137,12 @@ static int read_kind(struct generator *generator, const OSSL_PARAM parameters[])
     if (primes != 2 || (exponent != NULL && !BN_is_word(exponent, 65537)))
         generator->other_exponent = true;
     BN_free(exponent);
-    parameter = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_GROUP_NAME);
-    if (parameter != NULL) {
-        if (!OSSL_PARAM_get_utf8_string_ptr(parameter, &text) || text == NULL)
-            return 0;
-        OPENSSL_strlcpy(generator->group, text, sizeof(generator->group));
-    }
-    return 1;
+    parameter = OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_PSS_SALTLEN);
+    if (parameter != NULL && !OSSL_PARAM_get_int(parameter, &generator->salt))
+        return 0;
+    return read_name(parameters, OSSL_PKEY_PARAM_RSA_DIGEST, generator->hash, sizeof(generator->hash)) &&
+           read_name(parameters, OSSL_PKEY_PARAM_MGF1_DIGEST, generator->mgf, sizeof(generator->mgf)) &&
+           read_name(parameters, OSSL_PKEY_PARAM_GROUP_NAME, generator->group, sizeof(generator->group));
 }
 
 int generation_set_params(void *context, const OSSL_PARAM parameters[])
@@ -169,6 +187,19 @@ static const OSSL_PARAM rsa_settable[] = {
     OSSL_PARAM_END,
 };
 
+static const OSSL_PARAM rsa_pss_settable[] = {
+    OWN_PARAMETERS,
+    OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
+    OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_PRIMES, NULL),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST_PROPS, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MASKGENFUNC, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, NULL, 0),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, NULL),
+    OSSL_PARAM_END,
+};
+
 static const OSSL_PARAM ec_settable[] = {
     OWN_PARAMETERS,
     OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
@@ -190,6 +221,13 @@ const OSSL_PARAM *rsa_gen_settable_params(void *context, void *provider)
     (void)context;
     (void)provider;
     return rsa_settable;
+}
+
+const OSSL_PARAM *rsa_pss_gen_settable_params(void *context, void *provider)
+{
+    (void)context;
+    (void)provider;
+    return rsa_pss_settable;
 }
 
 const OSSL_PARAM *ec_gen_settable_params(void *context, void *provider)
@@ -231,6 +269,9 @@ static void *generate_in_memory(const struct generator *generator)
     }
     data->public = made;
     data->has_public = data->in_memory = generator->makes_key;
+    crypto_enter();
+    data->pss = pss_of_pkey(made);
+    crypto_leave();
     return data;
 }
 
@@ -239,7 +280,7 @@ static int key_wanted(const struct generator *generator, char *name, size_t size
 {
     static const char *const curves[][3] = {
         {"P-256", "prime256v1", "ec-p256"}, {"P-384", "secp384r1", "ec-p384"}, {"P-521", "secp521r1", "ec-p521"}};
-    if (strcmp(generator->type, "RSA") == 0) {
+    if (strcmp(generator->type, "RSA") == 0 || strcmp(generator->type, "RSA-PSS") == 0) {
         snprintf(name, size, "rsa-%zu", generator->bits != 0 ? generator->bits : 3072);
         return generator->other_exponent
                    ? failure_set(KW_UNSUPPORTED, "stores make RSA keys of two primes and the exponent 65537")
@@ -263,7 +304,38 @@ static int key_wanted(const struct generator *generator, char *name, size_t size
                        generator->group[0] != '\0' ? ", and not " : "", generator->group);
 }
 
-static void *generate_in_store(const struct generator *generator)
+/*
+ * How a key for PSS alone is to be certified: the SubjectPublicKeyInfo of a number that is no key, with the limits as the default provider writes
+ * them, defaults and all. OPENSSL_free it; NULL: failed.
+ */
+static unsigned char *like_of(struct generator *generator, size_t *length)
+{
+    unsigned char exponent[] = {1, 0, 1}, modulus[256] = {[0] = 0x81, [255] = 0x81}; /* the same in any byte order */
+    unsigned char *der = NULL;
+    OSSL_PARAM parameters[6], *next = parameters;
+    EVP_PKEY *key = NULL;
+    *next++ = OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, modulus, sizeof(modulus));
+    *next++ = OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_E, exponent, sizeof(exponent));
+    if (generator->hash[0] != '\0')
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, generator->hash, 0);
+    if (generator->mgf[0] != '\0')
+        *next++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, generator->mgf, 0);
+    if (generator->salt >= 0)
+        *next++ = OSSL_PARAM_construct_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, &generator->salt);
+    *next = OSSL_PARAM_construct_end();
+    crypto_enter();
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(generator->provider->library, "RSA-PSS", DELEGATE_PROPERTY);
+    const bool made = context != NULL && EVP_PKEY_fromdata_init(context) > 0 &&
+                      EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) > 0;
+    const int written = made ? i2d_PUBKEY(key, &der) : 0;
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(context);
+    crypto_leave();
+    *length = written > 0 ? (size_t)written : 0;
+    return der;
+}
+
+static void *generate_in_store(struct generator *generator)
 {
     const struct provider *provider = generator->provider;
     struct keydata *made = NULL;
@@ -275,15 +347,23 @@ static void *generate_in_store(const struct generator *generator)
         return refuse(KW_UNSUPPORTED, "parameters are in no store: leave " PROVIDER_PARAM_ADDRESS " out");
     if (!key_wanted(generator, key, sizeof(key)))
         return NULL;
-    const struct generation wanted = {.address = generator->address, .store = generator->store, .key = key};
+    struct generation wanted = {.address = generator->address, .store = generator->store, .key = key};
+    unsigned char *like = NULL;
+    if (strcmp(generator->type, "RSA-PSS") == 0) {
+        like = like_of(generator, &wanted.like.length);
+        wanted.like.data = like;
+        if (like == NULL)
+            return NULL;
+    }
     if (provider->generate(provider->user, &wanted, &made, &error) != KW_OK)
         failure_keep(&error);
+    OPENSSL_free(like);
     return made;
 }
 
 void *generation_generate(void *context, OSSL_CALLBACK *progress, void *argument)
 {
-    const struct generator *generator = context;
+    struct generator *generator = context;
     (void)progress;
     (void)argument;
     failure_forget();

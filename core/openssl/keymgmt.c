@@ -10,6 +10,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Life ---- */
 
@@ -50,6 +51,7 @@ static bool keydata_set_key(struct keydata *data, kw_key *key)
     if (!EVP_PKEY_up_ref(public))
         return false;
     data->key = key_reference(key);
+    data->pss = *key_pss(key);
     data->public = public;
     data->has_public = true;
     return true;
@@ -58,6 +60,8 @@ static bool keydata_set_key(struct keydata *data, kw_key *key)
 const char *keydata_type(const kw_key *key)
 {
     const kw_key_type type = kw_key_get_capabilities(key)->type;
+    if (key_pss(key)->only)
+        return "RSA-PSS";
     return (size_t)type < sizeof(type_names) / sizeof(type_names[0]) ? type_names[type] : NULL;
 }
 
@@ -111,6 +115,7 @@ void *keymgmt_dup(const void *data, int selection)
             made->key = key_reference(from->key);
         made->in_memory = from->in_memory && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
         made->pkcs1 = from->pkcs1;
+        made->pss = from->pss;
         if (made->key != NULL && from->uri != NULL)
             made->uri = text_copy(from->uri);
     }
@@ -217,8 +222,11 @@ static int import_key(struct keydata *key, const OSSL_PARAM *parameter)
     return keydata_set_key(key, taken);
 }
 
-/* A public key or parameters, of another provider. */
-static int import_public(struct keydata *key, int selection, const OSSL_PARAM parameters[])
+/*
+ * What another provider holds: parameters, a public key, or a key in memory. The peer of a key agreement comes with all there is of it, where a program
+ * has both ends; so a private half that can agree is taken, too.
+ */
+static int import_foreign(struct keydata *key, int selection, const OSSL_PARAM parameters[])
 {
     int imported = 0;
     OSSL_PARAM *copy = OSSL_PARAM_dup(parameters);
@@ -228,11 +236,15 @@ static int import_public(struct keydata *key, int selection, const OSSL_PARAM pa
                             OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_N) != NULL;
     /* Some ask for the private half and have the public one alone, which the default provider takes too. */
     const bool wants_public = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0 && has_public;
+    const bool private = wants_public && OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PRIV_KEY) != NULL &&
+                         (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+    const int wanted = private ? EVP_PKEY_KEYPAIR : wants_public ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS;
     if (copy == NULL || context == NULL || EVP_PKEY_fromdata_init(context) <= 0 ||
-        EVP_PKEY_fromdata(context, &key->public, wants_public ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, copy) <=
-            0)
+        EVP_PKEY_fromdata(context, &key->public, wanted, copy) <= 0)
         goto out;
     key->has_public = wants_public;
+    key->in_memory = private;
+    key->pss = pss_of_pkey(key->public);
     imported = 1;
 out:
     EVP_PKEY_CTX_free(context);
@@ -249,11 +261,12 @@ int keymgmt_import(void *data, int selection, const OSSL_PARAM parameters[])
         return failure_set(KW_REFUSED, "a key is never given another key's content");
     if (handed != NULL)
         return import_key(key, handed);
-    /* Whoever holds a private key in memory keeps using it there: libcrypto then goes on to the key's own provider. */
+    /* Whoever holds another private key in memory keeps using it there: libcrypto then goes on to the key's own provider. */
+    const bool agrees = strcmp(key->type, "EC") == 0 || strcmp(key->type, "X25519") == 0;
     if (OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_RSA_D) != NULL ||
-        OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PRIV_KEY) != NULL)
+        (!agrees && OSSL_PARAM_locate_const(parameters, OSSL_PKEY_PARAM_PRIV_KEY) != NULL))
         return failure_set(KW_REFUSED, "private keys come in through a store");
-    return import_public(key, selection, parameters);
+    return import_foreign(key, selection, parameters);
 }
 
 /*
@@ -267,6 +280,9 @@ int keymgmt_export(void *data, int selection, OSSL_CALLBACK *callback, void *arg
         return 0;
     if (!key->in_memory)
         selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
+    /* An RSA key has no parameters alone: the default provider tells the public key then, and crashes without it. */
+    if (key->has_public && strncmp(key->type, "RSA", 3) == 0)
+        selection |= OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
     /* The callback is libcrypto's, and may come back: to be called outside. */
     OSSL_PARAM *content = NULL;
     crypto_enter();

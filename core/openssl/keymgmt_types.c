@@ -4,18 +4,23 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
-static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new, x25519_new;
-static OSSL_FUNC_keymgmt_import_types_fn rsa_import_types, ec_import_types, ed25519_import_types;
-static OSSL_FUNC_keymgmt_export_types_fn rsa_export_types, ec_export_types, ed25519_export_types;
-static OSSL_FUNC_keymgmt_gettable_params_fn rsa_gettable_params, ec_gettable_params, ed25519_gettable_params,
-    x25519_gettable_params;
+static OSSL_FUNC_keymgmt_new_fn rsa_new, rsa_pss_new, ec_new, ed25519_new, x25519_new;
+static OSSL_FUNC_keymgmt_import_types_fn rsa_import_types, rsa_pss_import_types, ec_import_types, ed25519_import_types;
+static OSSL_FUNC_keymgmt_export_types_fn rsa_export_types, rsa_pss_export_types, ec_export_types, ed25519_export_types;
+static OSSL_FUNC_keymgmt_gettable_params_fn rsa_gettable_params, rsa_pss_gettable_params, ec_gettable_params,
+    ed25519_gettable_params, x25519_gettable_params;
 static OSSL_FUNC_keymgmt_settable_params_fn ec_settable_params;
-static OSSL_FUNC_keymgmt_query_operation_name_fn rsa_query_operation_name, ec_query_operation_name,
-    ed25519_query_operation_name, x25519_query_operation_name;
+static OSSL_FUNC_keymgmt_query_operation_name_fn rsa_query_operation_name, rsa_pss_query_operation_name,
+    ec_query_operation_name, ed25519_query_operation_name, x25519_query_operation_name;
 
 static void *rsa_new(void *provider)
 {
     return keydata_new(provider, "RSA");
+}
+
+static void *rsa_pss_new(void *provider)
+{
+    return keydata_new(provider, "RSA-PSS");
 }
 
 static void *ec_new(void *provider)
@@ -41,6 +46,16 @@ static void *x25519_new(void *provider)
 static const OSSL_PARAM rsa_gettable[] = {
     COMMON_PARAMETERS,
     OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+    OSSL_PARAM_END,
+};
+
+/* Of a key that is limited to one hash libcrypto asks for the mandatory one. */
+static const OSSL_PARAM rsa_pss_gettable[] = {
+    COMMON_PARAMETERS,
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
     OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
     OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
     OSSL_PARAM_END,
@@ -79,6 +94,12 @@ static const OSSL_PARAM *rsa_gettable_params(void *provider)
     return rsa_gettable;
 }
 
+static const OSSL_PARAM *rsa_pss_gettable_params(void *provider)
+{
+    (void)provider;
+    return rsa_pss_gettable;
+}
+
 static const OSSL_PARAM *ec_gettable_params(void *provider)
 {
     (void)provider;
@@ -114,6 +135,19 @@ static const OSSL_PARAM rsa_types[] = {
     OSSL_PARAM_END,
 };
 
+#define PSS_PARAMETERS                                                                                                 \
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, NULL, 0),                                                       \
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MASKGENFUNC, NULL, 0),                                              \
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, NULL, 0),                                              \
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, NULL)
+
+static const OSSL_PARAM rsa_pss_types[] = {
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+    PSS_PARAMETERS,
+    OSSL_PARAM_END,
+};
+
 static const OSSL_PARAM ec_types[] = {
     OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
     OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
@@ -136,6 +170,11 @@ static const OSSL_PARAM *rsa_export_types(int selection)
     return export_types(rsa_types, selection);
 }
 
+static const OSSL_PARAM *rsa_pss_export_types(int selection)
+{
+    return export_types(rsa_pss_types, selection);
+}
+
 static const OSSL_PARAM *ec_export_types(int selection)
 {
     return export_types(ec_types, selection);
@@ -150,6 +189,14 @@ static const OSSL_PARAM rsa_taken[] = {
     OSSL_PARAM_octet_ptr(PROVIDER_PARAM_KEY, NULL, 0),
     OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
     OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+    OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM rsa_pss_taken[] = {
+    OSSL_PARAM_octet_ptr(PROVIDER_PARAM_KEY, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+    PSS_PARAMETERS,
     OSSL_PARAM_END,
 };
 
@@ -172,6 +219,12 @@ static const OSSL_PARAM *rsa_import_types(int selection)
     return rsa_taken;
 }
 
+static const OSSL_PARAM *rsa_pss_import_types(int selection)
+{
+    (void)selection;
+    return rsa_pss_taken;
+}
+
 static const OSSL_PARAM *ec_import_types(int selection)
 {
     (void)selection;
@@ -189,6 +242,11 @@ static const OSSL_PARAM *ed25519_import_types(int selection)
 static const char *rsa_query_operation_name(int operation)
 {
     return operation == OSSL_OP_SIGNATURE || operation == OSSL_OP_ASYM_CIPHER ? "RSA" : NULL;
+}
+
+static const char *rsa_pss_query_operation_name(int operation)
+{
+    return operation == OSSL_OP_SIGNATURE ? "RSA" : NULL;
 }
 
 static const char *ec_query_operation_name(int operation)
@@ -230,6 +288,18 @@ const OSSL_DISPATCH rsa_keymgmt[] = {
     {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))rsa_import_types},
     {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))rsa_export_types},
     {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))rsa_query_operation_name},
+    {0, NULL},
+};
+
+const OSSL_DISPATCH rsa_pss_keymgmt[] = {
+    COMMON_FUNCTIONS,
+    {OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))rsa_pss_new},
+    {OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))rsa_pss_gen_init},
+    {OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, (void (*)(void))rsa_pss_gen_settable_params},
+    {OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, (void (*)(void))rsa_pss_gettable_params},
+    {OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))rsa_pss_import_types},
+    {OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))rsa_pss_export_types},
+    {OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, (void (*)(void))rsa_pss_query_operation_name},
     {0, NULL},
 };
 

@@ -12,12 +12,14 @@ static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
 
 /* Filled once and for all: programs ask for algorithms before there is any key. */
 #define NAMES_RSA     "RSA:rsaEncryption:1.2.840.113549.1.1.1"
+#define NAMES_RSA_PSS "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10"
 #define NAMES_EC      "EC:id-ecPublicKey:1.2.840.10045.2.1"
 #define NAMES_ED25519 "ED25519:1.3.101.112"
 #define NAMES_X25519  "X25519:1.3.101.110"
 
 static const OSSL_ALGORITHM keymgmt_algorithms[] = {
     {NAMES_RSA, PROVIDER_PROPERTY, rsa_keymgmt, "RSA key in a store"},
+    {NAMES_RSA_PSS, PROVIDER_PROPERTY, rsa_pss_keymgmt, "RSA key in a store, for PSS alone"},
     {NAMES_EC, PROVIDER_PROPERTY, ec_keymgmt, "EC key in a store"},
     {NAMES_ED25519, PROVIDER_PROPERTY, ed25519_keymgmt, "Ed25519 key in a store"},
     {NAMES_X25519, PROVIDER_PROPERTY, x25519_keymgmt, "X25519 key in a store"},
@@ -212,7 +214,8 @@ int held_take(struct held *held, const struct keydata *data, bool private)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a key and was given none");
     if (private && data->key == NULL && !data->in_memory)
         return failure_set(KW_INVALID_ARGUMENT, "the operation needs a private key and was given a public key");
-    return held_set(held, &(struct held){data->provider, data->key, data->public, data->in_memory, data->pkcs1});
+    return held_set(held,
+                    &(struct held){data->provider, data->key, data->public, data->in_memory, data->pkcs1, data->pss});
 }
 
 int held_copy(struct held *copy, const struct held *held)

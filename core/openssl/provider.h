@@ -33,6 +33,7 @@ struct generation {
     const char *address;
     const char *store; /* NULL: where the configuration says */
     const char *key;   /* as on the command line: rsa-2048, ... */
+    kw_input like;     /* SubjectPublicKeyInfo of id-RSASSA-PSS, as whose it is certified; empty: as any of its type */
 };
 
 struct provider {
@@ -53,6 +54,7 @@ struct keydata {
     bool in_memory;   /* `public` has the private half too */
     char *uri;        /* of the private key, for whoever writes it down; NULL: none is known */
     bool pkcs1;       /* decrypts by PKCS#1 v1.5 whatever the certificate's settings say, which CMS needs (W2) */
+    struct pss_limits pss;
 };
 
 /* The provider as it is built into the library's own context. */
@@ -76,9 +78,10 @@ void keydata_free(struct keydata *data);
 /* libcrypto's name for the type of key, or NULL: not one for certificates. */
 const char *keydata_type(const kw_key *key);
 
-extern const OSSL_DISPATCH rsa_keymgmt[], ec_keymgmt[], ed25519_keymgmt[], x25519_keymgmt[];
-OSSL_FUNC_keymgmt_gen_init_fn rsa_gen_init, ec_gen_init, ed25519_gen_init, x25519_gen_init;
-OSSL_FUNC_keymgmt_gen_settable_params_fn rsa_gen_settable_params, ec_gen_settable_params, other_gen_settable_params;
+extern const OSSL_DISPATCH rsa_keymgmt[], rsa_pss_keymgmt[], ec_keymgmt[], ed25519_keymgmt[], x25519_keymgmt[];
+OSSL_FUNC_keymgmt_gen_init_fn rsa_gen_init, rsa_pss_gen_init, ec_gen_init, ed25519_gen_init, x25519_gen_init;
+OSSL_FUNC_keymgmt_gen_settable_params_fn rsa_gen_settable_params, rsa_pss_gen_settable_params, ec_gen_settable_params,
+    other_gen_settable_params;
 OSSL_FUNC_keymgmt_gen_set_params_fn generation_set_params;
 OSSL_FUNC_keymgmt_gen_set_template_fn generation_set_template;
 OSSL_FUNC_keymgmt_gen_fn generation_generate;
@@ -98,6 +101,7 @@ struct held {
     EVP_PKEY *public;
     bool in_memory;
     bool pkcs1;
+    struct pss_limits pss;
 };
 /* With `private`, a public key alone is refused. */
 int held_take(struct held *held, const struct keydata *data, bool private);

@@ -97,6 +97,25 @@ void *signature_dupctx(void *context)
 
 /* ---- Beginning ---- */
 
+/* A key for PSS alone begins with what its certificate says; what a program sets then is held against it. */
+static int begin_limited(struct signature *signature)
+{
+    const struct pss_limits *const limits = &signature->held.pss;
+    if (!limits->only)
+        return 1;
+    if (signature->fixed)
+        return failure_set(KW_UNSUPPORTED, "the key is for PSS alone, as its certificate says");
+    signature->padding = RSA_PKCS1_PSS_PADDING;
+    if (signature->hash == KW_HASH_NONE)
+        signature->hash = limits->hash;
+    if (signature->mgf_hash == KW_HASH_NONE)
+        signature->mgf_hash = limits->mgf_hash;
+    /* As the default provider does: who verifies and says nothing of the salt, either, expects this length. */
+    if (limits->hash != KW_HASH_NONE && signature->salt_length == RSA_PSS_SALTLEN_AUTO)
+        signature->salt_length = (int)limits->salt_minimum;
+    return signature_check_limits(signature);
+}
+
 /* libcrypto gives no key when the one of an earlier init stays. */
 static int begin(struct signature *signature, const struct keydata *key, bool verifying, const OSSL_PARAM parameters[])
 {
@@ -107,7 +126,7 @@ static int begin(struct signature *signature, const struct keydata *key, bool ve
     signature->verifying = verifying;
     if (key != NULL ? !held_take(&signature->held, key, !verifying) : signature->held.public == NULL)
         return key == NULL ? failure_set(KW_INVALID_ARGUMENT, "a signature was begun without a key") : 0;
-    return signature_set_ctx_params(signature, parameters);
+    return begin_limited(signature) && signature_set_ctx_params(signature, parameters);
 }
 
 int signature_sign_init(void *context, void *key, const OSSL_PARAM parameters[])
@@ -129,8 +148,11 @@ int signature_begin_message(struct signature *signature, const char *name, const
                                name);
         return begin(signature, key, verifying, parameters);
     }
+    const kw_hash own = key != NULL ? key->pss.hash : signature->held.pss.hash;
     if (name == NULL || name[0] == '\0')
-        name = hash_name(signature->hash != KW_HASH_NONE ? signature->hash : KW_HASH_SHA256);
+        name = hash_name(signature->hash != KW_HASH_NONE ? signature->hash
+                         : own != KW_HASH_NONE           ? own
+                                                         : KW_HASH_SHA256);
     kw_hash hash = KW_HASH_NONE;
     EVP_MD *digest = digest_fetch(signature->provider, name, &hash);
     if (digest == NULL)
@@ -187,7 +209,8 @@ static int pss_longest_salt(const struct signature *signature)
 /* What PSS_SALTLEN says in bytes; negative: no salt of this length fits. */
 static int pss_salt(const struct signature *signature)
 {
-    const int digest = (int)hash_length(signature->hash), longest = pss_longest_salt(signature);
+    const int longest = pss_longest_salt(signature);
+    int digest = (int)hash_length(signature->hash);
     switch (signature->salt_length) {
     case RSA_PSS_SALTLEN_DIGEST:
         return digest <= longest ? digest : -1;
@@ -196,7 +219,9 @@ static int pss_salt(const struct signature *signature)
     default:
         if (signature->salt_length >= 0)
             return signature->salt_length <= longest ? signature->salt_length : -1;
-        return digest < longest ? digest : longest; /* FIPS 186-5: at most the digest's length */
+        /* FIPS 186-5: at most the digest's length, unless the key's certificate asks for more. */
+        digest = (int)pss_salt_default(&signature->held.pss, signature->hash);
+        return digest < longest ? digest : longest;
     }
 }
 
@@ -367,7 +392,9 @@ EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(
     if (signature->type == KW_KEY_RSA && padding == RSA_PKCS1_PSS_PADDING) {
         if (!signature->verifying)
             salt = pss_salt(signature);
-        *next++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt);
+        /* Any is what the default provider takes by itself; of a key that is limited it does not want to hear so. */
+        if (salt != RSA_PSS_SALTLEN_AUTO)
+            *next++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt);
         if (signature->mgf_hash != KW_HASH_NONE) {
             OPENSSL_strlcpy(mgf, hash_name(signature->mgf_hash), sizeof(mgf));
             *next++ = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, mgf, 0);

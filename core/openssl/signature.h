@@ -44,6 +44,9 @@ int signature_begin_message(struct signature *signature, const char *name, const
  */
 EVP_PKEY_CTX *signature_delegate(const struct signature *signature, int (*init)(EVP_PKEY_CTX *context));
 
+/* Of a key for PSS alone: whether padding, hashes and salt are what its certificate lets it sign with. */
+int signature_check_limits(const struct signature *signature);
+
 OSSL_FUNC_signature_freectx_fn signature_freectx;
 OSSL_FUNC_signature_dupctx_fn signature_dupctx;
 OSSL_FUNC_signature_sign_init_fn signature_sign_init;

@@ -63,6 +63,30 @@ static int hash_read(const struct signature *signature, const OSSL_PARAM *parame
     return 1;
 }
 
+/* At once, and not when it signs: TLS asks by beginning a signature whether the key could make it. */
+int signature_check_limits(const struct signature *signature)
+{
+    const struct pss_limits *const limits = &signature->held.pss;
+    if (!limits->only)
+        return 1;
+    if (signature->padding != RSA_PKCS1_PSS_PADDING)
+        return failure_set(KW_UNSUPPORTED, "the key is for PSS alone, as its certificate says");
+    if (limits->hash == KW_HASH_NONE)
+        return 1;
+    if (signature->hash != limits->hash)
+        return failure_set(KW_UNSUPPORTED, "the key's certificate has it sign with %s alone, not with %s",
+                           hash_name(limits->hash), hash_name(signature->hash));
+    if (signature->mgf_hash != limits->mgf_hash)
+        return failure_set(KW_UNSUPPORTED, "the key's certificate has it sign with MGF1 of %s alone, not of %s",
+                           hash_name(limits->mgf_hash), hash_name(signature->mgf_hash));
+    const int salt =
+        signature->salt_length == RSA_PSS_SALTLEN_DIGEST ? (int)hash_length(signature->hash) : signature->salt_length;
+    if (!signature->verifying && salt >= 0 && (uint32_t)salt < limits->salt_minimum)
+        return failure_set(KW_UNSUPPORTED, "the key's certificate has it sign with salts of %u bytes and more, not %d",
+                           (unsigned)limits->salt_minimum, salt);
+    return 1;
+}
+
 int signature_set_ctx_params(void *context, const OSSL_PARAM parameters[])
 {
     struct signature *signature = context;
@@ -98,7 +122,8 @@ int signature_set_ctx_params(void *context, const OSSL_PARAM parameters[])
         signature->salt_length = length;
     }
     parameter = OSSL_PARAM_locate_const(parameters, OSSL_SIGNATURE_PARAM_MGF1_DIGEST);
-    return parameter == NULL || hash_read(signature, parameter, &signature->mgf_hash);
+    return (parameter == NULL || hash_read(signature, parameter, &signature->mgf_hash)) &&
+           signature_check_limits(signature);
 }
 
 static int answer_algorithm_id(const struct signature *signature, OSSL_PARAM *parameter)

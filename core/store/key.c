@@ -95,7 +95,42 @@ const kw_key_capabilities *kw_key_get_capabilities(const kw_key *key)
 {
     const struct key_place *const place = place_of(key);
 
-    return place != NULL ? &place->capabilities : &key->capabilities;
+    return place != NULL ? &place->told : &key->capabilities;
+}
+
+const struct pss_limits *key_pss(const kw_key *key)
+{
+    return &key->pss;
+}
+
+kw_status key_limit(kw_key *key, kw_input like, kw_error *error)
+{
+    struct key_place *const place = place_of(key);
+    kw_bytes spki = {0};
+    kw_key *limited = NULL;
+    kw_status status;
+
+    if (key->capabilities.type != KW_KEY_RSA)
+        return KW_OK;
+    crypto_enter();
+    status = pss_spki_like(kw_key_get_public(key), like, &spki, error);
+    crypto_leave();
+    if (status != KW_OK || spki.length == 0)
+        return status;
+    status = key_open_public(key->crypto, (kw_input){spki.data, spki.length}, &limited, error);
+    kw_bytes_free(&spki);
+    if (status != KW_OK)
+        return status;
+    crypto_pkey_free(key->pkey);
+    key->pkey = limited->pkey;
+    limited->pkey = NULL;
+    memcpy(key->spki, limited->spki, limited->spki_length);
+    key->spki_length = limited->spki_length;
+    key->pss = limited->pss;
+    if (place != NULL)
+        key_place_tell(place, &key->pss);
+    kw_key_free(limited);
+    return KW_OK;
 }
 
 kw_input kw_key_get_public(const kw_key *key)

@@ -8,6 +8,7 @@
 #include "base/rsa_padding.h"
 #include "base/secret.h"
 #include "control/control.h"
+#include "store/pss.h"
 #include "store/store.h"
 
 /* Stays in this store, whatever the catalogue says; see key_follow. */
@@ -38,7 +39,14 @@ EVP_PKEY *key_public_pkey(const kw_key *key);
 /* rsa-3072, ec-p256, ...: lives for ever, or NULL when it is none of the names. */
 const char *key_name(const kw_key *key);
 
-/* PKCS#8 in locked memory. Errors: KW_REFUSED, KW_UNSUPPORTED (the store does not give it out). */
+/*
+ * Makes of an RSA key what its certificate says: where the SubjectPublicKeyInfo `like` is id-RSASSA-PSS, so is the key's from now on, which then does no more than that
+ * allows. Nothing happens where it is another. Before the handle is shared. Errors: KW_UNSUPPORTED, KW_CORRUPT.
+ */
+KW_MUST_USE kw_status key_limit(kw_key *key, kw_input like, kw_error *error);
+const struct pss_limits *key_pss(const kw_key *key);
+
+/* PKCS#8 in locked memory, of an RSA key always as rsaEncryption. Errors: KW_REFUSED, KW_UNSUPPORTED (the store does not give it out). */
 KW_MUST_USE kw_status key_export(kw_key *key, struct secret *pkcs8, kw_error *error);
 
 /*
@@ -78,15 +86,18 @@ KW_MUST_USE kw_status key_agree(kw_key *key, kw_input peer, kw_output *shared, k
 /* Lets kw_key_decrypt take KW_SCHEME_RSA_PKCS1 on this handle; otherwise it is refused. Before the handle is shared. */
 void key_allow_pkcs1_decrypt(kw_key *key);
 
-/* The names of keys as on the command line. */
+/* The names of keys, as on the command line and in lists. */
 struct key_kind {
     const char *name;
     kw_key_type type;
     uint32_t bits;
     kw_curve curve;
+    bool pss; /* for PSS alone: comes with its certificate, and is no name of the command line */
 };
 /* NULL: there is no such name. */
 const struct key_kind *key_kind_find(const char *name);
+/* The name of the same RSA key for PSS alone, or for anything; NULL: there is none. */
+const char *key_kind_name_pss(const char *name, bool pss);
 /* All, ending with a row whose name is NULL. */
 extern const struct key_kind key_kinds[];
 

@@ -57,6 +57,39 @@ static kw_status pss_check(const kw_key *key, kw_algorithm *algorithm, kw_error 
     return KW_OK;
 }
 
+/* What the certificate says of an RSA key's signatures: RFC 4055, section 3.1. */
+static kw_status limits_check(const struct pss_limits *limits, const kw_algorithm *algorithm, kw_error *error)
+{
+    if (!limits->only)
+        return KW_OK;
+    if (algorithm->scheme != KW_SCHEME_RSA_PSS)
+        return error_set(error, KW_UNSUPPORTED,
+                         "the key signs by PSS alone: its certificate says id-RSASSA-PSS, and not rsaEncryption");
+    if (limits->hash != KW_HASH_NONE && algorithm->hash != limits->hash)
+        return error_set(error, KW_UNSUPPORTED, "the key's certificate has it sign with %s alone, not with %s",
+                         hash_name(limits->hash), hash_name(algorithm->hash));
+    if (limits->mgf_hash != KW_HASH_NONE && algorithm->mgf_hash != limits->mgf_hash)
+        return error_set(error, KW_UNSUPPORTED, "the key's certificate has it sign with MGF1 of %s alone, not of %s",
+                         hash_name(limits->mgf_hash), hash_name(algorithm->mgf_hash));
+    if (algorithm->salt_length < limits->salt_minimum)
+        return error_set(error, KW_UNSUPPORTED,
+                         "the key's certificate has it sign with salts of %u bytes and more, not of %u",
+                         (unsigned)limits->salt_minimum, (unsigned)algorithm->salt_length);
+    return KW_OK;
+}
+
+/* What a key signs with when nobody says: of one that its certificate limits, what it may. */
+static kw_algorithm signing_default(const kw_key *key)
+{
+    kw_algorithm algorithm = {.size = sizeof(algorithm), .scheme = types[key->capabilities.type].sign, .is_message = 1};
+
+    algorithm.hash = key->pss.hash != KW_HASH_NONE ? key->pss.hash : KW_HASH_SHA256;
+    algorithm.mgf_hash = key->pss.mgf_hash;
+    if (algorithm.scheme == KW_SCHEME_RSA_PSS)
+        algorithm.salt_length = pss_salt_default(&key->pss, algorithm.hash);
+    return algorithm;
+}
+
 static bool scheme_fits(kw_key_type type, kw_scheme scheme)
 {
     if (type == KW_KEY_RSA)
@@ -73,11 +106,7 @@ kw_status signing_algorithm(const kw_key *key, const kw_algorithm *given, kw_inp
     if (input.data == NULL && input.length > 0)
         return error_set(error, KW_INVALID_ARGUMENT, "there is no input");
     if (given == NULL) {
-        algorithm.scheme = types[type].sign;
-        algorithm.hash = KW_HASH_SHA256;
-        algorithm.is_message = 1;
-        if (algorithm.scheme == KW_SCHEME_RSA_PSS)
-            algorithm.salt_length = SHA256_LENGTH;
+        algorithm = signing_default(key);
     } else {
         const kw_status status = algorithm_read(given, &algorithm, error);
         if (status != KW_OK)
@@ -105,7 +134,7 @@ kw_status signing_algorithm(const kw_key *key, const kw_algorithm *given, kw_inp
     }
     algorithm.label = (kw_input){0};
     signing->algorithm = algorithm;
-    return KW_OK;
+    return limits_check(&key->pss, &algorithm, error);
 }
 
 /* A hasher at rest, or a new one; NULL when memory ran out. */
@@ -159,15 +188,27 @@ kw_status signing_input(kw_key *key, kw_input input, struct signing *signing, kw
     return status;
 }
 
+kw_status key_check_decrypts(const kw_key *key, kw_error *error)
+{
+    return !key->pss.only ? KW_OK
+                          : error_set(error, KW_UNSUPPORTED,
+                                      "the key signs by PSS alone, and does not encrypt and decrypt: its certificate "
+                                      "says id-RSASSA-PSS, and not rsaEncryption");
+}
+
 kw_status oaep_algorithm(const kw_key *key, const kw_algorithm *given, kw_algorithm *algorithm, kw_error *error)
 {
     kw_algorithm made = {.size = sizeof(made), .scheme = KW_SCHEME_RSA_OAEP, .hash = KW_HASH_SHA256};
+    kw_status status;
 
     if (key->capabilities.type != KW_KEY_RSA)
         return error_set(error, KW_UNSUPPORTED, "%s keys do not encrypt and decrypt: use CMS",
                          types[key->capabilities.type].name);
+    status = key_check_decrypts(key, error);
+    if (status != KW_OK)
+        return status;
     if (given != NULL) {
-        const kw_status status = algorithm_read(given, &made, error);
+        status = algorithm_read(given, &made, error);
         if (status != KW_OK)
             return status;
     }

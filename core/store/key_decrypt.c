@@ -203,8 +203,10 @@ static kw_status decrypt_pkcs1(kw_key *key, kw_input ciphertext, const struct pk
 {
     struct key_use use = {.attempts = 0};
     kw_error inner; /* as in kw_key_sign */
-    kw_status status;
+    kw_status status = key_check_decrypts(key, error);
 
+    if (status != KW_OK)
+        return status;
     do {
         status = key_use_begin(key, &use, "decrypt", &inner);
         if (status == KW_OK)

@@ -70,6 +70,7 @@ kw_status key_place_open(kw_key *key, struct store *store, kw_input locator, str
         goto out;
     made->capabilities.bits = key->capabilities.bits;
     made->capabilities.curve = key->capabilities.curve;
+    key_place_tell(made, &key->pss);
     memcpy(made->locator, locator.data, locator.length);
     made->locator_length = locator.length;
     *place = made;
@@ -77,6 +78,26 @@ kw_status key_place_open(kw_key *key, struct store *store, kw_input locator, str
 out:
     key_places_free(made);
     return status;
+}
+
+/* What PSS needs may be raw RSA, which does it with any hash. */
+void key_place_tell(struct key_place *place, const struct pss_limits *limits)
+{
+    static const uint32_t hashes =
+        KW_BIT(KW_HASH_SHA224) | KW_BIT(KW_HASH_SHA256) | KW_BIT(KW_HASH_SHA384) | KW_BIT(KW_HASH_SHA512);
+    kw_key_capabilities *const told = &place->told;
+    const uint32_t signs = place->capabilities.schemes & (KW_BIT(KW_SCHEME_RSA_PSS) | KW_BIT(KW_SCHEME_RSA_RAW));
+
+    *told = place->capabilities;
+    if (!limits->only)
+        return;
+    told->operations &= ~(uint32_t)KW_CAN_DECRYPT;
+    told->schemes = signs != 0 ? KW_BIT(KW_SCHEME_RSA_PSS) : 0;
+    told->oaep_hashes = 0;
+    if ((signs & KW_BIT(KW_SCHEME_RSA_RAW)) != 0)
+        told->sign_hashes |= hashes;
+    if (limits->hash != KW_HASH_NONE)
+        told->sign_hashes &= KW_BIT(limits->hash);
 }
 
 void key_places_free(struct key_place *place)

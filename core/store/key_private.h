@@ -20,6 +20,7 @@ struct key_place {
     struct store *store;
     kw_plugin_key *handle;
     kw_key_capabilities capabilities; /* that it has there */
+    kw_key_capabilities told;         /* of these, what its certificate lets it do */
     size_t locator_length;
     unsigned char locator[KW_LOCATOR_MAXIMUM];
 };
@@ -33,6 +34,7 @@ struct kw_key {
     kw_key_capabilities capabilities; /* type, bits and curve, which no place changes */
     bool pkcs1_decrypt;               /* raw PKCS#1 v1.5 decryption is allowed */
     bool guards_roots;                /* a master key's */
+    struct pss_limits pss;
     EVP_PKEY *pkey;
     size_t signature_length; /* RSA: also of the modulus; ECDSA: the longest */
     size_t shared_length;    /* 0: nothing can be derived */
@@ -50,6 +52,8 @@ KW_MUST_USE kw_status key_check_peer(const kw_key *key, kw_input peer, kw_error 
 /* key_place.c: opens the key in a store. The first time it describes the key too; later it must be the same key: KW_CORRUPT. */
 KW_MUST_USE kw_status key_place_open(kw_key *key, struct store *store, kw_input locator, struct key_place **place,
                                      kw_error *error);
+/* Fills `told`. */
+void key_place_tell(struct key_place *place, const struct pss_limits *limits);
 /* This one and all before it. */
 void key_places_free(struct key_place *place);
 
@@ -97,6 +101,9 @@ KW_MUST_USE kw_status signing_input(kw_key *key, kw_input input, struct signing 
 /* For encrypt and decrypt: OAEP with all hashes set. */
 KW_MUST_USE kw_status oaep_algorithm(const kw_key *key, const kw_algorithm *given, kw_algorithm *algorithm,
                                      kw_error *error);
+
+/* KW_UNSUPPORTED for a key that signs alone. */
+KW_MUST_USE kw_status key_check_decrypts(const kw_key *key, kw_error *error);
 
 /* KW_BUFFER_TOO_SMALL with the length when `output` has less than `needed`. */
 KW_MUST_USE kw_status key_check_room(kw_output *output, size_t needed, kw_error *error);

@@ -9,10 +9,17 @@
 #include <string.h>
 
 const struct key_kind key_kinds[] = {
-    {"rsa-2048", KW_KEY_RSA, 2048, KW_CURVE_NONE}, {"rsa-3072", KW_KEY_RSA, 3072, KW_CURVE_NONE},
-    {"rsa-4096", KW_KEY_RSA, 4096, KW_CURVE_NONE}, {"ec-p256", KW_KEY_EC, 256, KW_CURVE_P256},
-    {"ec-p384", KW_KEY_EC, 384, KW_CURVE_P384},    {"ec-p521", KW_KEY_EC, 521, KW_CURVE_P521},
-    {"ed25519", KW_KEY_ED25519, 0, KW_CURVE_NONE}, {NULL, KW_KEY_NONE, 0, KW_CURVE_NONE},
+    {.name = "rsa-2048", .type = KW_KEY_RSA, .bits = 2048},
+    {.name = "rsa-3072", .type = KW_KEY_RSA, .bits = 3072},
+    {.name = "rsa-4096", .type = KW_KEY_RSA, .bits = 4096},
+    {.name = "ec-p256", .type = KW_KEY_EC, .bits = 256, .curve = KW_CURVE_P256},
+    {.name = "ec-p384", .type = KW_KEY_EC, .bits = 384, .curve = KW_CURVE_P384},
+    {.name = "ec-p521", .type = KW_KEY_EC, .bits = 521, .curve = KW_CURVE_P521},
+    {.name = "ed25519", .type = KW_KEY_ED25519},
+    {.name = "rsa-pss-2048", .type = KW_KEY_RSA, .bits = 2048, .pss = true},
+    {.name = "rsa-pss-3072", .type = KW_KEY_RSA, .bits = 3072, .pss = true},
+    {.name = "rsa-pss-4096", .type = KW_KEY_RSA, .bits = 4096, .pss = true},
+    {.name = NULL},
 };
 
 const struct key_kind *key_kind_find(const char *name)
@@ -23,10 +30,20 @@ const struct key_kind *key_kind_find(const char *name)
     return NULL;
 }
 
-static const char *key_name_find(const kw_key_capabilities *capabilities)
+const char *key_kind_name_pss(const char *name, bool pss)
+{
+    const struct key_kind *const like = key_kind_find(name);
+
+    for (const struct key_kind *kind = key_kinds; like != NULL && kind->name != NULL; kind++)
+        if (like->type == KW_KEY_RSA && kind->type == KW_KEY_RSA && kind->bits == like->bits && kind->pss == pss)
+            return kind->name;
+    return NULL;
+}
+
+static const char *key_name_find(const kw_key_capabilities *capabilities, bool pss)
 {
     for (const struct key_kind *kind = key_kinds; kind->name != NULL; kind++)
-        if (kind->type == capabilities->type && kind->curve == capabilities->curve &&
+        if (kind->type == capabilities->type && kind->curve == capabilities->curve && kind->pss == pss &&
             (kind->type != KW_KEY_RSA || kind->bits == capabilities->bits))
             return kind->name;
     return NULL;
@@ -34,7 +51,7 @@ static const char *key_name_find(const kw_key_capabilities *capabilities)
 
 const char *key_name(const kw_key *key)
 {
-    return key_name_find(&key->capabilities);
+    return key_name_find(&key->capabilities, key->pss.only);
 }
 
 static const struct {
@@ -113,7 +130,8 @@ static kw_status describe(kw_key *key, kw_input spki, kw_error *error)
     memcpy(key->spki, spki.data, spki.length);
     key->spki_length = spki.length;
     key->capabilities.size = sizeof(key->capabilities);
-    if (EVP_PKEY_is_a(pkey, "RSA")) {
+    key->pss = pss_of_pkey(pkey);
+    if (EVP_PKEY_is_a(pkey, "RSA") || key->pss.only) {
         key->capabilities.type = KW_KEY_RSA;
         return describe_rsa(key, error);
     }

@@ -212,7 +212,8 @@ static void tell_what_it_holds(const struct store *store, kw_error *error)
     size_t length = 0;
 
     for (const struct key_kind *kind = key_kinds; kind->name != NULL; kind++)
-        if (holds(store, kind->type, kind->bits, kind->curve) && length + strlen(kind->name) + 3 < sizeof(text))
+        if (!kind->pss && holds(store, kind->type, kind->bits, kind->curve) &&
+            length + strlen(kind->name) + 3 < sizeof(text))
             length +=
                 (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", length > 0 ? ", " : "", kind->name);
     if (length > 0)

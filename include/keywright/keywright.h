@@ -299,7 +299,7 @@ typedef struct kw_certificate_info {
     const char *store;   /* name, or id where the configuration no longer names it */
     const char *store_id;
     const char *plugin;           /* empty where the store is not configured */
-    const char *key;              /* rsa-3072, ec-p256, ... */
+    const char *key;              /* rsa-3072, ec-p256, ...; rsa-pss-3072: for PSS alone, as its certificate says */
     const char *key_id;           /* 32 hex digits */
     const char *certificate_id;   /* 32 hex digits: the entry's, unchanged by export and import */
     const char *locator;          /* printable, or hex */
@@ -542,7 +542,8 @@ KW_API kw_input kw_key_get_public(const kw_key *key);
  * except for EdDSA. KW_SCHEME_RSA_PKCS1 decrypts only where the certificate's settings say `pkcs1_decrypt: true` (else
  * KW_REFUSED); an invalid ciphertext then gives a pseudo-random message and never an error (implicit rejection). Output as in
  * plugin.h: `data` NULL or too small gives KW_BUFFER_TOO_SMALL and the length, without a call to the store. Errors:
- * KW_UNSUPPORTED, KW_INVALID_ARGUMENT, KW_CIPHERTEXT_INVALID, and whatever the store answers.
+ * KW_UNSUPPORTED, KW_INVALID_ARGUMENT, KW_CIPHERTEXT_INVALID, and whatever the store answers. An RSA key whose certificate says id-RSASSA-PSS (RFC 4055)
+ * signs by PSS alone, with the hash, the mask and at least the salt that the certificate names; NULL for sign takes these. Anything else is KW_UNSUPPORTED.
  */
 KW_MUST_USE KW_API kw_status kw_key_sign(kw_key *key, const kw_algorithm *algorithm, kw_input input,
                                          kw_output *signature, kw_error *error);

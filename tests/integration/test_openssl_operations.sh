@@ -328,9 +328,135 @@ ca_ocsp_and_ts_sign() {
     expect 0 plain ts -verify -queryfile request.tsq -in answer.tsr -CAfile ca.pem
 }
 
+# pss_key NAME OPTION...: general/NAME, a key for PSS alone that openssl made with these options of genpkey, comes in with its certificate.
+pss_key() {
+    local name=$1
+    shift
+    (umask 077 && printf 'a password' >password)
+    plain genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 "$@" -out "$name.key" 2>made || fail "$(cat made)"
+    plain req -x509 -key "$name.key" -subj "/CN=$name" -days 9 -addext basicConstraints=critical,CA:FALSE -out "$name.pem"
+    plain x509 -in "$name.pem" -noout -pubkey >"$name.pub"
+    plain pkcs12 -export -inkey "$name.key" -in "$name.pem" -passout file:password -out "$name.pfx"
+    expect 0 keywright import "$name.pfx" --as "general/$name" --store "$place" --password-from file:password
+    rm "$name.key"
+}
+
+limits=(-pkeyopt rsa_pss_keygen_md:sha384 -pkeyopt rsa_pss_keygen_mgf1_md:sha384 -pkeyopt rsa_pss_keygen_saltlen:40)
+
+keys_for_pss_alone_sign_by_pss_alone() {
+    local name pss=(-sigopt rsa_padding_mode:pss)
+    operations_server
+    pss_key any
+    pss_key limited "${limits[@]}"
+    for name in any limited; do
+        expect 0 keywright show "general/$name"
+        expect_out '^Key  *rsa-pss-2048$'
+        expect 0 openssl pkey -in "keywright:general/$name" -noout -text
+        expect_out "Private key in a store: keywright:general/$name"
+        expect_out 'RSA-PSS Public-Key: .2048 bit'
+        expect 0 openssl dgst -sha384 -sign "keywright:general/$name" -out s text
+        expect 0 plain dgst -sha384 -verify "$name.pub" -signature s text
+        expect 0 openssl dgst -sha384 "${pss[@]}" -sigopt rsa_pss_saltlen:digest -sign "keywright:general/$name" -out s text
+        expect 0 plain dgst -sha384 -verify "$name.pub" "${pss[@]}" -sigopt rsa_pss_saltlen:digest -signature s text
+        expect 1 openssl dgst -sha384 -sigopt rsa_padding_mode:pkcs1 -sign "keywright:general/$name" -out s text
+        expect_err 'PSS alone'
+        expect 1 openssl pkeyutl -decrypt -inkey "keywright:general/$name" -pkeyopt rsa_padding_mode:oaep -in s -out o
+        expect 5 keywright sign "general/$name" -i text -o s --hash sha384 --padding pkcs1
+        expect_err 'PSS alone'
+        expect 0 keywright sign "general/$name" -i text -o s --hash sha384
+        expect 0 plain dgst -sha384 -verify "$name.pub" "${pss[@]}" -sigopt rsa_pss_saltlen:digest -signature s text
+        expect 5 keywright encrypt "general/$name" -i text -o o
+        expect 0 openssl req -new -key "keywright:general/$name" -subj /CN=x -sha384 -out x.csr
+        expect 0 plain req -in x.csr -verify -noout -text
+        expect_out 'Public Key Algorithm: rsassaPss'
+        expect 0 openssl x509 -req -in x.csr -signkey "keywright:general/$name" -sha384 -days 3 -out x.pem
+        expect 0 plain verify -check_ss_sig -CAfile x.pem x.pem
+        expect 0 openssl cms -sign -md sha384 -in text -binary -signer "$name.pem" -inkey "keywright:general/$name" -outform DER -out c
+        expect 0 plain cms -verify -inform DER -in c -binary -CAfile "$name.pem" -purpose any -out t
+        expect_same t text
+    done
+    # What its certificate does not let it sign with.
+    expect 0 openssl dgst -sha256 -sign keywright:general/any -out s text
+    expect 1 openssl dgst -sha256 -sign keywright:general/limited -out s text
+    expect_err 'SHA384 alone, not with SHA256'
+    expect 1 openssl dgst -sha384 -sigopt rsa_pss_saltlen:39 -sign keywright:general/limited -out s text
+    expect_err 'salts of 40 bytes and more'
+    expect 1 openssl dgst -sha384 -sigopt rsa_mgf1_md:sha256 -sign keywright:general/limited -out s text
+    expect_err 'MGF1 of SHA384 alone'
+    expect 5 keywright sign general/limited -i text -o s
+}
+
+keys_for_pss_alone_serve_tls() {
+    operations_server
+    pss_key any
+    pss_key limited -pkeyopt rsa_pss_keygen_md:sha384 -pkeyopt rsa_pss_keygen_mgf1_md:sha384 -pkeyopt rsa_pss_keygen_saltlen:48
+    serve any
+    handshake TLS_AES_256_GCM_SHA384 any -tls1_3 -sigalgs rsa_pss_pss_sha256
+    handshake ECDHE-RSA-AES128-GCM-SHA256 any -tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256 -sigalgs rsa_pss_pss_sha512
+    expect 1 plain s_client -unix socket -tls1_3 -sigalgs rsa_pss_rsae_sha256 </dev/null
+    unserve
+    serve limited
+    handshake TLS_AES_256_GCM_SHA384 limited -tls1_3 -sigalgs rsa_pss_pss_sha256:rsa_pss_pss_sha384
+    expect 1 plain s_client -unix socket -tls1_3 -sigalgs rsa_pss_pss_sha256 </dev/null
+    unserve
+}
+
+# With what openssl makes of the same options.
+keys_for_pss_alone_are_made() {
+    operations_server
+    expect 0 openssl genpkey -propquery '?provider=keywright' -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 "${limits[@]}" \
+        -pkeyopt keywright-address:general/made -pkeyopt "keywright-store:$place" -out made.pem
+    grep -q 'BEGIN KEYWRIGHT KEY REFERENCE' made.pem || fail "no reference file"
+    keywright show general/made --pem >made.crt
+    expect 0 plain x509 -in made.crt -noout -text
+    expect_out 'Public Key Algorithm: rsassaPss'
+    expect_out 'Hash Algorithm: SHA2-384'
+    expect_out 'Mask Algorithm: MGF1 with SHA2-384'
+    expect_out 'Minimum Salt Length: 40'
+    ! grep -q 'Key Encipherment' out || fail "a key for PSS alone enciphers"
+    expect 0 plain verify -CAfile made.crt made.crt
+    expect 0 openssl dgst -sha384 -sign made.pem -out s text
+    plain x509 -in made.crt -noout -pubkey >made.pub
+    expect 0 plain dgst -sha384 -verify made.pub -signature s text
+    expect 0 keywright request general/made -o made.csr
+    expect 0 plain req -in made.csr -verify -noout
+    # A successor of the same kind.
+    expect 0 keywright rotate general/made --new-key --store "$place"
+    expect 0 keywright show general/made --text
+    expect_out 'Minimum Salt Length: 40'
+    [[ $place == hsm ]] || {
+        (umask 077 && printf 'a password' >password)
+        expect 0 keywright export general/made -o out.pfx --password-from file:password
+        plain pkcs12 -in out.pfx -passin file:password -noenc -out out.pem
+        expect 0 plain pkey -in out.pem -noout -text
+        expect_out 'Minimum Salt Length: 40'
+        keywright show general/made --pem | plain x509 -noout -pubkey >made.pub
+        plain pkey -in out.pem -pubout >out.pub
+        expect_same out.pub made.pub
+    }
+}
+
+keys_for_pss_alone_that_are_of_no_use_are_refused() {
+    local address
+    operations_server
+    pss_key there
+    for address in database/sales server-encryption; do
+        expect 5 keywright import there.pfx --as "$address" --password-from file:password
+    done
+    plain genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_pss_keygen_md:sha1 -pkeyopt rsa_pss_keygen_mgf1_md:sha1 \
+        -out k.pem 2>made
+    plain req -x509 -key k.pem -sha1 -subj /CN=old -days 9 -addext basicConstraints=critical,CA:FALSE -out c.pem
+    expect 5 keywright import c.pem --key k.pem --as general/old
+    expect_err 'SHA-1 alone'
+    expect 2 keywright create general/x --key rsa-pss-2048
+    expect_err "there is no such kind of key"
+}
+
 both=(pkeyutl_signs pkeyutl_decrypts_and_derives cms_signs_and_decrypts tls_servers_and_clients_use_the_key
-    genpkey_and_req_make_keys_in_the_store ca_ocsp_and_ts_sign)
-run_cases "${both[@]}" programs_make_keys_of_their_own_with_either_order_of_providers key_that_no_store_makes_is_refused_and_leaves_nothing
+    genpkey_and_req_make_keys_in_the_store ca_ocsp_and_ts_sign keys_for_pss_alone_sign_by_pss_alone keys_for_pss_alone_serve_tls
+    keys_for_pss_alone_are_made)
+run_cases "${both[@]}" programs_make_keys_of_their_own_with_either_order_of_providers key_that_no_store_makes_is_refused_and_leaves_nothing \
+    keys_for_pss_alone_that_are_of_no_use_are_refused
 # Tokens' modules do not stand a sanitizer that comes late.
 if [[ -z ${KW_PRELOAD:-} ]]; then
     place=hsm

@@ -80,6 +80,75 @@ static void key_check_other_kinds_are_unsupported_by_name(void **state)
     EVP_PKEY_free(montgomery);
 }
 
+/* The same numbers, for PSS alone; with a hash, its mask and a salt of 20 bytes, unless it is NULL. */
+static EVP_PKEY *for_pss(const EVP_PKEY *key, const char *hash)
+{
+    char name[16] = "";
+    int salt = 20;
+    OSSL_PARAM *numbers = NULL;
+    EVP_PKEY *made = NULL;
+    OSSL_PARAM limits[] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end(),
+                           OSSL_PARAM_construct_end()};
+    if (hash != NULL) {
+        OPENSSL_strlcpy(name, hash, sizeof(name));
+        limits[0] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, name, 0);
+        limits[1] = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, name, 0);
+        limits[2] = OSSL_PARAM_construct_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, &salt);
+    }
+    assert_int_equal(EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &numbers), 1);
+    OSSL_PARAM *all = OSSL_PARAM_merge(numbers, limits);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(scene.crypto->library, "RSA-PSS", NULL);
+    assert_int_equal(EVP_PKEY_fromdata_init(context), 1);
+    assert_int_equal(EVP_PKEY_fromdata(context, &made, EVP_PKEY_KEYPAIR, all), 1);
+    EVP_PKEY_CTX_free(context);
+    OSSL_PARAM_free(all);
+    OSSL_PARAM_free(numbers);
+    return made;
+}
+
+/* A certificate counts from then on: it must say what its key is limited to, and may say more. */
+static void key_check_for_pss_alone_goes_by_the_certificate(void **state)
+{
+    enum { PLAIN, ANY, SHA256, SHA384, SHA1, FORMS };
+    static const char *const hashes[FORMS] = {NULL, NULL, "SHA256", "SHA384", "SHA1"};
+    static const struct {
+        int key, certificate;
+        kw_status expected;
+        const char *said;
+    } cases[] = {
+        {ANY, ANY, KW_OK, "rsa-pss-2048"},
+        {SHA256, SHA256, KW_OK, "rsa-pss-2048"},
+        {ANY, SHA384, KW_OK, "rsa-pss-2048"},
+        {PLAIN, SHA256, KW_OK, "rsa-pss-2048"},
+        {PLAIN, PLAIN, KW_OK, "rsa-2048"},
+        {ANY, PLAIN, KW_REFUSED, "which its certificate does not say"},
+        {SHA256, PLAIN, KW_REFUSED, "which its certificate does not say"},
+        {SHA256, ANY, KW_REFUSED, "another hash"},
+        {SHA256, SHA384, KW_REFUSED, "another hash"},
+        {PLAIN, SHA1, KW_REFUSED, "SHA-1 alone"},
+    };
+    EVP_PKEY *keys[FORMS] = {scene_key(&scene, "rsa-2048")};
+    X509 *certificates[FORMS];
+    (void)state;
+    for (size_t i = ANY; i < FORMS; i++)
+        keys[i] = for_pss(keys[PLAIN], hashes[i]);
+    for (size_t i = PLAIN; i < FORMS; i++) {
+        certificates[i] = scene_certificate(&scene, keys[PLAIN], "x", NULL, NULL, false);
+        X509_NAME *issuer = X509_NAME_new(); /* so that nobody holds its signature against its key */
+        assert_int_equal(X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_ASC, (const unsigned char *)"ca", -1, -1, 0),
+                         1);
+        assert_int_equal(X509_set_issuer_name(certificates[i], issuer), 1);
+        assert_int_equal(X509_set_pubkey(certificates[i], keys[i]), 1);
+        X509_NAME_free(issuer);
+    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_judged(keys[cases[i].key], certificates[cases[i].certificate], cases[i].expected, cases[i].said);
+    for (size_t i = 0; i < FORMS; i++) {
+        X509_free(certificates[i]);
+        EVP_PKEY_free(keys[i]);
+    }
+}
+
 static void key_check_certificate_of_another_key_is_refused(void **state)
 {
     static const char *const kinds_of_key[] = {"rsa-2048", "ec-p256", "ed25519"};
@@ -307,6 +376,7 @@ int main(void)
         cmocka_unit_test(key_check_every_kind_gives_its_name),
         cmocka_unit_test(key_check_short_rsa_is_refused),
         cmocka_unit_test(key_check_other_kinds_are_unsupported_by_name),
+        cmocka_unit_test(key_check_for_pss_alone_goes_by_the_certificate),
         cmocka_unit_test(key_check_certificate_of_another_key_is_refused),
         cmocka_unit_test(key_check_roca_key_is_refused_with_the_reason),
         cmocka_unit_test(key_check_is_roca_random_moduli_are_not),

@@ -110,6 +110,24 @@ static void kind_check_key_not_allowed_names_those_that_are(void **state)
     }
 }
 
+/* It has no name on the command line, and signs alone. */
+static void kind_check_certified_takes_a_key_for_pss_alone_where_keys_may_sign_alone(void **state)
+{
+    struct scene scene = {0};
+    (void)state;
+    for (size_t i = 0; i < kind_count; i++) {
+        assert_status(&scene, KW_INVALID_ARGUMENT, kind_check_key(&kinds[i], "rsa-pss-3072", &scene.error));
+        if (kinds[i].usage == USAGE_SECRETS) {
+            assert_status(&scene, KW_REFUSED, kind_check_certified(&kinds[i], "rsa-pss-3072", &scene.error));
+            assert_message(&scene, "does not decrypt");
+        } else {
+            assert_ok(&scene, kind_check_certified(&kinds[i], "rsa-pss-3072", &scene.error));
+        }
+        assert_ok(&scene, kind_check_certified(&kinds[i], "rsa-3072", &scene.error));
+        assert_status(&scene, KW_REFUSED, kind_check_certified(&kinds[i], "x25519", &scene.error));
+    }
+}
+
 static void kind_database_is_the_first_name_where_there_is_one(void **state)
 {
     static const struct {
@@ -139,6 +157,7 @@ int main(void)
         cmocka_unit_test(kind_of_misspelt_names_the_nearest),
         cmocka_unit_test(kind_of_wrong_number_of_names_says_the_form),
         cmocka_unit_test(kind_check_key_not_allowed_names_those_that_are),
+        cmocka_unit_test(kind_check_certified_takes_a_key_for_pss_alone_where_keys_may_sign_alone),
         cmocka_unit_test(kind_database_is_the_first_name_where_there_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

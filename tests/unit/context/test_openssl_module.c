@@ -256,13 +256,167 @@ static void program_is_asked_while_it_has_the_context(void **state)
     server_stop(server);
 }
 
-/* ---- Forks and threads ---- */
+/* ---- Both at once ---- */
 
 static bool ended_well(pid_t child)
 {
     int result = -1;
     return child > 0 && waitpid(child, &result, 0) == child && result == 0;
 }
+
+#define CATALOGUE_KEY "0123456789abcdef0123456789abcdef"
+
+/* One opens, and is asked for the catalogue's key; the other comes then. */
+struct race {
+    struct program program;
+    atomic_bool asked, second_done;
+    atomic_uint prompts;
+    kw_context *opened;
+    EVP_PKEY *key;
+};
+
+/* The first holds on, as long as the second may need to open a context of its own. */
+static void hold(struct race *race)
+{
+    if (atomic_fetch_add(&race->prompts, 1) > 0)
+        return;
+    atomic_store(&race->asked, true);
+    for (unsigned i = 0; i < 40 && !atomic_load(&race->second_done); i++)
+        usleep(25000);
+}
+
+static kw_status answer_program(void *user, const char *what, bool confirm, kw_output *out)
+{
+    (void)what;
+    (void)confirm;
+    hold(user);
+    memcpy(out->data, CATALOGUE_KEY, sizeof(CATALOGUE_KEY) - 1);
+    out->length = sizeof(CATALOGUE_KEY) - 1;
+    return KW_OK;
+}
+
+static int answer_module(char *to, int room, int writing, void *user)
+{
+    (void)writing;
+    hold(user);
+    return snprintf(to, (size_t)room, "%s", CATALOGUE_KEY);
+}
+
+static void *open_program(void *user)
+{
+    struct race *race = user;
+    kw_error error = {0};
+    const kw_open_options options = {.size = sizeof(options),
+                                     .configuration = race->program.server.configuration,
+                                     .prompt = answer_program,
+                                     .user = race};
+    if (kw_open(&options, &race->opened, &error) != KW_OK)
+        print_error("%s\n", error.message);
+    return NULL;
+}
+
+static void *open_module(void *user)
+{
+    struct race *race = user;
+    UI_METHOD *ask = UI_UTIL_wrap_read_pem_callback(answer_module, 0);
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex("keywright:general/key", race->program.library, NULL, ask, race, NULL, NULL, NULL);
+    while (store != NULL && race->key == NULL && OSSL_STORE_eof(store) == 0) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+        if (info != NULL)
+            race->key = OSSL_STORE_INFO_get1_PKEY(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    UI_destroy_method(ask);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* The catalogue's key is asked for; `first` has been. */
+static void race_start(struct race *race, void *(*first)(void *), pthread_t *thread)
+{
+    static const char file[] = "file:catalogue-key", prompt[] = "prompt            ";
+    struct server *server = &race->program.server;
+    unsigned char text[4096] = "";
+    *race = (struct race){0};
+    server_start(server, NULL);
+    assert_ok(server, server_create(server, "general/key", NULL));
+    kw_close(server->context);
+    server->context = NULL;
+    const size_t length = server_read_file(server, "keywright.yaml", text, sizeof(text));
+    char *at = memmem(text, length, file, sizeof(file) - 1);
+    assert_non_null(at);
+    memcpy(at, prompt, sizeof(prompt) - 1);
+    server_write_file(server, "keywright.yaml", text, length, 0600);
+    assert_int_equal(setenv("KEYWRIGHT_CONFIG", server->configuration, 1), 0);
+    load(&race->program);
+    assert_int_equal(pthread_create(thread, NULL, first, race), 0);
+    while (!atomic_load(&race->asked))
+        usleep(1000);
+}
+
+static void race_end(struct race *race, pthread_t thread)
+{
+    atomic_store(&race->second_done, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void race_clear(struct race *race)
+{
+    EVP_PKEY_free(race->key);
+    kw_close(race->opened);
+    unload(&race->program);
+    server_stop(&race->program.server);
+}
+
+static void one_context_of_two_who_open_at_once(void *(*first)(void *), void *(*second)(void *))
+{
+    static struct race race;
+    pthread_t thread;
+    race_start(&race, first, &thread);
+    second(&race);
+    race_end(&race, thread);
+    assert_non_null(race.opened);
+    assert_non_null(race.key);
+    assert_int_equal(atomic_load(&race.prompts), 1);
+    assert_int_equal(contexts(&race.program.server, race.opened), 1);
+    assert_true(signs(&race.program, race.key));
+    race_clear(&race);
+}
+
+static void module_waits_for_a_program_that_opens(void **state)
+{
+    (void)state;
+    one_context_of_two_who_open_at_once(open_program, open_module);
+}
+
+static void program_waits_for_a_module_that_opens(void **state)
+{
+    (void)state;
+    one_context_of_two_who_open_at_once(open_module, open_program);
+}
+
+/* Whose opening it was is not in the child, which would wait for it for ever. */
+static void fork_while_another_thread_opens_gives_a_child_that_opens(void **state)
+{
+    static struct race race;
+    pthread_t thread;
+    (void)state;
+    race_start(&race, open_program, &thread);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(120);
+        open_module(&race);
+        _exit(race.key != NULL && signs(&race.program, race.key) ? 0 : 1);
+    }
+    assert_true(ended_well(child));
+    race_end(&race, thread);
+    assert_non_null(race.opened);
+    race_clear(&race);
+}
+
+/* ---- Forks and threads ---- */
 
 /* A child that signs, as another user when that is possible; it ends without libcrypto's end, as a killed one does. */
 static pid_t fork_signer(const struct program *program, EVP_PKEY *key)
@@ -403,6 +557,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(program_that_opens_twice_has_two, start, stop),
         cmocka_unit_test_setup_teardown(two_library_contexts_share_one, start, stop),
         cmocka_unit_test(program_is_asked_while_it_has_the_context),
+        cmocka_unit_test(module_waits_for_a_program_that_opens),
+        cmocka_unit_test(program_waits_for_a_module_that_opens),
+        cmocka_unit_test(fork_while_another_thread_opens_gives_a_child_that_opens),
         cmocka_unit_test_setup_teardown(forked_processes_without_rights_sign, start, stop),
         cmocka_unit_test_setup_teardown(forked_processes_open_keys_themselves, start, stop),
         cmocka_unit_test_setup_teardown(threads_sign_with_one_key, start, stop),

@@ -184,7 +184,7 @@ struct pair ring_add(struct ring *ring, const char *kind_name)
 struct pair ring_add_known(struct ring *ring, const char *kind_name, struct id *id, kw_output *locator)
 {
     /* Of no certificate, so that it has no name on the command line. */
-    static const struct key_kind x25519 = {"x25519", KW_KEY_X25519, 0, KW_CURVE_NONE};
+    static const struct key_kind x25519 = {.name = "x25519", .type = KW_KEY_X25519};
     struct pair pair = {.kind = strcmp(kind_name, x25519.name) == 0 ? &x25519 : key_kind_find(kind_name)};
     kw_error error = {0};
     unsigned char *pkcs8 = NULL;

@@ -95,6 +95,24 @@ static void derive_is_the_same_on_both_sides(void **state)
     }
 }
 
+/* Both ends in one program: libcrypto hands over all there is of the peer. */
+static void peer_may_have_its_private_half(void **state)
+{
+    const struct kdf none = {NULL, 0, NULL};
+    (void)state;
+    for (size_t i = 0; i < KINDS; i++) {
+        struct pair other = ring_add(&ring, kinds[i]);
+        EVP_PKEY *public = public_of(&pairs[i]);
+        unsigned char ours[128], theirs[128];
+        const size_t length = derive(pairs[i].ours, other.plain, &none, ours, sizeof(ours));
+        assert_int_equal(length, fields[i]);
+        assert_int_equal(derive(other.plain, public, &none, theirs, sizeof(theirs)), length);
+        assert_memory_equal(ours, theirs, length);
+        EVP_PKEY_free(public);
+        pair_clear(&other);
+    }
+}
+
 /* As CMS makes the sender's key: our parameters, then the point of the message. */
 static void derive_with_a_peer_made_of_our_parameters_works(void **state)
 {
@@ -227,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(derive_is_the_same_on_both_sides),
+        cmocka_unit_test(peer_may_have_its_private_half),
         cmocka_unit_test(derive_with_a_peer_made_of_our_parameters_works),
         cmocka_unit_test(point_that_is_on_no_curve_is_refused),
         cmocka_unit_test(peer_of_another_curve_is_refused),

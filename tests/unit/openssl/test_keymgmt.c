@@ -75,6 +75,33 @@ static void export_of_public_part_succeeds(void **state)
     }
 }
 
+/* An RSA key has none alone, and libcrypto asks another provider to print what we give out for that. */
+static void parameters_are_printed_as_of_a_key_in_memory(void **state)
+{
+    static const int selections[] = {OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS, OSSL_KEYMGMT_SELECT_OTHER_PARAMETERS,
+                                     OSSL_KEYMGMT_SELECT_ALL_PARAMETERS, OSSL_KEYMGMT_SELECT_PUBLIC_KEY};
+    (void)state;
+    for (size_t i = 0; i < KINDS; i++) {
+        BIO *ours = BIO_new(BIO_s_mem()), *plain = BIO_new(BIO_s_mem());
+        char *one = NULL, *other = NULL;
+        const int printed = EVP_PKEY_print_params(plain, pairs[i].plain, 0, NULL);
+        assert_int_equal(EVP_PKEY_print_params(ours, pairs[i].ours, 0, NULL), printed);
+        const long length = BIO_get_mem_data(plain, &other);
+        assert_int_equal(BIO_get_mem_data(ours, &one), length);
+        assert_memory_equal(one, other, (size_t)length);
+        BIO_free(ours);
+        BIO_free(plain);
+        for (size_t j = 0; pairs[i].kind->type == KW_KEY_RSA && j < sizeof(selections) / sizeof(selections[0]); j++) {
+            OSSL_PARAM *parameters = NULL;
+            assert_libcrypto(EVP_PKEY_todata(pairs[i].ours, selections[j], &parameters));
+            assert_non_null(OSSL_PARAM_locate(parameters, OSSL_PKEY_PARAM_RSA_N));
+            assert_non_null(OSSL_PARAM_locate(parameters, OSSL_PKEY_PARAM_RSA_E));
+            OSSL_PARAM_free(parameters);
+        }
+    }
+    ERR_clear_error();
+}
+
 static void private_value_is_no_parameter(void **state)
 {
     (void)state;
@@ -219,19 +246,21 @@ static void check_of_the_public_part_succeeds(void **state)
     }
 }
 
-/* Others' private keys are not taken: libcrypto then goes on to their own provider. */
-static void import_of_a_private_key_is_refused(void **state)
+/* Others' private keys that sign are not taken: libcrypto then goes on to their own provider. One that agrees may be a peer. */
+static void import_of_a_private_key_that_signs_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < KINDS; i++) {
+        const bool agrees = pairs[i].kind->type == KW_KEY_EC || pairs[i].kind->type == KW_KEY_X25519;
         OSSL_PARAM *parameters = NULL;
         EVP_PKEY *made = NULL;
         assert_libcrypto(EVP_PKEY_todata(pairs[i].plain, EVP_PKEY_KEYPAIR, &parameters));
         EVP_PKEY_CTX *context =
             EVP_PKEY_CTX_new_from_name(ring.crypto->library, type_names[pairs[i].kind->type], "provider=keywright");
         assert_libcrypto(EVP_PKEY_fromdata_init(context));
-        assert_true(EVP_PKEY_fromdata(context, &made, EVP_PKEY_KEYPAIR, parameters) <= 0);
-        assert_null(made);
+        assert_int_equal(EVP_PKEY_fromdata(context, &made, EVP_PKEY_KEYPAIR, parameters) > 0, agrees);
+        assert_true(agrees ? EVP_PKEY_eq(made, pairs[i].plain) == 1 : made == NULL);
+        EVP_PKEY_free(made);
         EVP_PKEY_CTX_free(context);
         OSSL_PARAM_free(parameters);
     }
@@ -343,6 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(export_with_private_part_fails),
         cmocka_unit_test(export_of_public_part_succeeds),
+        cmocka_unit_test(parameters_are_printed_as_of_a_key_in_memory),
         cmocka_unit_test(private_value_is_no_parameter),
         cmocka_unit_test(write_private_key_is_refused),
         cmocka_unit_test(eq_with_own_public_key_is_one),
@@ -351,7 +381,7 @@ int main(void)
         cmocka_unit_test(group_name_is_known_to_obj),
         cmocka_unit_test(sizes_are_those_of_the_plain_key),
         cmocka_unit_test(check_of_the_public_part_succeeds),
-        cmocka_unit_test(import_of_a_private_key_is_refused),
+        cmocka_unit_test(import_of_a_private_key_that_signs_is_refused),
         cmocka_unit_test(import_of_a_public_key_gives_one_that_verifies),
         cmocka_unit_test(dup_is_the_same_key_and_outlives_it),
         cmocka_unit_test(set_params_never_changes_a_key),
