@@ -55,6 +55,7 @@ reference_is_a_client_s_key_file() {
     keywright show general/client --reference >key.pem
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout server.key -out server.pem -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost 2>/dev/null
+    : >log
     command openssl s_server -accept 0 -key server.key -cert server.pem -www -Verify 1 -verify_return_error -CAfile certificate.pem >log 2>&1 &
     running=$!
     for _ in {1..200}; do
