@@ -142,5 +142,5 @@ answers() {
 # signatures: calls to the backend for signatures so far, as Keywright counts them.
 signatures() {
     keywright metrics --json | jq --arg store "$place" \
-        '[.[] | select(.name == "keywright_store_backend_calls_total" and .labels.store == $store and .labels.operation == "sign") | .value] | add // 0'
+        '[.[] | select(.name == "keywright_store_backend_calls_total" and .labels.store == $store and .labels.operation == "sign") | .value] | add // 0 | floor'
 }
