@@ -22,6 +22,11 @@ if ! diff "$work/expected" "$work/actual"; then
     exit 1
 fi
 
+# The command and the module find the library beside them, wherever they were put.
+env -u LD_LIBRARY_PATH "$root/bin/keywright" --version >"$work/version"
+env -u LD_LIBRARY_PATH openssl list -providers -provider-path "$root/$libdir/ossl-modules" -provider keywright >"$work/providers"
+grep -q 'name: Keywright' "$work/providers"
+
 export LD_LIBRARY_PATH=$root/$libdir
 "$root/bin/keywright" plugins softstore >"$work/plugins"
 grep -q passphrase "$work/plugins"
@@ -34,7 +39,7 @@ embed_by_pkg_config() {
     export PKG_CONFIG_PATH=$1/pkgconfig
     [[ $(pkg-config --modversion keywright) == "$version" ]]
     [[ -d $(pkg-config --variable=plugindir keywright) ]]
-    read -ra flags <<<"$(pkg-config --cflags --libs keywright libssl)"
+    read -ra flags <<<"$(pkg-config --cflags --libs keywright openssl)"
     cc -std=c11 -Wall -Wextra -Werror tests/install/embed.c "${flags[@]}" -o "$work/embed"
     LD_LIBRARY_PATH=$1 "$work/embed" "$2"
 }

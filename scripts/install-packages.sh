@@ -28,7 +28,7 @@ tls=(
     libtss2-dev libtss2-tcti-tabrmd-dev          # for the libraries of theirs whose packages are called otherwise in each release
     postgresql mariadb-server-core mariadb-client-core # servers that connections are checked against, and their own clients
     nginx-light # a server whose workers give up root
-    apache2-bin haproxy stunnel4 # more programs that use the module
+    apache2 haproxy stunnel4 # more programs that use the module
     freetds-bin python3-pymongo                        # clients of SQL Server and MongoDB, which Debian has no servers of
     ccache     # the same file is compiled once for several steps and runs
 )

@@ -37,7 +37,7 @@ CK_RV p11_place_find(struct p11_use *use, const struct p11_locator *locator, CK_
 
 CK_RV p11_key_search(struct p11_use *use, const struct p11_locator *locator, CK_OBJECT_HANDLE *handle)
 {
-    char name[P11_LOCATOR_MAXIMUM];
+    char name[P11_LOCATOR_MAXIMUM], rights[P11_RIGHTS];
     CK_OBJECT_HANDLE found[P11_MATCHES];
     size_t count = 0;
     CK_RV result = p11_place_find(use, locator, CKO_PRIVATE_KEY, found, &count);
@@ -46,8 +46,10 @@ CK_RV p11_key_search(struct p11_use *use, const struct p11_locator *locator, CK_
     if (result != CKR_OK)
         return result;
     p11_locator_write(locator, name);
+    p11_token_rights(rights);
     if (count == 0)
-        return p11_tell(use, KW_NOT_FOUND, "the token '%s' has no private key %s", use->instance->token->label, name);
+        return p11_tell(use, KW_NOT_FOUND, "the token '%s' has no private key %s%s", use->instance->token->label, name,
+                        rights);
     if (count > 1)
         return p11_tell(use, KW_REFUSED, "the token '%s' has more than one private key %s; none of them is taken",
                         use->instance->token->label, name);

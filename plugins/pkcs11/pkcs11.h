@@ -141,6 +141,10 @@ KW_MUST_USE kw_status p11_module_offers(struct p11_module *module, struct p11_us
 
 /* ---- token.c --------------------------------------------------------------------------------------------------- */
 
+#define P11_RIGHTS 120u
+/* What goes behind a sentence that something is not in the token, since modules hide what a process may not read; empty for root. */
+void p11_token_rights(char text[P11_RIGHTS]);
+
 /* A token that instances of this process use, logged in once for all of them. Never freed. Guarded by the state. */
 struct p11_token {
     struct p11_module *module;

@@ -158,11 +158,20 @@ static kw_status check_pin_state(const struct p11_offer *offer, struct p11_use *
     return use->status;
 }
 
+void p11_token_rights(char text[P11_RIGHTS])
+{
+    const uid_t user = geteuid();
+    text[0] = '\0';
+    if (user != 0)
+        snprintf(text, P11_RIGHTS, "; the process runs as user %u, who may lack rights to the token's files or device",
+                 (unsigned)user);
+}
+
 /* The one that is wanted. What is not there may be wrong in the configuration, or away. */
 kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *use, bool opening,
                            struct p11_offer *chosen)
 {
-    char wanted[128], offered[P11_SENTENCE - 200];
+    char wanted[128], rights[P11_RIGHTS], offered[P11_SENTENCE - 200 - P11_RIGHTS];
     struct p11_offer *offers = NULL;
     size_t count = 0, found = 0, initialized = 0;
     kw_status status = p11_module_offers(instance->module, use, &offers, &count);
@@ -177,13 +186,15 @@ kw_status p11_token_choose(const kw_plugin_instance *instance, struct p11_use *u
         goto out;
     describe_wanted(instance, wanted, sizeof(wanted));
     describe_offers(instance, offers, count, offered, sizeof(offered));
+    p11_token_rights(rights);
     if (found > 1)
         p11_tell(use, KW_CONFIGURATION,
                  "option %s: more than one token has %s; give token_serial. The module offers: %s",
                  wanted_option(instance), wanted, offered);
     else
         p11_tell(use, opening && initialized > 0 ? KW_CONFIGURATION : KW_UNAVAILABLE,
-                 "option %s: no token has %s. The module offers: %s", wanted_option(instance), wanted, offered);
+                 "option %s: no token has %s. The module offers: %s%s", wanted_option(instance), wanted, offered,
+                 rights);
     status = use->status;
 out:
     free(offers);

@@ -219,6 +219,23 @@ two_stores_on_a_token_send_a_wrong_pin_once() {
     expect 0 keywright config check --connect
 }
 
+# SoftHSM hides what its user may not read. To look for a wrong serial, or a lost key, would be in vain.
+user_without_rights_to_the_token_is_named() {
+    [[ $(id -u) -eq 0 ]] || return 0 # root alone makes what others may not read
+    hsm_server
+    expect 0 keywright create general/www --store hsm
+    chmod -R a+rX token
+    chmod -R go= token/tokens/*
+    chown -R 65534 one
+    expect 6 as_nobody config check --connect
+    expect_err 'no token has serial .*no token that is initialized; the process runs as user 65534, who may lack rights'
+    chown -R 65534 token/tokens
+    expect 0 as_nobody config check --connect
+    find token/tokens -name '*.object' ! -name token.object -exec chown root {} +
+    expect 4 as_nobody config check --connect
+    expect_err 'has no private key .*; the process runs as user 65534, who may lack rights'
+}
+
 # A token that is in order, and not the one that it was.
 check_tells_keys_that_are_missing() {
     hsm_server
@@ -310,5 +327,5 @@ status_calls_are_those_that_the_module_sees() {
 }
 
 run_cases create_on_hsm_signs_and_decrypts rotate_leaves_the_hsm_only_when_it_is_said create_on_hsm_shows_to_other_programs check_wrong_settings_says_what_there_is \
-    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from check_tells_keys_that_are_missing check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
+    check_library_that_others_may_write_is_refused check_ambiguous_token_shows_those_to_choose_from user_without_rights_to_the_token_is_named check_tells_keys_that_are_missing check_wrong_pin_is_refused two_stores_on_a_token_send_a_wrong_pin_once token_that_is_away_is_not_available change_pin_changes_it_on_the_token \
     status_calls_are_those_that_the_module_sees
