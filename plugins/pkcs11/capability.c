@@ -49,8 +49,6 @@ static const struct {
      .operations = KW_CAN_IMPORT,
      .curves = KW_BIT(KW_CURVE_P521),
      .manners = {.plain_templates = true, .whole_digests = true, .ends_at_fork = true, .failures_stay = true}},
-    /* NSS 3.110: lists CKM_EDDSA, and refuses the curve's standard names at import, and C_Sign without parameters */
-    {.description = "NSS Internal Crypto Services", .schemes = KW_BIT(KW_SCHEME_EDDSA)},
     /* openCryptoki 3.8, software token: CKR_MECHANISM_INVALID for CKM_RSA_PKCS_PSS, which it lists */
     {.description = "Meta PKCS11 LIBRARY", .schemes = KW_BIT(KW_SCHEME_RSA_PSS)},
     /* SoftHSM 2.6.1: see copy.c */

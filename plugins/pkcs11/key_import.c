@@ -190,8 +190,10 @@ static CK_RV give_public(struct p11_use *use, struct import *import)
     const size_t before = making->public_count;
     unsigned char point[P11_POINT_MAXIMUM];
     CK_RV result = CKR_GENERAL_ERROR;
-    for (unsigned form = 0; form < 2; form++) {
-        kw_input parameters = p11_curve_parameters(public->type, public->curve, form);
+    /* Of Edwards' curves PKCS#11 3.0 has the point in an OCTET STRING, 3.1 (and NSS) as it is. */
+    const unsigned forms = public->type == KW_KEY_ED25519 ? 4 : 2;
+    for (unsigned form = 0; form < forms; form++) {
+        kw_input parameters = p11_curve_parameters(public->type, public->curve, form % 2);
         if (form > 0 && parameters.length == 0)
             break;
         p11_making_public(making, CKA_CLASS, &making->public_class, sizeof(making->public_class));
@@ -203,7 +205,8 @@ static CK_RV give_public(struct p11_use *use, struct import *import)
         } else {
             size_t length = p11_public_point(public, point);
             p11_making_public(making, CKA_EC_PARAMS, parameters.data, parameters.length);
-            p11_making_public(making, CKA_EC_POINT, point, length);
+            size_t head = form < 2 ? 0 : 2;
+            p11_making_public(making, CKA_EC_POINT, point + head, length - head);
         }
         result = create(use, making->public_template, making->public_count, &making->public_key);
         making->public_count = before;

@@ -144,8 +144,9 @@ static CK_RV sign(struct p11_use *use, void *argument)
     struct operation *operation = argument;
     kw_plugin_key *key = operation->key;
     unsigned char room[P11_RSA_BYTES + 64];
-    CK_ULONG length = sizeof(room);
     size_t field = (key->public.bits + 7) / 8, wanted = key->public.type == KW_KEY_RSA ? key->size : 2 * field;
+    /* NSS makes EdDSA signatures into room of their length alone. */
+    CK_ULONG length = operation->algorithm.scheme == KW_SCHEME_EDDSA ? wanted : sizeof(room);
     unsigned char *data = (unsigned char *)(uintptr_t)operation->input.data;
     if (use->copy_failed) {
         operation->copies = false;

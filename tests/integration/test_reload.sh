@@ -3,7 +3,7 @@
 # shellcheck source=tests/integration/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-signatures() { keywright metrics --json | jq '[.[] | select(.name == "keywright_store_operations_total" and .labels.operation == "sign").value] | add'; }
+signatures() { keywright metrics --json | jq '[.[] | select(.name == "keywright_store_operations_total" and .labels.operation == "sign").value] | add | floor'; }
 
 reload_shows_what_differs_and_tells_running_programs() {
     local running before
