@@ -75,7 +75,7 @@ typedef struct kw_trust_report {
     size_t headline_count;
     const kw_trust_line *lines; /* and below: the reasons, the certificate, and what to do about it */
     size_t line_count;
-    const char *text; /* all of these, ready to be printed: clean UTF-8, each line ends with a newline; of what a server made long, the beginning */
+    const char *text; /* all of these, ready to be printed: clean UTF-8 in lines; of what is long, the beginning */
 } kw_trust_report;
 
 /*
