@@ -10,6 +10,7 @@
 #define NO_END             INT64_C(253402300799) /* 9999-12-31T23:59:59Z, RFC 5280 section 4.1.2.5 */
 #define MINUTES_PER_HOUR   60
 #define SECONDS_PER_MINUTE 60
+#define SHOWN_MAXIMUM      ((size_t)400) /* bytes */
 
 /* False: there is no end, or no such time here; `text` says so. */
 static int local(char text[TEXT_TIME_SIZE], int64_t wall, struct tm *parts)
@@ -121,4 +122,16 @@ char *text_format(const char *format, ...)
         text = NULL;
     va_end(arguments);
     return text;
+}
+
+char *text_shown(const char *text)
+{
+    const size_t length = strlen(text);
+    size_t kept = length <= SHOWN_MAXIMUM ? length : SHOWN_MAXIMUM;
+
+    /* Within no character of UTF-8. */
+    while (kept > 0 && kept < length && ((unsigned char)text[kept] & 0xc0) == 0x80)
+        kept--;
+    return kept == length ? text_format("%s", text)
+                          : text_format("%.*s... (and %zu bytes more)", (int)kept, text, length - kept);
 }

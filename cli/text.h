@@ -16,6 +16,11 @@ void text_fingerprint(char *text, size_t size, const char *hex);
 /* "digital signature" of "digitalSignature", "TLS server" of "serverAuth"; an unknown one as it is. */
 const char *text_usage(const char *name);
 
+/* As much of what strangers wrote as people are shown: they choose how long it is. */
+#define TEXT_NAMES_MAXIMUM 20
+/* The text, or the beginning of a longer one and how much of it is left out; to be freed. NULL when memory ran out. */
+char *text_shown(const char *text);
+
 /* "a, b, c", each part as `word` has it (NULL: as it is), and printf into a new string; to be freed. NULL when memory ran out. */
 char *text_join(const char *const *parts, size_t count, const char *(*word)(const char *part));
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -149,19 +149,42 @@ static const char *outcome(const kw_connection_report *report)
                                 : "connected over TLS; whose server it is was not verified";
 }
 
+static kw_status add_shown(struct table *details, const char *label, const char *before, const char *value,
+                           kw_error *error)
+{
+    char *shown = text_shown(value);
+    kw_status status =
+        shown != NULL ? details_format(details, error, label, "%s%s", before, shown) : problem_memory(error);
+
+    free(shown);
+    return status;
+}
+
+/* All of it is in the JSON. */
+static kw_status add_names(struct table *details, const kw_certificate_info *certificate, kw_error *error)
+{
+    kw_status status = KW_OK;
+
+    for (size_t i = 0; status == KW_OK && i < certificate->san_count && i < TEXT_NAMES_MAXIMUM; i++)
+        status = add_shown(details, "", "", certificate->san[i], error);
+    if (status == KW_OK && certificate->san_count > TEXT_NAMES_MAXIMUM)
+        status = details_format(details, error, "", "and %zu more", certificate->san_count - TEXT_NAMES_MAXIMUM);
+    return status;
+}
+
 static kw_status add_certificate(struct table *details, const char *label, const kw_certificate_info *certificate,
                                  kw_error *error)
 {
-    kw_status status = details_add(details, label, certificate->subject, error);
+    kw_status status = add_shown(details, label, "", certificate->subject, error);
 
     if (status == KW_OK)
-        status = details_format(details, error, "", "issued by %s",
-                                certificate->self_signed ? "itself (self-signed)" : certificate->issuer);
+        status = add_shown(details, "", "issued by ",
+                           certificate->self_signed ? "itself (self-signed)" : certificate->issuer, error);
     if (status == KW_OK)
         status = details_format(details, error, "", "valid from %s until %s", certificate->not_before_text,
                                 certificate->not_after_text);
-    for (size_t i = 0; status == KW_OK && i < certificate->san_count; i++)
-        status = details_add(details, "", certificate->san[i], error);
+    if (status == KW_OK)
+        status = add_names(details, certificate, error);
     if (status == KW_OK)
         status = details_format(details, error, "", "SHA-256 %s", certificate->sha256);
     return status;
@@ -256,9 +279,10 @@ const struct verb verb_connection_check = {
         "Connects as a client of the profile NAME would, up to where it would log in: the protocol's\n"
         "beginning, TLS, the server's certificate as the mode verifies it, the client's certificate. What\n"
         "fails is said with its reason, the certificate that it is about, and the remedy. Exit status: 0\n"
-        "connected as the mode wants; 1 not; 4 no such profile, or a file of it is missing; 6 not reached, or\n"
-        "the client key's store is away; 7 the password of the client's key is wrong. --json prints its\n"
-        "document in any case where there is something to tell.",
+        "connected as the mode wants; 1 not; 3 the configuration, or a file that it names holds something else; 4\n"
+        "no such profile, or a file of it is missing; 6 not reached, or the client key's store is away; 7 the\n"
+        "password of the client's key is wrong. --json prints its document in any case where there is something\n"
+        "to tell.",
     .words = "NAME",
     .words_minimum = 1,
     .words_maximum = 1,

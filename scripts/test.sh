@@ -88,7 +88,7 @@ do_tests-dev() {
 }
 
 # Of these most of the time goes to other programs, and to derivations of keys.
-asan_long='^(integration_(certificates|damage|decoder|derived|examples|export|formats|keys|licence|openssl_reference|openssl_store|pager|password_server|processes|roots|terminal|trust)|test_move)$'
+asan_long='^(integration_(certificates|damage|decoder|derived|examples|export|formats|keys|licence|openssl_reference|openssl_store|pager|password_hsm|password_server|processes|roots|terminal|trust)|test_move)$'
 
 # every N OFFSET: the choice of every Nth test, by the seed, as ctest takes it.
 every() { echo "$(((KW_TEST_SEED + $2) % $1 + 1)),,$1"; }

@@ -145,6 +145,7 @@ static kw_status set_trust(struct crypto *crypto, const kw_tls_client_options *o
         return status;
     SSL_CTX_set_cert_store(context, store);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify_depth(context, VERDICT_DEPTH_MAXIMUM);
     SSL_CTX_set_cert_verify_callback(context, judge, NULL);
     return KW_OK;
 }

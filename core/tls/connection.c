@@ -2,7 +2,9 @@
 #include "tls/connection.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "tls/profile.h"
+#include "tls/shown.h"
 #include "tls/verdict.h"
 
 #include <openssl/err.h>
@@ -26,11 +28,13 @@ struct check {
     struct profile profile;
     SSL_CTX *tls;      /* NULL: mode disable */
     X509_STORE *store; /* what the profile trusts; of `tls` */
+    uint64_t deadline; /* clock_milliseconds; of all attempts together */
     struct report *made;
     /* of the present attempt */
     struct verdict refusal; /* what the mode has against the server's certificate; no problems: nothing */
     bool wants_ours;        /* the server asks for a certificate */
     kw_status judging;      /* of the judging itself */
+    kw_error judging_why;
     const struct cause *cause;
     kw_error why; /* more of the cause */
     bool refused; /* by the protocol, for a reason that has nothing to do with TLS */
@@ -51,38 +55,32 @@ static kw_status fail(struct check *check, const struct cause *cause)
 
 /* ---- The server's certificate ---- */
 
-static void describe(struct check *check, X509 *certificate)
-{
-    struct arena *arena = &check->made->arena;
-    kw_certificate_info *info = arena_allocate(arena, sizeof(*info));
-    kw_error why = {0};
-    if (info != NULL && x509_describe(check->context->crypto, certificate, arena, info, &why) == KW_OK)
-        check->made->report.certificate = info;
-}
-
 /* Judged as in verify-full, for the report, whatever the mode; and as the mode does, for the handshake. */
 static int judge(X509_STORE_CTX *store, void *user)
 {
     struct check *check = user;
     const struct profile *profile = &check->profile;
-    struct arena *arena = &check->made->arena;
-    X509 *certificate = X509_STORE_CTX_get0_cert(store);
-    STACK_OF(X509) *others = X509_STORE_CTX_get0_untrusted(store);
-    struct crypto *crypto = check->context->crypto;
-    describe(check, certificate);
-    check->judging = verdict_find(crypto, check->store, certificate, others, profile->settings->host,
-                                  profile->is_address, arena, &check->made->verdict, &check->why);
+    const struct verdict_wanted wanted = {
+        .certificate = X509_STORE_CTX_get0_cert(store),
+        .others = X509_STORE_CTX_get0_untrusted(store),
+        .host = profile->settings->host,
+        .is_address = profile->is_address,
+        .deadline = check->deadline,
+    };
+    check->made->report.certificate =
+        shown_certificate(check->context->crypto, wanted.certificate, &check->made->arena);
+    check->judging = verdict_find(check->context->crypto, check->store, &wanted, &check->made->arena,
+                                  &check->made->verdict, &check->judging_why);
     check->refusal = check->made->verdict;
-    if (check->judging == KW_OK && !profile->verifies_host)
-        check->judging =
-            verdict_find(crypto, check->store, certificate, others, NULL, false, arena, &check->refusal, &check->why);
+    if (!profile->verifies_host)
+        verdict_forget_name(&check->refusal);
     if (check->judging != KW_OK) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
         return 0;
     }
     if (!profile->verifies)
         check->refusal.count = 0;
-    X509_STORE_CTX_set_error(store, check->refusal.count == 0 ? X509_V_OK : check->refusal.error);
+    X509_STORE_CTX_set_error(store, check->refusal.count == 0 ? X509_V_OK : check->refusal.places[0].error);
     return check->refusal.count == 0 ? 1 : 0;
 }
 
@@ -105,11 +103,11 @@ static kw_status diagnose_wire(struct check *check, kw_status status)
 
 static kw_status diagnose_certificate(struct check *check)
 {
-    const struct verdict *refusal = &check->refusal;
-    check->made->report.failing = refusal->concerned;
-    check->made->report.failing_position = refusal->depth > 0 ? (unsigned)refusal->depth : 0;
-    error_set(&check->why, KW_FAILED, "%s", X509_verify_cert_error_string(refusal->error));
-    return fail(check, cause_of_certificate(refusal->error));
+    const struct verdict_place *worst = &check->refusal.places[0];
+    check->made->report.failing = worst->concerned;
+    check->made->report.failing_position = worst->depth > 0 ? (unsigned)worst->depth : 0;
+    error_set(&check->why, KW_FAILED, "%s", X509_verify_cert_error_string(worst->error));
+    return fail(check, cause_of_certificate(worst->error));
 }
 
 /* What stands in `why`, and how the stream ended. */
@@ -144,6 +142,7 @@ static kw_status dial(struct check *check, struct wire *wire)
     char port[8];
     snprintf(port, sizeof(port), "%u", (unsigned)settings->port);
     wire_begin(wire, (unsigned)settings->timeout);
+    wire->deadline = check->deadline;
     const kw_status status = wire_connect(wire, settings->host, port, &check->why);
     if (wire->address[0] != '\0')
         check->made->report.address = arena_text(&check->made->arena, wire->address);
@@ -197,8 +196,10 @@ static kw_status shake_hands(struct check *check, struct stream *stream)
     if (!check->profile.is_address && SSL_set_tlsext_host_name(stream->ssl, check->profile.settings->host) != 1)
         return crypto_error(&check->why, KW_OUT_OF_MEMORY, "libssl cannot begin a TLS session");
     status = stream_shake_hands(stream, &check->why);
-    if (check->judging != KW_OK)
-        return check->judging;
+    if (check->judging != KW_OK) {
+        check->why = check->judging_why;
+        return check->judging == KW_TIMEOUT ? diagnose_wire(check, KW_TIMEOUT) : check->judging;
+    }
     report->client_certificate_wanted = check->wants_ours;
     report->client_certificate_sent = client_state(check) == CLIENT_HAS_SENT;
     if (status != KW_OK)
@@ -350,6 +351,14 @@ static kw_status run(struct check *check)
 
 /* ---- The report ---- */
 
+/* What a file holds that the profile names is a matter of the configuration; that it is not there, or may not be read, is told as that. */
+static kw_status status_of_file(kw_status status)
+{
+    return status == KW_INVALID_ARGUMENT || status == KW_CORRUPT || status == KW_UNSUPPORTED || status == KW_REFUSED
+               ? KW_CONFIGURATION
+               : status;
+}
+
 static void fill(struct check *check, kw_status status)
 {
     struct report *made = check->made;
@@ -362,7 +371,7 @@ static void fill(struct check *check, kw_status status)
         return;
     const struct cause *cause = check->cause;
     report->encrypted = report->verified = false;
-    report->status = cause->status != KW_OK ? cause->status : status;
+    report->status = cause->status != KW_OK ? cause->status : status_of_file(status);
     report->cause = cause->code;
     report->message = arena_format(arena, "Failed to connect - %s", reason_of(check));
     if (check->refusal.count > 0)
@@ -404,6 +413,7 @@ kw_status connection_check(kw_context *context, const char *name, kw_connection_
     status = prepare(&check, error);
     if (status != KW_OK && check.cause == NULL)
         goto out;
+    check.deadline = clock_milliseconds() + (uint64_t)check.profile.settings->timeout;
     if (status == KW_OK)
         status = run(&check);
     if (status != KW_OK && check.cause == NULL) {

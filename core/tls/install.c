@@ -215,6 +215,7 @@ out:
 /* openssl and what uses it look into the directory by a hash of the name, others read the one file: both must do. */
 static kw_status look_up(const struct installation *installation, bool file, bool *trusted, kw_error *error)
 {
+    const struct verdict_wanted wanted = {.certificate = installation->certificate};
     struct arena arena = {0};
     struct verdict verdict = {0};
     char *bundle = path_join(installation->system_directory, BUNDLE_FILE);
@@ -228,8 +229,7 @@ static kw_status look_up(const struct installation *installation, bool file, boo
     crypto_leave();
     ERR_clear_error();
     if (*trusted)
-        status = verdict_find(installation->crypto, store, installation->certificate, NULL, NULL, false, &arena,
-                              &verdict, error);
+        status = verdict_find(installation->crypto, store, &wanted, &arena, &verdict, error);
     for (size_t i = 0; i < verdict.count; i++)
         /* Purpose and dates are the certificate's own, and no matter of where it lies. */
         *trusted = *trusted && strcmp(verdict.problems[i].code, "self-signed") != 0 &&

@@ -31,7 +31,7 @@ struct probe {
 
 /*
  * Connects to the first of the host's addresses that answers, and shakes hands: TLS 1.2 at least, with SNI where the host is a name.
- * Certificates are not judged. The time-out is over all but the asking of name servers. No signal is raised.
+ * Certificates are not judged. The time-out is over all of it. No signal is raised.
  *
  * KW_UNAVAILABLE: the name is unknown, or no address answers. KW_TIMEOUT. KW_REFUSED: the server has no TLS 1.2. KW_FAILED: what answers
  * is no TLS, or the handshake failed; it says why.

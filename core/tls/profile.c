@@ -321,6 +321,7 @@ static SSL_CTX *new_context(struct crypto *crypto, const struct profile *profile
         made = NULL;
     } else {
         SSL_CTX_set_security_level(made, SECURITY_LEVEL);
+        SSL_CTX_set_verify_depth(made, VERDICT_DEPTH_MAXIMUM);
         SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION);
         SSL_CTX_set_verify(made, profile->verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     }

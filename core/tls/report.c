@@ -94,9 +94,14 @@ kw_status report_make(struct crypto *crypto, X509_STORE *store, const struct see
     struct report *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(error);
-    kw_status status =
-        verdict_find(crypto, store, seen->certificate, seen->chain, seen->host[0] != '\0' ? seen->host : NULL,
-                     seen->is_address, &made->arena, &made->verdict, error);
+    const struct verdict_wanted wanted = {
+        .certificate = seen->certificate,
+        .others = seen->chain,
+        .host = seen->host[0] != '\0' ? seen->host : NULL,
+        .is_address = seen->is_address,
+        .deadline = seen->deadline,
+    };
+    kw_status status = verdict_find(crypto, store, &wanted, &made->arena, &made->verdict, error);
     if (status == KW_OK && made->verdict.count == 0 && seen->refused != NULL)
         status = note(made, "verification", arena_text(&made->arena, seen->refused), error);
     if (status == KW_OK)

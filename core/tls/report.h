@@ -13,9 +13,10 @@ struct seen {
     X509 *certificate;
     STACK_OF(X509) *chain; /* as it was sent; may be NULL */
     const char *refused;   /* why the handshake refused it, should no other reason be found; NULL: it did not */
+    uint64_t deadline;     /* of judging: clock_milliseconds; 0: none */
 };
 
-/* kw_trust_report_free frees. */
+/* kw_trust_report_free frees. KW_TIMEOUT. */
 KW_MUST_USE kw_status report_make(struct crypto *crypto, X509_STORE *store, const struct seen *seen,
                                   kw_trust_report **report, kw_error *error);
 

@@ -2,6 +2,7 @@
 #include "tls/report_private.h"
 
 #include "base/buffer.h"
+#include "tls/shown.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -48,6 +49,11 @@ static void add(struct writing *writing, const char *label, const char *text)
     writing->lines[writing->count++] = (kw_trust_line){.label = label, .text = clean};
 }
 
+static void add_shown(struct writing *writing, const char *label, const char *text)
+{
+    add(writing, label, shown_text(writing->arena, text));
+}
+
 /* AB:CD:..., as browsers and openssl show it. */
 static void fingerprint(const char *hex, char text[FINGERPRINT_SIZE])
 {
@@ -77,12 +83,14 @@ static void add_certificate(struct writing *writing, const kw_certificate_info *
 {
     char sha256[FINGERPRINT_SIZE];
     fingerprint(certificate->sha256 != NULL ? certificate->sha256 : "", sha256);
-    add(writing, "Subject", certificate->subject);
-    add(writing, "Issuer", certificate->self_signed ? "itself (self-signed)" : certificate->issuer);
+    add_shown(writing, "Subject", certificate->subject);
+    add_shown(writing, "Issuer", certificate->self_signed ? "itself (self-signed)" : certificate->issuer);
     add(writing, "Valid from", certificate->not_before_text);
     add(writing, "Valid until", certificate->not_after_text);
-    for (size_t i = 0; i < certificate->san_count; i++)
-        add(writing, i == 0 ? "Names" : "", certificate->san[i]);
+    for (size_t i = 0; i < certificate->san_count && i < SHOWN_NAMES_MAXIMUM; i++)
+        add_shown(writing, i == 0 ? "Names" : "", certificate->san[i]);
+    if (certificate->san_count > SHOWN_NAMES_MAXIMUM)
+        add(writing, "", arena_format(writing->arena, "and %zu more", certificate->san_count - SHOWN_NAMES_MAXIMUM));
     add(writing, "SHA-256", sha256);
 }
 
@@ -113,7 +121,7 @@ static char *print(struct arena *arena, const kw_trust_report *report)
 void report_write(kw_trust_report *report, struct arena *arena)
 {
     struct writing writing = {.arena = arena,
-                              .room = report->problem_count * (1 + HELP_COUNT) + report->certificate->san_count + 8};
+                              .room = report->problem_count * (1 + HELP_COUNT) + SHOWN_NAMES_MAXIMUM + 8};
     if (arena->failed)
         return;
     writing.lines = arena_allocate(arena, writing.room * sizeof(*writing.lines));

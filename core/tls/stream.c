@@ -187,8 +187,10 @@ kw_status stream_listen(struct stream *stream, unsigned milliseconds, kw_error *
         ERR_clear_error();
         crypto_enter();
         const int result = SSL_peek_ex(stream->ssl, &byte, 1, &got);
+        const bool taken = SSL_SESSION_has_ticket(SSL_get0_session(stream->ssl)) == 1 ||
+                           SSL_get_error(stream->ssl, result) == SSL_ERROR_ZERO_RETURN;
         crypto_leave();
-        if (result == 1)
+        if (result == 1 || taken)
             break;
         status = attend(stream, result, error);
     }

@@ -45,8 +45,9 @@ KW_MUST_USE kw_status stream_shake_hands(struct stream *stream, kw_error *error)
 KW_MUST_USE kw_status stream_send(struct stream *stream, kw_input bytes, kw_error *error);
 KW_MUST_USE kw_status stream_receive(struct stream *stream, void *bytes, size_t length, kw_error *error);
 /*
- * Of TLS: waits for anything that the server says of itself, at most so long: an alert, with which a server of TLS 1.3 answers a client's certificate
- * that it does not take, comes after the handshake. KW_OK: nothing came, or something that is no failure.
+ * Of TLS 1.3, where the server has asked for a certificate: waits at most so long for whether it takes what it got, which it says after the
+ * handshake. An alert says no. A ticket says yes, since only a server that has verified the client's last flight may make one (RFC 8446 section
+ * 4.6.1); so does close_notify, with which a server ends what has not failed. KW_OK: yes, or nothing came.
  */
 KW_MUST_USE kw_status stream_listen(struct stream *stream, unsigned milliseconds, kw_error *error);
 /* Says goodbye, where TLS has begun, and frees what is the stream's. */

@@ -1,5 +1,6 @@
 /* The certificate that clients must trust: given out, and looked at as a client sees it (S4, S7). */
 #include "tls/trust.h"
+#include "base/clock.h"
 #include "base/options.h"
 #include "certificate/bundle.h"
 #include "certificate/chain.h"
@@ -76,21 +77,23 @@ out:
 
 kw_status kw_trust_check(const kw_trust_check_options *given, kw_trust_report **report, kw_error *error)
 {
-    kw_trust_check_options options;
+    kw_trust_check_options options = {0};
     struct probe_target target;
     struct probe probe = {0};
     struct crypto *crypto = NULL;
     X509_STORE *store = NULL;
     kw_status status = options_take(&options, sizeof(options), given, error);
+    if (options.timeout_ms == 0)
+        options.timeout_ms = TIMEOUT_DEFAULT_MS;
     if (status == KW_OK)
         status = probe_parse(options.target != NULL ? options.target : "", &target, error);
     if (status == KW_OK)
         status = crypto_open(&crypto, error);
     if (status == KW_OK)
         status = verdict_store(crypto, &options.ca_file, options.ca_file != NULL ? 1 : 0, true, &store, error);
+    const uint64_t deadline = clock_milliseconds() + options.timeout_ms;
     if (status == KW_OK)
-        status = probe_run(crypto, &target, options.timeout_ms != 0 ? options.timeout_ms : TIMEOUT_DEFAULT_MS, &probe,
-                           error);
+        status = probe_run(crypto, &target, options.timeout_ms, &probe, error);
     if (status == KW_OK) {
         const struct seen seen = {
             .host = target.host,
@@ -101,6 +104,7 @@ kw_status kw_trust_check(const kw_trust_check_options *given, kw_trust_report **
             .cipher = probe.cipher,
             .certificate = probe.certificate,
             .chain = probe.chain,
+            .deadline = deadline,
         };
         status = report_make(crypto, store, &seen, report, error);
     }

@@ -1,6 +1,7 @@
 #include "tls/wire.h"
 
 #include "base/clock.h"
+#include "tls/resolve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,19 @@ void wire_close(struct wire *wire)
     wire->socket = -1;
 }
 
+static kw_status timed_out(const struct wire *wire, const char *what, kw_error *error)
+{
+    return error_set(error, KW_TIMEOUT, "%s within %u.%01u s", what, wire->timeout_ms / 1000,
+                     wire->timeout_ms % 1000 / 100);
+}
+
 kw_status wire_wait(const struct wire *wire, short events, const char *what, kw_error *error)
 {
     struct pollfd ready = {.fd = wire->socket, .events = events};
     for (;;) {
         const uint64_t now = clock_milliseconds();
         if (now >= wire->deadline)
-            return error_set(error, KW_TIMEOUT, "%s within %u.%01u s", what, wire->timeout_ms / 1000,
-                             wire->timeout_ms % 1000 / 100);
+            return timed_out(wire, what, error);
         const uint64_t left = wire->deadline - now;
         const int got = poll(&ready, 1, left > 60000 ? 60000 : (int)left);
         if (got > 0)
@@ -76,23 +82,21 @@ static kw_status connect_in_turn(struct wire *wire, const struct addrinfo *at, k
 
 kw_status wire_connect(struct wire *wire, const char *host, const char *port, kw_error *error)
 {
-    const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
-    const struct addrinfo any = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *addresses = NULL;
     kw_error why = {0};
-    kw_status status = KW_UNAVAILABLE;
-    int answer = getaddrinfo(host, port, &wanted, &addresses);
-    /* Where an interface has but a loopback address, AI_ADDRCONFIG hides that. */
-    if (answer != 0)
-        answer = getaddrinfo(host, port, &any, &addresses);
-    if (answer != 0) {
-        error_set(error, KW_UNAVAILABLE, "the host is not known: %s", gai_strerror(answer));
-        error_remedy(error, "check how it is spelt, and the name servers");
-        return KW_UNAVAILABLE;
-    }
+    kw_status status = resolve(host, port, wire->deadline, &addresses, error);
+    if (status == KW_TIMEOUT)
+        return timed_out(wire, "nobody says what the host's addresses are", error);
+    if (status != KW_OK)
+        return status;
+    status = KW_UNAVAILABLE;
     for (const struct addrinfo *at = addresses; at != NULL && (status == KW_UNAVAILABLE || status == KW_TIMEOUT);
          at = at->ai_next) {
         wire_close(wire);
+        if (at != addresses && clock_milliseconds() >= wire->deadline) {
+            status = timed_out(wire, "no address answers", &why);
+            break;
+        }
         if (getnameinfo(at->ai_addr, at->ai_addrlen, wire->address, sizeof(wire->address), NULL, 0, NI_NUMERICHOST) !=
             0)
             snprintf(wire->address, sizeof(wire->address), "unknown");

@@ -17,8 +17,8 @@ struct wire {
 /* No connection yet; from now on the time runs. */
 void wire_begin(struct wire *wire, unsigned timeout_ms);
 /*
- * To the first of the host's addresses that answers. The time is over all but the asking of name servers. KW_UNAVAILABLE: the name is
- * unknown, or no address answers; KW_TIMEOUT.
+ * To the first of the host's addresses that answers. The time is over the asking of name servers, too. KW_UNAVAILABLE: the name is unknown, or no
+ * address answers; KW_TIMEOUT.
  */
 KW_MUST_USE kw_status wire_connect(struct wire *wire, const char *host, const char *port, kw_error *error);
 void wire_close(struct wire *wire);

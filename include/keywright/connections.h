@@ -62,8 +62,8 @@ typedef struct kw_connection_report {
 
 /*
  * Connects as a client with this profile would, up to where it would log in, and says how that went; what fails and why is the report, and no error.
- * Nothing is logged in. The mode decides: what it does not verify, such as all of a certificate below verify-ca, does not fail it.
- * Asks the client key's store, where the key is in one, for a signature if the server asks for a certificate.
+ * Nothing is logged in. The mode decides: what it does not verify, such as all of a certificate below verify-ca, does not fail it. Asks the client key's
+ * store, where the key is in one, for a signature if the server asks for a certificate. The time-out is over all but that, and one step of libssl's at most.
  * Errors: KW_NOT_FOUND (no such profile; or the key's address), and whatever the store of the client's key answers.
  */
 KW_MUST_USE KW_API kw_status kw_connection_check(kw_context *context, const char *name, kw_connection_report **report,

@@ -46,7 +46,7 @@ typedef struct kw_trust_check_options {
     size_t size;
     const char *target;  /* HOST:PORT; an IPv6 address in brackets */
     const char *ca_file; /* further certificates that count as trusted: PEM, DER or PKCS#7; NULL: none */
-    uint32_t timeout_ms; /* for connecting and the handshake; 0: 10 s */
+    uint32_t timeout_ms; /* for all of it; 0: 10 s */
 } kw_trust_check_options;
 
 typedef struct kw_trust_problem {
@@ -75,7 +75,7 @@ typedef struct kw_trust_report {
     size_t headline_count;
     const kw_trust_line *lines; /* and below: the reasons, the certificate, and what to do about it */
     size_t line_count;
-    const char *text; /* all of these, ready to be printed: clean UTF-8, each line ends with a newline */
+    const char *text; /* all of these, ready to be printed: clean UTF-8 in lines; of what is long, the beginning */
 } kw_trust_report;
 
 /*

@@ -145,7 +145,13 @@ postgresql_modes_are_libpqs() {
     expect_json '.failure.message | test("does not trust its authority")'
     fails client-certificate-file 4 "$user, client_certificate: ../missing.pem, client_key: ../client.key"
     fails client-key-file 4 "$user, client_certificate: ../client.pem, client_key: ../missing.key"
-    fails client-key-file 2 "$user, client_certificate: ../client.pem, client_key: ../client.pem"
+    # What is in a file, and not what was asked of this command, is wrong.
+    fails client-key-file 3 "$user, client_certificate: ../client.pem, client_key: ../client.pem"
+    fails client-key-file 3 "$user, client_certificate: ../client.pem, client_key: .."
+    sed 5d client.key >cut.key
+    fails client-key-file 3 "$user, client_certificate: ../client.pem, client_key: ../cut.key"
+    fails client-certificate-file 3 "$user, client_certificate: ../client.key, client_key: ../client.key"
+    fails ca-file 3 "$pg, user: both, ca: [../client.key]"
     fails ca-file 4 "$pg, user: both, ca: [../missing.pem]"
 
     # A mistake here is never mended by plaintext.
@@ -343,7 +349,66 @@ diagnosis_of_certificates_names_the_one_and_the_reason() {
     of below && row purpose 'invalid CA certificate' "$ca" "${options[@]}" -cert_chain half.pem
     of small && row weak 'EE certificate key too weak' "$ca" "${options[@]}" -cipher DEFAULT:@SECLEVEL=0
     of old && row weak 'CA signature digest algorithm too weak' "$ca" "${options[@]}" -cipher DEFAULT:@SECLEVEL=0
+    # A demand that nobody here knows.
+    hosts=$'DNS:localhost\n1.2.3.4=critical,ASN1:NULL' issued demanding root ec serverAuth
+    of demanding && row verification 'unhandled critical extension' "$ca" "${options[@]}"
     of good && row signature 'certificate signature failure' 'ca: [../twin/root.pem]' "${options[@]}"
+}
+
+# Of a certificate as large as libssl lets pass a page is said, and it takes no more memory than its size lets expect (with a sanitizer's own).
+certificate_of_endless_names_is_told_in_a_page() {
+    local options used hosts # too long for the environment of a program
+    hosts=DNS:other.example$(printf ',DNS:a%.0s' {1..33000})
+    authority root
+    issued bomb root ec serverAuth
+    of bomb && serve "${options[@]}"
+    connection it "protocol: tls, host: localhost, port: $port, ca: [../root.pem]"
+    used=$(/usr/bin/python3 -c 'import resource, subprocess, sys
+with open("out", "w") as out, open("err", "w") as err:
+    status = subprocess.run(sys.argv[1:], stdout=out, stderr=err).returncode
+print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)' keywright connection check it)
+    expect_out '^Reason +the certificate is not for this name, but for other.example, a, .* and 32981 more$'
+    expect_out '^ +and 32981 more$'
+    [[ $(wc -l <out) -lt 50 && $(wc -c <out) -lt 5000 ]] || fail "$(wc out)"
+    [[ ${used% *} == 1 && ${used#* } -lt 500 ]] || fail "exit status and MiB: $used"
+    expect 1 check it --json
+    expect_json '.failure.cause == "name-mismatch" and (.certificate.san | length) == 33001'
+    SSL_CERT_DIR=/nowhere expect 1 keywright trust check "localhost:$port" --ca root.pem
+    expect_out 'and 32981 more$'
+    [[ $(wc -l <out) -lt 50 ]] || fail "$(wc out)"
+}
+
+# after_handshake WANTED TICKETS END: a server of TLS 1.3 that wants a client's certificate, takes it, sends tickets, and ends the connection.
+after_handshake() {
+    serve_text "import ssl
+    t = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    t.load_cert_chain('good.pem', 'good.key')
+    t.load_verify_locations('root.pem')
+    t.verify_mode, t.num_tickets = ssl.$1, $2
+    try:
+        t = t.wrap_socket(c, server_side=True)
+        t.$3()
+    except OSError as reason:
+        print(reason)"
+}
+
+client_certificate_that_is_taken_is_no_failure_whatever_comes_next() {
+    local ca='ca: [../root.pem]' own='client_certificate: ../client.pem, client_key: ../client.key'
+    authority root
+    issued good root ec serverAuth
+    issued client root ec clientAuth
+    # A goodbye, or a ticket before the connection ends, says that nothing has failed.
+    after_handshake CERT_REQUIRED 0 unwrap
+    is true true "protocol: tls, $ca, $own"
+    expect_json '.client_certificate_sent'
+    after_handshake CERT_OPTIONAL 0 unwrap
+    is true true "protocol: tls, $ca"
+    after_handshake CERT_REQUIRED 2 close
+    is true true "protocol: tls, $ca, $own"
+    # Without either nobody knows.
+    after_handshake CERT_REQUIRED 0 close
+    fails client-certificate 1 "protocol: tls, $ca, $own"
+    expect_json '.failure.message | test("ended the connection after it had asked for a client certificate")'
 }
 
 diagnosis_of_tls_tells_what_the_server_wants() {
@@ -370,6 +435,10 @@ diagnosis_of_tls_tells_what_the_server_wants() {
     done
     row protocol-too-old 'the server has no version of TLS that is allowed' "$ca" "${options[@]}" -tls1_1 -cipher DEFAULT:@SECLEVEL=0
     row no-common-cipher 'the server and the client have no ciphers in common' "$ca" "${options[@]}" -tls1_2 -cipher PSK
+    row unknown-name 'the server does not know the name that it was called by' "$ca" "${options[@]}" \
+        -servername other.example -servername_fatal -cert2 good.pem -key2 good.key
+    serve_text 'c.recv(1000); c.send(b"\x16\x03\x03\x00\x04zzzz")'
+    fails handshake 1 "protocol: tls, $ca"
     serve_text 'c.recv(1000); c.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")'
     fails no-tls 1 "protocol: tls, $ca"
     serve_text 'c.recv(1000)'
@@ -388,7 +457,8 @@ diagnosis_of_tls_tells_what_the_server_wants() {
 }
 
 cases=(list_shows_the_profiles postgresql_modes_are_libpqs postgresql_without_tls_is_said sqlserver_begins_tls_within_tds mongodb_is_in_tls_or_not
-    diagnosis_of_certificates_names_the_one_and_the_reason diagnosis_of_tls_tells_what_the_server_wants)
+    diagnosis_of_certificates_names_the_one_and_the_reason certificate_of_endless_names_is_told_in_a_page
+    client_certificate_that_is_taken_is_no_failure_whatever_comes_next diagnosis_of_tls_tells_what_the_server_wants)
 long=(client_key_in_softstore_signs client_key_in_a_token_signs mariadb_modes_are_libpqs)
 if [[ ${KW_TEST_FULL:-no} == yes ]]; then
     cases+=("${long[@]}")

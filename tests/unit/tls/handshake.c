@@ -55,6 +55,20 @@ void ends_talk(struct ends *ends)
     carry(ends->client, ends->server);
 }
 
+bool ends_renegotiate(struct ends *ends)
+{
+    char byte;
+    assert_int_equal(SSL_version(ends->client), TLS1_2_VERSION);
+    assert_int_equal(SSL_renegotiate(ends->server), 1);
+    for (int i = 0; i < 10; i++) {
+        ERR_clear_error();
+        (void)!SSL_do_handshake(ends->server);
+        (void)!SSL_read(ends->client, &byte, 1);
+        (void)!SSL_read(ends->server, &byte, 1);
+    }
+    return SSL_num_renegotiations(ends->client) > 0;
+}
+
 void ends_close(struct ends *ends)
 {
     SSL_free(ends->server);

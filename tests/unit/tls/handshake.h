@@ -17,6 +17,8 @@ void ends_open(struct ends *ends, SSL_CTX *server, SSL_CTX *client, const char *
 bool ends_shake(struct ends *ends);
 /* A byte each way, which also brings TLS 1.3's tickets; asserts that it arrives. */
 void ends_talk(struct ends *ends);
+/* TLS 1.2: the server asks for another handshake; whether the client begins one. */
+bool ends_renegotiate(struct ends *ends);
 void ends_close(struct ends *ends);
 
 /* An SSL_CTX of plain libssl with a certificate and a key. */

@@ -184,6 +184,27 @@ static int take_any(int ok, X509_STORE_CTX *context)
     return 1;
 }
 
+static bool renegotiates(SSL_CTX *client)
+{
+    SSL_CTX *server = shows("Issued", 0, 0, true, true);
+    struct ends ends;
+    SSL_CTX_set_max_proto_version(server, TLS1_2_VERSION);
+    ends_open(&ends, server, client, HOST);
+    assert_true(ends_shake(&ends));
+    const bool did = ends_renegotiate(&ends);
+    ends_close(&ends);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+    return did;
+}
+
+static void client_never_renegotiates(void **state)
+{
+    (void)state;
+    assert_true(renegotiates(tls_scene_trusting()));
+    assert_false(renegotiates(tls_scene_client("root.der")));
+}
+
 static void client_shows_a_certificate_of_a_store(void **state)
 {
     const char *root = server_path(&scene.server, "root.der");
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(client_refuses_by_what_its_program_demands),
         cmocka_unit_test(client_takes_whom_it_trusts),
         cmocka_unit_test(client_speaks_nothing_older_than_1_2),
+        cmocka_unit_test(client_never_renegotiates),
         cmocka_unit_test(client_shows_a_certificate_of_a_store),
         cmocka_unit_test(client_that_cannot_be_says_why),
     };

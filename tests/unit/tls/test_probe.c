@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,8 +198,24 @@ static void probe_of_a_server_without_tls_1_2_is_refused(void **state)
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found);
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found);
 
+/* As where no name server answers, until the test says so. */
+static atomic_bool answers;
+static atomic_int late_answers;
+
+static int answer_late(const struct addrinfo *wanted)
+{
+    if ((wanted->ai_flags & AI_NUMERICHOST) != 0)
+        return EAI_NONAME;
+    while (!answers)
+        usleep(10000);
+    late_answers++;
+    return EAI_AGAIN;
+}
+
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *wanted, struct addrinfo **found)
 {
+    if (strcmp(host, "slow.example") == 0)
+        return answer_late(wanted);
     if (strcmp(host, "two.example") != 0)
         return __real_getaddrinfo(host, port, wanted, found);
     const int first = __real_getaddrinfo("127.0.0.2", port, wanted, found);
@@ -243,6 +260,26 @@ static void probe_of_a_host_goes_on_to_the_address_that_answers(void **state)
     crypto_close(crypto);
 }
 
+static void probe_of_a_name_that_nobody_resolves_times_out(void **state)
+{
+    const struct probe_target target = {.host = "slow.example", .port = "443"};
+    struct crypto *crypto = NULL;
+    struct probe seen = {0};
+    kw_error error = {0};
+    (void)state;
+    assert_int_equal(crypto_open(&crypto, NULL), KW_OK);
+    assert_int_equal(probe_run(crypto, &target, 200, &seen, &error), KW_TIMEOUT);
+    assert_non_null(strstr(error.message, "nobody says what the host's addresses are within 0.2 s"));
+    /* What nobody waits for any more ends by itself: with and without AI_ADDRCONFIG. */
+    answers = true;
+    while (late_answers < 2)
+        usleep(10000);
+    /* Nor is it unknown for another reason than that. */
+    assert_int_equal(probe_run(crypto, &target, 60000, &seen, &error), KW_UNAVAILABLE);
+    assert_non_null(strstr(error.message, "the host is not known"));
+    crypto_close(crypto);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +289,7 @@ int main(void)
         cmocka_unit_test(probe_of_a_server_that_never_ends_a_record_times_out),
         cmocka_unit_test(probe_of_what_is_no_tls_says_so),
         cmocka_unit_test(probe_of_a_server_without_tls_1_2_is_refused),
+        cmocka_unit_test(probe_of_a_name_that_nobody_resolves_times_out),
         cmocka_unit_test(probe_of_a_host_goes_on_to_the_address_that_answers),
     };
     /* What would end the process does so here. */

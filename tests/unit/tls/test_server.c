@@ -284,6 +284,59 @@ static void sessions_are_resumed_without_a_signature(void **state)
     SSL_CTX_free(client);
 }
 
+/* Whether a session of one goes on at the other; both can open each other's tickets, as servers can that share the keys for these. */
+static bool goes_on_at(SSL_CTX *first, SSL_CTX *second)
+{
+    unsigned char keys[80] = {1, 2, 3};
+    SSL_CTX *client = tls_scene_trusting();
+    struct ends ends;
+    assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(first, keys, sizeof(keys)), 1);
+    assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(second, keys, sizeof(keys)), 1);
+    ends_open(&ends, first, client, NULL);
+    assert_true(ends_shake(&ends));
+    ends_talk(&ends);
+    SSL_SESSION *session = SSL_get1_session(ends.client);
+    SSL_shutdown(ends.client);
+    ends_close(&ends);
+    ends_open(&ends, second, client, NULL);
+    SSL_set_session(ends.client, session);
+    assert_true(ends_shake(&ends));
+    const bool reused = SSL_session_reused(ends.server) == 1;
+    ends_close(&ends);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    return reused;
+}
+
+static void sessions_go_on_at_their_own_address_alone(void **state)
+{
+    (void)state;
+    tls_scene_create("general/here", "ec-p256", NULL, "serverAuth");
+    tls_scene_create("general/there", "ec-p256", NULL, "serverAuth");
+    SSL_CTX *here = tls_scene_server("general/here"), *again = tls_scene_server("general/here"),
+            *there = tls_scene_server("general/there");
+    assert_true(goes_on_at(here, again));
+    assert_false(goes_on_at(here, there));
+    SSL_CTX_free(there);
+    SSL_CTX_free(again);
+    SSL_CTX_free(here);
+}
+
+static void server_never_renegotiates(void **state)
+{
+    SSL_CTX *server = tls_scene_server(NULL), *client = tls_scene_trusting();
+    struct ends ends;
+    (void)state;
+    assert_int_equal(SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION), 1);
+    ends_open(&ends, server, client, NULL);
+    assert_true(ends_shake(&ends));
+    assert_int_equal(SSL_renegotiate(ends.server), 0);
+    assert_int_equal(ERR_GET_REASON(ERR_peek_last_error()), SSL_R_NO_RENEGOTIATION);
+    ends_close(&ends);
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+}
+
 static void server_refuses_what_serves_no_tls(void **state)
 {
     kw_tls_server_options options = {.size = sizeof(options), .address = "general/none"};
@@ -391,6 +444,8 @@ int main(void)
         cmocka_unit_test(server_finds_what_comes_after_a_deletion),
         cmocka_unit_test(store_away_fails_handshakes_until_it_is_back),
         cmocka_unit_test(sessions_are_resumed_without_a_signature),
+        cmocka_unit_test(sessions_go_on_at_their_own_address_alone),
+        cmocka_unit_test(server_never_renegotiates),
         cmocka_unit_test(server_refuses_what_serves_no_tls),
         cmocka_unit_test(threads_shake_while_the_certificate_changes),
         cmocka_unit_test(child_goes_on_with_what_it_inherits),
