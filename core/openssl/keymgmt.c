@@ -280,9 +280,9 @@ int keymgmt_export(void *data, int selection, OSSL_CALLBACK *callback, void *arg
         return 0;
     if (!key->in_memory)
         selection &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
-    /* An RSA key has no parameters alone: the default provider tells the public key then, and crashes without it. */
-    if (key->has_public && strncmp(key->type, "RSA", 3) == 0)
-        selection |= OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+    /* An RSA key has no parameters alone: the default provider would take an empty key for them, and its text encoder crash on that. */
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && strncmp(key->type, "RSA", 3) == 0)
+        return 0;
     /* The callback is libcrypto's, and may come back: to be called outside. */
     OSSL_PARAM *content = NULL;
     crypto_enter();

@@ -11,7 +11,10 @@ static void key_kind_find_knows_the_names_of_the_command_line(void **state)
     (void)state;
     for (; key_kinds[count].name != NULL; count++)
         assert_ptr_equal(key_kind_find(key_kinds[count].name), &key_kinds[count]);
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 10);
+    assert_string_equal(key_kind_name_pss("rsa-3072", true), "rsa-pss-3072");
+    assert_string_equal(key_kind_name_pss("rsa-pss-3072", false), "rsa-3072");
+    assert_null(key_kind_name_pss("ec-p256", true));
     assert_int_equal(key_kind_find("rsa-3072")->bits, 3072);
     assert_int_equal(key_kind_find("ec-p521")->curve, KW_CURVE_P521);
     assert_null(key_kind_find("rsa-1024"));
