@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|hsm|test]: installs the Debian packages that building (the default), the quickstart with a token, or testing needs.
+# install-packages.sh [build|hsm|test|windows]: installs the Debian packages that building (the default), the quickstart with a token, testing,
+# or building for Windows needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -43,9 +44,15 @@ test=(
     freetds-bin python3-pymongo                        # clients of SQL Server and MongoDB, which Debian has no servers of
     ccache     # the same file is compiled once for several steps and runs
 )
+windows=(
+    g++-mingw-w64-x86-64-posix # the compiler for Windows, with POSIX's threads
+    wine wine64                # runs what it made
+    dpkg-dev                   # unpacks Debian's sources of the libraries
+    tcl perl make              # what these are built with
+)
 
 usage() {
-    echo "usage: scripts/install-packages.sh [build|hsm|test]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|test|windows]" >&2
     exit 2
 }
 
@@ -59,6 +66,7 @@ case ${1:-build} in
 build) wanted=("${build[@]}") ;;
 hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
 test) wanted=("${build[@]}" "${hsm[@]}" "${test[@]}") ;;
+windows) wanted=("${build[@]}" "${windows[@]}") ;;
 *) usage ;;
 esac
 
