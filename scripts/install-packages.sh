@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install-packages.sh [build|hsm|tls|test|debian]: installs the Debian packages that building (the default), the quickstart with a token, the
-# tests of the OpenSSL module, of TLS and of tokens, all tests, or scripts/debian.sh needs.
+# install-packages.sh [build|hsm|tls|test|debian|windows]: installs the Debian packages that building (the default), the quickstart with a token, the
+# tests of the OpenSSL module, of TLS and of tokens, all tests, scripts/debian.sh, or building for Windows needs.
 #
 # For Debian 12 and 13. Does nothing, and needs no rights, when all are there.
 set -euo pipefail
@@ -49,9 +49,15 @@ test=(
     iproute2   # interfaces in a network namespace
 )
 debian=(debootstrap debian-archive-keyring util-linux git) # another release of Debian in a folder (scripts/debian.sh)
+windows=(
+    g++-mingw-w64-x86-64-posix # the compiler for Windows, with POSIX's threads
+    wine wine64                # runs what it made
+    dpkg-dev                   # unpacks Debian's sources of the libraries
+    tcl perl make              # what these are built with
+)
 
 usage() {
-    echo "usage: scripts/install-packages.sh [build|hsm|tls|test|debian]" >&2
+    echo "usage: scripts/install-packages.sh [build|hsm|tls|test|debian|windows]" >&2
     exit 2
 }
 
@@ -67,6 +73,7 @@ hsm) wanted=("${build[@]}" "${hsm[@]}") ;;
 tls) wanted=("${build[@]}" "${hsm[@]}" "${tls[@]}") ;;
 test) wanted=("${build[@]}" "${hsm[@]}" "${tls[@]}" "${test[@]}") ;;
 debian) wanted=("${debian[@]}") ;;
+windows) wanted=("${build[@]}" "${windows[@]}") ;;
 *) usage ;;
 esac
 

@@ -2,6 +2,8 @@
 #ifndef KEYWRIGHT_BASE_BUFFER_H
 #define KEYWRIGHT_BASE_BUFFER_H
 
+#include "base/format.h"
+
 #include <keywright/keywright.h>
 
 /* Zero-initialise. A failed append sets `failed` and makes all later ones do nothing: look once, at the end. */
@@ -18,7 +20,7 @@ void buffer_append_u32(struct buffer *buffer, uint32_t value);
 void buffer_append_u64(struct buffer *buffer, uint64_t value);
 /* u32 length, then the bytes. */
 void buffer_append_field(struct buffer *buffer, kw_input field);
-void buffer_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_format(struct buffer *buffer, const char *format, ...) KW_PRINTF(2, 3);
 void buffer_free(struct buffer *buffer);
 kw_input buffer_view(const struct buffer *buffer);
 /* Moves the content out, with a NUL behind it; the buffer is empty afterwards. */
@@ -44,7 +46,7 @@ KW_MUST_USE bool hex_decode(const char *text, unsigned char *bytes, size_t lengt
 
 /* strdup, and printf into a new string; NULL when memory ran out. */
 char *text_copy(const char *text);
-char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *text_format(const char *format, ...) KW_PRINTF(1, 2);
 /* How many of the (at least one) bytes are a well-formed UTF-8 character that is no control character; 0: there is none. */
 size_t text_character(const char *text, size_t length);
 /* Whether it is well-formed UTF-8 without control characters. */

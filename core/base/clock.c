@@ -32,20 +32,36 @@ int64_t clock_wall(void)
     return (int64_t)time(NULL);
 }
 
+/*
+ * The calendar is reckoned here: the C library's of Windows ends in the year 3000. A year begins in March, so that the leap day is its
+ * last; the days are those since 0000-03-01.
+ */
+enum { DAY = 86400, DAYS_TO_1970 = 719468, DAYS_OF_400_YEARS = 146097 };
+
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    const int64_t years = month > 2 ? year : year - 1, months = (month + 9) % 12;
+    return years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day - 1;
+}
+
 void clock_text(int64_t wall, char text[32])
 {
     if (wall < wall_minimum)
         wall = wall_minimum;
     if (wall > wall_maximum)
         wall = wall_maximum;
-    time_t seconds = (time_t)wall;
-    struct tm parts = {0};
-    gmtime_r(&seconds, &parts);
-    /* Not %Y, which writes the year 1 as "1". */
-    unsigned year = (unsigned)(parts.tm_year + 1900);
-    for (size_t i = 4; i > 0; i--, year /= 10)
-        text[i - 1] = (char)('0' + year % 10);
-    strftime(text + 4, 32 - 4, "-%m-%dT%H:%M:%SZ", &parts);
+    const int64_t seconds =
+        wall + (int64_t)DAYS_TO_1970 * DAY; /* never negative: the year 1 is after March of the year 0 */
+    const int64_t days = seconds / DAY, second = seconds % DAY;
+    /* Within 400 years, which repeat; each of them is as long as it is, but for the leap days before it. */
+    const int64_t inner = days % DAYS_OF_400_YEARS;
+    const int64_t year = (inner - inner / 1460 + inner / 36524 - inner / 146096) / 365;
+    const int64_t of_year = inner - (365 * year + year / 4 - year / 100), months = (5 * of_year + 2) / 153;
+    const int64_t month = months < 10 ? months + 3 : months - 9;
+    snprintf(text, 32, "%04u-%02u-%02uT%02u:%02u:%02uZ",
+             (unsigned)(year + days / DAYS_OF_400_YEARS * 400 + (month <= 2 ? 1 : 0)), (unsigned)month,
+             (unsigned)(of_year - (153 * months + 2) / 5 + 1), (unsigned)(second / 3600), (unsigned)(second / 60 % 60),
+             (unsigned)(second % 60));
 }
 
 bool clock_parse(const char *text, int64_t *wall)
@@ -63,14 +79,11 @@ bool clock_parse(const char *text, int64_t *wall)
         else
             part++;
     }
-    struct tm broken = {.tm_year = (int)parts[0] - 1900,
-                        .tm_mon = (int)parts[1] - 1,
-                        .tm_mday = (int)parts[2],
-                        .tm_hour = (int)parts[3],
-                        .tm_min = (int)parts[4],
-                        .tm_sec = (int)parts[5]};
-    const int64_t seconds = (int64_t)timegm(&broken);
-    /* timegm takes the 31st of June for the first of July: written again it shows. */
+    /* What would be a date before the first, or of no month, is none that clock_text writes. */
+    const int64_t month = parts[1] >= 1 && parts[1] <= 12 ? parts[1] : 1;
+    const int64_t days = days_of(parts[0], month, parts[2]) - DAYS_TO_1970;
+    const int64_t seconds = days * DAY + parts[3] * INT64_C(3600) + parts[4] * INT64_C(60) + parts[5];
+    /* The 31st of June was taken for the first of July: written again it shows. */
     clock_text(seconds, again);
     if (memcmp(again, text, sizeof(form)) != 0)
         return false;

@@ -1,6 +1,7 @@
 #include "base/crypto.h"
 
 #include "base/buffer.h"
+#include "base/forks.h"
 #include "base/gate.h"
 #include "base/secret.h"
 
@@ -160,7 +161,7 @@ static void fork_child(void)
 static void watch_forks(void)
 {
     secret_watch_forks();
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    forks_watch(fork_prepare, fork_parent, fork_child);
 }
 
 /* ---- The library context ---- */

@@ -2,13 +2,9 @@
 #ifndef KEYWRIGHT_BASE_ERROR_H
 #define KEYWRIGHT_BASE_ERROR_H
 
-#include <keywright/keywright.h>
+#include "base/format.h"
 
-#if defined(__GNUC__)
-#define KW_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
-#else
-#define KW_PRINTF(format_index, first)
-#endif
+#include <keywright/keywright.h>
 
 /*
  * Fills `error` (NULL is allowed) anew and returns `status`, so that a failure reads

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ID_LENGTH = 16, FILE_MAXIMUM = 128 };
+enum { ID_LENGTH = 16 };
 
 /* This application's own: random, made once. `systemd-id128 machine-id --app-specific=` it prints the same. */
 static const unsigned char application[ID_LENGTH] = {0x9f, 0x35, 0xc1, 0x6e, 0x2b, 0x80, 0x4a, 0xd7,
@@ -22,31 +22,35 @@ static kw_status none(const char *path, const char *what, kw_error *error)
     return KW_NOT_FOUND;
 }
 
-/* 32 lower-case digits and a newline. */
-static kw_status read_id(const char *path, unsigned char id[ID_LENGTH], kw_error *error)
+/* 32 digits and a newline. */
+static kw_status parse(const char *path, kw_input content, unsigned char id[ID_LENGTH], kw_error *error)
 {
     static const unsigned char zero[ID_LENGTH] = {0};
     char digits[2 * ID_LENGTH + 1] = "";
-    kw_bytes content = {0};
-    kw_status status = file_read(path, FILE_MAXIMUM, &content, error);
-    if (status == KW_NOT_FOUND)
-        return none(path, "there is no such file", error);
-    if (status != KW_OK)
-        return status;
     size_t length = content.length;
     if (length > 0 && content.data[length - 1] == '\n')
         length--;
-    if (length == 0 || input_equal((kw_input){content.data, length}, input_text("uninitialized"))) {
-        status = none(path, "it is not initialised", error);
-        goto out;
-    }
+    if (length == 0 || input_equal((kw_input){content.data, length}, input_text("uninitialized")))
+        return none(path, "it is not initialised", error);
     if (length == sizeof(digits) - 1)
         memcpy(digits, content.data, sizeof(digits) - 1);
     if (!hex_decode(digits, id, ID_LENGTH) || memcmp(id, zero, ID_LENGTH) == 0) {
-        status = error_set(error, KW_CORRUPT, "this is no machine id: it must be 32 hex digits, not all zero");
+        error_set(error, KW_CORRUPT, "this is no machine id: it must be 32 hex digits, not all zero");
         error_where(error, "%s", path);
+        return KW_CORRUPT;
     }
-out:
+    return KW_OK;
+}
+
+static kw_status read_id(const char *path, unsigned char id[ID_LENGTH], kw_error *error)
+{
+    kw_bytes content = {0};
+    kw_status status =
+        path == NULL ? machine_system_id(&content, &path, error) : file_read(path, MACHINE_ID_MAXIMUM, &content, error);
+    if (status == KW_NOT_FOUND)
+        return none(path, "there is none", error);
+    if (status == KW_OK)
+        status = parse(path, (kw_input){content.data, content.length}, id, error);
     kw_bytes_free(&content);
     return status;
 }

@@ -4,8 +4,6 @@
 
 #include "base/error.h"
 
-#include <sys/types.h>
-
 enum right {
     RIGHT_READ,  /* the file, or to list the directory */
     RIGHT_WRITE, /* the file */
@@ -15,6 +13,7 @@ enum right {
 /*
  * KW_PERMISSION for a system call on `path` that failed with EACCES, EPERM or EROFS: "WHAT: user U needs the right to ...", where the
  * first file or directory on the way that withholds it is named with its owner and mode. Looks by the process's effective ids.
+ * On Windows `number` is GetLastError's, and the file or directory is named with its owner.
  */
 kw_status right_error(kw_error *error, int number, enum right right, const char *path, const char *what, ...)
     KW_PRINTF(5, 6);
@@ -22,9 +21,5 @@ kw_status right_error(kw_error *error, int number, enum right right, const char 
 #ifdef __clang_analyzer__
 #define right_error(...) error_failure(right_error(__VA_ARGS__)) /* as in error.h */
 #endif
-
-/* "nobody", or the number where it has no name. */
-#define RIGHT_USER_SIZE 64
-void right_user(uid_t user, char text[RIGHT_USER_SIZE]);
 
 #endif

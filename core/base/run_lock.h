@@ -1,5 +1,5 @@
 /*
- * Locks between processes: a file that its holder keeps locked as long as it lives (fcntl record locks; the system releases them when
+ * Locks between processes: a file that its holder keeps locked as long as it lives (fcntl record locks, or LockFileEx of Windows; the system releases them when
  * the process dies, and a forked child does not hold them). Within a process a table knows what is held, since closing any
  * descriptor of a locked file would release the lock.
  */

@@ -5,23 +5,20 @@
 #include "base/secret.h"
 
 #include "base/error.h"
+#include "base/forks.h"
+#include "base/pages.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* No secret is as long as the last: whoever asks for that has a length wrong. */
 enum { UNIT = 64, REGION_UNITS = 512, LENGTH_MAXIMUM = 1 << 28 };
 
 struct region {
     struct region *next;
-    unsigned char *mapping; /* with the guard pages */
-    size_t mapping_length;
-    unsigned char *pages; /* the locked ones */
-    size_t pages_length;
+    struct pages pages;
     size_t units, used;
     /* For each unit: 0 when it is free, else how many units the allocation has that begins here; SIZE_MAX inside one. */
     size_t runs[];
@@ -32,43 +29,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct region *regions;
 static atomic_bool unlocked, unlocked_told;
 
-/* ---- What the system is asked for ---- */
-
-static size_t page_length(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void region_lock(const struct region *region)
 {
-    if (mlock(region->pages, region->pages_length) != 0)
+    if (!pages_lock(&region->pages))
         atomic_store(&unlocked, true);
-}
-
-static bool region_map(struct region *region, size_t length)
-{
-    size_t page = page_length();
-    region->pages_length = (length + page - 1) / page * page;
-    region->mapping_length = region->pages_length + 2 * page;
-    void *mapping = mmap(NULL, region->mapping_length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapping == MAP_FAILED)
-        return false;
-    region->mapping = mapping;
-    region->pages = region->mapping + page;
-    if (mprotect(region->pages, region->pages_length, PROT_READ | PROT_WRITE) != 0) {
-        munmap(mapping, region->mapping_length);
-        return false;
-    }
-#if defined(MADV_DONTDUMP)
-    madvise(region->pages, region->pages_length, MADV_DONTDUMP);
-#endif
-    region_lock(region);
-    return true;
-}
-
-static void region_unmap(struct region *region)
-{
-    munmap(region->mapping, region->mapping_length);
 }
 
 static void fork_prepare(void)
@@ -83,7 +47,7 @@ static void fork_done(void)
 
 static void initialise(void)
 {
-    pthread_atfork(fork_prepare, fork_done, fork_done);
+    forks_watch(fork_prepare, fork_done, fork_done);
 }
 
 void secret_watch_forks(void)
@@ -99,10 +63,11 @@ static struct region *region_new(size_t units)
     if (region == NULL)
         return NULL;
     region->units = units;
-    if (!region_map(region, units * UNIT)) {
+    if (!pages_map(&region->pages, units * UNIT)) {
         free(region);
         return NULL;
     }
+    region_lock(region);
     region->next = regions;
     regions = region;
     return region;
@@ -130,13 +95,13 @@ static void *region_take(struct region *region, size_t units)
     for (size_t i = 1; i < units; i++)
         region->runs[first + i] = SIZE_MAX;
     region->used += units;
-    return region->pages + first * UNIT;
+    return region->pages.start + first * UNIT;
 }
 
 static void region_give_back(struct region *region, size_t first)
 {
     size_t units = region->runs[first];
-    secret_wipe(region->pages + first * UNIT, units * UNIT);
+    secret_wipe(region->pages.start + first * UNIT, units * UNIT);
     for (size_t i = 0; i < units; i++)
         region->runs[first + i] = 0;
     region->used -= units;
@@ -158,7 +123,7 @@ static void region_retire(struct region *retired)
             break;
         }
     }
-    region_unmap(retired);
+    pages_unmap(&retired->pages);
     free(retired);
 }
 
@@ -193,8 +158,8 @@ void secret_free(void *memory, size_t length)
     const uintptr_t address = (uintptr_t)memory;
     pthread_mutex_lock(&mutex);
     for (struct region *region = regions; region != NULL; region = region->next) {
-        uintptr_t start = (uintptr_t)region->pages;
-        if (address < start || address >= start + region->pages_length)
+        uintptr_t start = (uintptr_t)region->pages.start;
+        if (address < start || address >= start + region->pages.length)
             continue;
         size_t first = (address - start) / UNIT;
         if ((address - start) % UNIT != 0 || first >= region->units || region->runs[first] == 0 ||
@@ -263,5 +228,5 @@ void secret_forked(void)
 void secret_wipe(void *memory, size_t length)
 {
     if (length > 0)
-        explicit_bzero(memory, length);
+        pages_wipe(memory, length);
 }

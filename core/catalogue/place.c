@@ -1,6 +1,7 @@
 #include "catalogue/place.h"
 
 #include "base/right.h"
+#include "base/right_user.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -53,8 +53,7 @@ static kw_status this_server_find(kw_context *context, struct this_server *serve
 
 static kw_status this_machine(kw_context *context, char text[MACHINE_ID_TEXT_SIZE], kw_error *error)
 {
-    const char *path = context->settings->machine_id_file;
-    return machine_id(context->crypto, path != NULL ? path : MACHINE_ID_FILE, text, error);
+    return machine_id(context->crypto, context->settings->machine_id_file, text, error);
 }
 
 /* ---- The request ---- */

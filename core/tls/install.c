@@ -2,7 +2,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/options.h"
-#include "base/right.h"
+#include "base/right_user.h"
 #include "certificate/bundle.h"
 #include "certificate/manager.h"
 #include "tls/verdict.h"

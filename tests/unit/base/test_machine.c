@@ -58,12 +58,37 @@ static void machine_id_malformed_is_corrupt(void **state)
     }
 }
 
+/* Where there is none, as in some containers, it is that which is said. */
+static void machine_id_without_a_path_is_the_systems_own(void **state)
+{
+    char text[MACHINE_ID_TEXT_SIZE] = "", expected[MACHINE_ID_TEXT_SIZE] = "";
+    kw_bytes content = {0};
+    const char *where = NULL;
+    kw_error error = {0};
+    struct crypto *crypto = NULL;
+    assert_int_equal(crypto_open(&crypto, NULL), KW_OK);
+    const kw_status status = machine_system_id(&content, &where, NULL);
+    assert_non_null(where);
+    assert_int_equal(machine_id(crypto, NULL, text, &error), status);
+    if (status == KW_OK) {
+        char *path = folder_write(state, "machine-id", content.data, content.length, 0644);
+        assert_int_equal(machine_id(crypto, path, expected, NULL), KW_OK);
+        assert_string_equal(text, expected);
+        free(path);
+    } else {
+        assert_string_equal(error.where, where);
+    }
+    kw_bytes_free(&content);
+    crypto_close(crypto);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(machine_id_is_what_systemd_makes_of_it, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(machine_id_not_there_yet_says_how_to_make_one, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(machine_id_malformed_is_corrupt, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(machine_id_without_a_path_is_the_systems_own, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

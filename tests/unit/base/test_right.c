@@ -1,5 +1,6 @@
 /* Who lacks which right to what. Root has every right, so its process becomes another user's for the call. */
 #include "base/right.h"
+#include "base/right_user.h"
 #include "folder.h"
 
 #include <errno.h>

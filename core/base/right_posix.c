@@ -1,4 +1,5 @@
 #include "base/right.h"
+#include "base/right_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
