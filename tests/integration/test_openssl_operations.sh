@@ -353,7 +353,7 @@ keys_for_pss_alone_sign_by_pss_alone() {
         expect_out '^Key  *rsa-pss-2048$'
         expect 0 openssl pkey -in "keywright:general/$name" -noout -text
         expect_out "Private key in a store: keywright:general/$name"
-        expect_out 'RSA-PSS Public-Key: .2048 bit'
+        expect_out 'PSS parameter restrictions'
         expect 0 openssl dgst -sha384 -sign "keywright:general/$name" -out s text
         expect 0 plain dgst -sha384 -verify "$name.pub" -signature s text
         expect 0 openssl dgst -sha384 "${pss[@]}" -sigopt rsa_pss_saltlen:digest -sign "keywright:general/$name" -out s text
@@ -371,7 +371,8 @@ keys_for_pss_alone_sign_by_pss_alone() {
         expect_out 'Public Key Algorithm: rsassaPss'
         expect 0 openssl x509 -req -in x.csr -signkey "keywright:general/$name" -sha384 -days 3 -out x.pem
         expect 0 plain verify -check_ss_sig -CAfile x.pem x.pem
-        expect 0 openssl cms -sign -md sha384 -in text -binary -signer "$name.pem" -inkey "keywright:general/$name" -outform DER -out c
+        expect 0 openssl cms -sign -nodetach -md sha384 -in text -binary -signer "$name.pem" -inkey "keywright:general/$name" \
+            -keyopt rsa_padding_mode:pss -outform DER -out c
         expect 0 plain cms -verify -inform DER -in c -binary -CAfile "$name.pem" -purpose any -out t
         expect_same t text
     done
