@@ -427,6 +427,45 @@ static void threads_and_sessions_that_end(void **state)
             fail_msg("signature %u: %s", signers[i].made, signers[i].error.message);
 }
 
+static void *open_on(void *argument)
+{
+    struct signer *opener = argument;
+    while (!atomic_load(opener->stop) && opener->status == KW_OK) {
+        kw_key *again = NULL;
+        opener->status = kw_key_open(server.context, KEY, &again, &opener->error);
+        kw_key_free(again);
+    }
+    return NULL;
+}
+
+/* SoftHSM shows a copy that is being made as a second key on the token: who searches waits. */
+static void nobody_searches_while_one_is_made(void **state)
+{
+    pthread_t threads[2];
+    atomic_bool stop = false;
+    struct signer opener = {.stop = &stop}, signer = {.stop = &stop};
+    (void)state;
+    shim_forget_calls(server.control);
+    atomic_store(&server.control->rows[SHIM_C_CopyObject].delay, 300000);
+    assert_int_equal(pthread_create(&threads[0], NULL, open_on, &opener), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, sign_on, &signer), 0);
+    for (unsigned i = 0; i < 10000 && calls(SHIM_C_CopyObject) == 0; i++)
+        pause_for(1);
+    const uint64_t searches = calls(SHIM_C_FindObjectsInit);
+    pause_for(100);
+    const uint64_t later = calls(SHIM_C_FindObjectsInit), made = calls(SHIM_C_CopyObject);
+    pause_for(500);
+    const uint64_t afterwards = calls(SHIM_C_FindObjectsInit);
+    atomic_store(&stop, true);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert_int_equal(made, 1);
+    assert_int_equal(later, searches);
+    assert_true(afterwards > later);
+    assert_int_equal(opener.status, KW_OK);
+    assert_int_equal(signer.status, KW_OK);
+}
+
 static void a_fork_makes_its_own(void **state)
 {
     int status = 0;
@@ -465,6 +504,7 @@ int main(void)
         LONG(what_fails_with_a_copy_is_done_with_the_key),
         LONG(sessions_that_end_take_their_copies),
         LONG(threads_and_sessions_that_end),
+        LONG(nobody_searches_while_one_is_made),
         LONG(a_fork_makes_its_own),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
