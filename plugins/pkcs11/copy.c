@@ -8,7 +8,8 @@
  * process changes on a token ends that time at once.
  *
  * A copy is used in the session alone in which it was made, with which it goes: handles of sessions that are gone may be given to others.
- * What fails with a copy is done again with the key, which has no more copies then.
+ * It is made by whoever is alone: SoftHSM's C_CopyObject gives the copy all that the key has, CKA_TOKEN too, before it looks at the template, and
+ * who searches meanwhile finds two keys. What fails with a copy is done again with the key, which has no more copies then.
  */
 #include "key.h"
 
@@ -111,29 +112,56 @@ static CK_RV make(struct p11_use *use, CK_OBJECT_HANDLE key, CK_OBJECT_HANDLE *c
 
 bool p11_copy_used(struct p11_use *use, CK_OBJECT_HANDLE key)
 {
-    kw_plugin_instance *instance = use->instance;
     struct p11_copy *place = place_of(use, key);
-    CK_OBJECT_HANDLE copy = 0;
-    bool right = false;
     if (place == NULL)
         place = new_place(use, key);
     if (place == NULL)
-        return true;
-    if (place->turns == use->asked_turns && use->asked - place->known < instance->key_copies)
-        place->uses++;
+        return false;
+    const bool counts =
+        place->turns == use->asked_turns && use->asked - place->known < use->instance->key_copies && place->copy == 0;
+    place->uses += counts;
     place->known = use->asked;
     place->turns = use->asked_turns;
-    if (place->copy != 0 || place->uses < USES)
-        return true;
+    return counts && place->uses % USES == 0;
+}
+
+/* False: the token makes none. */
+static bool make_in(struct p11_use *use, const struct p11_session *session, struct p11_copy *place)
+{
+    CK_OBJECT_HANDLE copy = 0;
+    bool right = false;
     place->uses = 0;
-    if (atomic_fetch_add(&instance->copies_made, 1) >= MADE_MAXIMUM) {
-        atomic_store(&instance->copies_made, MADE_MAXIMUM);
+    if (atomic_fetch_add(&use->instance->copies_made, 1) >= MADE_MAXIMUM) {
+        atomic_store(&use->instance->copies_made, MADE_MAXIMUM);
         return true;
     }
-    const CK_RV result = make(use, key, &copy, &right);
+    use->session = session->handle;
+    const CK_RV result = make(use, place->key, &copy, &right);
     if (right)
         place->copy = copy;
     return right || p11_failure_is_loss(result);
+}
+
+/* How long who makes a copy waits for the calls under way, milliseconds. */
+#define PATIENCE_MAKING 100u
+
+bool p11_copies_make(kw_plugin_instance *instance, CK_OBJECT_HANDLE key)
+{
+    struct p11_use use = {.instance = instance, .functions = instance->module->functions};
+    bool makes = true;
+    if (!p11_gate_shut(&instance->module->gate, PATIENCE_MAKING))
+        return true;
+    const unsigned free =
+        instance->token->ready && instance->pool.generation == instance->token->generation ? instance->pool.free : 0;
+    for (unsigned i = 0; i < free; i++)
+        for (size_t j = 0; j < P11_COPIES; j++) {
+            struct p11_copy *place = &instance->pool.sessions[i].copies[j];
+            if (place->key == key && place->copy == 0 && place->uses >= USES)
+                makes = make_in(&use, &instance->pool.sessions[i], place) && makes;
+        }
+    p11_gate_open(&instance->module->gate);
+    p11_count(&use);
+    return makes;
 }
 
 /* ---- What others do with sessions ------------------------------------------------------------------------------------------ */

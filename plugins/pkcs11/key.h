@@ -149,10 +149,11 @@ CK_RV p11_unwrap_private(struct p11_use *use, struct p11_making *making, kw_inpu
 /* What is used for a key now: its copy in this session, where the token has shown the key a moment ago; else the key. */
 CK_OBJECT_HANDLE p11_copy_of(struct p11_use *use, CK_OBJECT_HANDLE key);
 /*
- * After p11_copy_of has given the key itself, and the token has done with it what was wanted. Makes a copy where that is due. False: the token
- * makes none of this key.
+ * After p11_copy_of has given the key itself, and the token has done with it what was wanted. True: it is time for a copy, outside of the gate.
  */
 bool p11_copy_used(struct p11_use *use, CK_OBJECT_HANDLE key);
+/* Outside of the gate: for the sessions that are due, if one can be alone soon. False: the token makes none of this key. */
+bool p11_copies_make(kw_plugin_instance *instance, CK_OBJECT_HANDLE key);
 /* Something has failed: the copy is destroyed. */
 void p11_copy_drop(struct p11_use *use, CK_OBJECT_HANDLE key);
 /* Destroys a free session's copies of a key (0: of all). */

@@ -49,6 +49,7 @@ struct operation {
     kw_output *output;
     bool copies;             /* a copy of the key may do */
     CK_OBJECT_HANDLE handle; /* of the key on the token */
+    bool copy_due;
     CK_RV (*init)(struct p11_use *use, struct operation *operation, CK_OBJECT_HANDLE handle);
 };
 
@@ -173,8 +174,7 @@ static CK_RV sign(struct p11_use *use, void *argument)
         memcpy(operation->output->data, room, length);
         operation->output->length = length;
     }
-    if (operation->copies && !use->by_copy && !p11_copy_used(use, operation->handle))
-        atomic_store(&key->no_copies, true);
+    operation->copy_due = operation->copies && !use->by_copy && p11_copy_used(use, operation->handle);
     return CKR_OK;
 }
 
@@ -274,7 +274,10 @@ kw_status p11_sign(kw_plugin_key *key, const kw_call *call, const kw_algorithm *
     } else {
         operation.mechanism.mechanism = CKM_EDDSA;
     }
-    return p11_perform(key->instance, call, "sign", sign, &operation);
+    status = p11_perform(key->instance, call, "sign", sign, &operation);
+    if (status == KW_OK && operation.copy_due && !p11_copies_make(key->instance, operation.handle))
+        atomic_store(&key->no_copies, true);
+    return status;
 }
 
 /* ---- Decrypt ---------------------------------------------------------------------------------------------------------- */

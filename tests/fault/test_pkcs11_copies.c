@@ -149,33 +149,40 @@ static struct token beside(void)
     return token;
 }
 
-/* On the token, and in this process' sessions; the first four are in `found`. */
-static long find_keys(struct token *token, bool on_token, CK_OBJECT_HANDLE found[4])
+/* On the token, and in this process' sessions; with an attribute, where one is given. The first four are in `found`. */
+static long find_keys(struct token *token, const CK_ATTRIBUTE *attribute, CK_OBJECT_HANDLE found[4])
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-    CK_BBOOL yes = CK_TRUE;
-    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_TOKEN, &yes, sizeof(yes)}};
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_TOKEN, NULL, 0}};
     CK_ULONG count = 0;
-    assert_int_equal(token->functions->C_FindObjectsInit(token->session, template, on_token ? 2 : 1), CKR_OK);
+    if (attribute != NULL)
+        template[1] = *attribute;
+    assert_int_equal(token->functions->C_FindObjectsInit(token->session, template, attribute != NULL ? 2 : 1), CKR_OK);
     assert_int_equal(token->functions->C_FindObjects(token->session, found, 4, &count), CKR_OK);
     assert_int_equal(token->functions->C_FindObjectsFinal(token->session), CKR_OK);
     return (long)count;
 }
 
-static long private_keys_here(void)
+static long keys_with(const CK_ATTRIBUTE *attribute)
 {
     CK_OBJECT_HANDLE found[4];
     struct token token = beside();
-    const long count = find_keys(&token, false, found);
+    const long count = find_keys(&token, attribute, found);
     token.functions->C_CloseSession(token.session);
     return count;
+}
+
+static long private_keys_here(void)
+{
+    return keys_with(NULL);
 }
 
 static void destroy_the_key(void)
 {
     CK_OBJECT_HANDLE found[4];
+    CK_BBOOL yes = CK_TRUE;
     struct token token = beside();
-    assert_int_equal(find_keys(&token, true, found), 1);
+    assert_int_equal(find_keys(&token, &(CK_ATTRIBUTE){CKA_TOKEN, &yes, sizeof(yes)}, found), 1);
     assert_int_equal(token.functions->C_DestroyObject(token.session, found[0]), CKR_OK);
     assert_int_equal(token.functions->C_CloseSession(token.session), CKR_OK);
 }
@@ -233,9 +240,8 @@ static void a_copy_is_nobody_elses(void **state)
     warm_up();
     assert_int_equal(private_keys_here(), before + 1);
     assert_int_equal(server_held(&server).private_keys, 1);
-    kw_key *again = NULL; /* found by its id, and the only one */
-    assert_int_equal(kw_key_open(server.context, KEY, &again, &error), KW_OK);
-    kw_key_free(again);
+    assert_int_equal(keys_with(&(CK_ATTRIBUTE){CKA_ID, NULL, 0}), 1);
+    assert_int_equal(keys_with(&(CK_ATTRIBUTE){CKA_LABEL, NULL, 0}), 1);
     kw_key_free(key);
     key = NULL;
     server_close(&server);
@@ -254,6 +260,18 @@ static void deleted_here_it_signs_no_more(void **state)
     assert_int_equal(private_keys_here(), before - 1); /* nor is there the copy */
     assert_int_equal(server_sign(key, 1, &error), KW_NOT_FOUND);
     assert_int_equal(server_sign(key, 1, &error), KW_NOT_FOUND);
+}
+
+/* Whatever this process changes on the token, the next signature asks it. */
+static void a_change_here_ends_its_time(void **state)
+{
+    kw_error error = {0};
+    (void)state;
+    warm_up();
+    destroy_the_key();
+    assert_int_equal(server_create(&server, "general/other", "ec-p256", &error), KW_OK);
+    assert_int_equal(server_sign(key, 1, &error), KW_NOT_FOUND);
+    assert_int_equal(kw_certificate_delete(server.context, "general/other", true, &error), KW_OK);
 }
 
 static void deleted_by_another_program_it_signs_no_more(void **state)
@@ -409,6 +427,45 @@ static void threads_and_sessions_that_end(void **state)
             fail_msg("signature %u: %s", signers[i].made, signers[i].error.message);
 }
 
+static void *open_on(void *argument)
+{
+    struct signer *opener = argument;
+    while (!atomic_load(opener->stop) && opener->status == KW_OK) {
+        kw_key *again = NULL;
+        opener->status = kw_key_open(server.context, KEY, &again, &opener->error);
+        kw_key_free(again);
+    }
+    return NULL;
+}
+
+/* SoftHSM shows a copy that is being made as a second key on the token: who searches waits. */
+static void nobody_searches_while_one_is_made(void **state)
+{
+    pthread_t threads[2];
+    atomic_bool stop = false;
+    struct signer opener = {.stop = &stop}, signer = {.stop = &stop};
+    (void)state;
+    shim_forget_calls(server.control);
+    atomic_store(&server.control->rows[SHIM_C_CopyObject].delay, 300000);
+    assert_int_equal(pthread_create(&threads[0], NULL, open_on, &opener), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, sign_on, &signer), 0);
+    for (unsigned i = 0; i < 10000 && calls(SHIM_C_CopyObject) == 0; i++)
+        pause_for(1);
+    const uint64_t searches = calls(SHIM_C_FindObjectsInit);
+    pause_for(100);
+    const uint64_t later = calls(SHIM_C_FindObjectsInit), made = calls(SHIM_C_CopyObject);
+    pause_for(500);
+    const uint64_t afterwards = calls(SHIM_C_FindObjectsInit);
+    atomic_store(&stop, true);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert_int_equal(made, 1);
+    assert_int_equal(later, searches);
+    assert_true(afterwards > later);
+    assert_int_equal(opener.status, KW_OK);
+    assert_int_equal(signer.status, KW_OK);
+}
+
 static void a_fork_makes_its_own(void **state)
 {
     int status = 0;
@@ -439,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_signs_now_and_then_has_no_copy, open_for_a_moment, tear_down),
         LONG(a_copy_is_nobody_elses),
         LONG(deleted_here_it_signs_no_more),
+        LONG(a_change_here_ends_its_time),
         cmocka_unit_test_setup_teardown(deleted_by_another_program_it_signs_no_more, open_by_default, tear_down),
         cmocka_unit_test_setup_teardown(a_busy_copy_is_no_exception, open_by_default, tear_down),
         LONG(a_token_that_makes_none_is_asked_once),
@@ -446,6 +504,7 @@ int main(void)
         LONG(what_fails_with_a_copy_is_done_with_the_key),
         LONG(sessions_that_end_take_their_copies),
         LONG(threads_and_sessions_that_end),
+        LONG(nobody_searches_while_one_is_made),
         LONG(a_fork_makes_its_own),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
