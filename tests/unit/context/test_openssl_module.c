@@ -509,6 +509,20 @@ static EVP_PKEY *read_reference(const struct program *program, const kw_bytes *p
     return key;
 }
 
+/* How often stores have been asked for keys. */
+static uint64_t keys_opened(struct server *server)
+{
+    kw_state *facts = NULL;
+    uint64_t opened = 0;
+    assert_ok(server, kw_state_get(server->context, &facts, &server->error));
+    for (size_t i = 0; i < facts->store_count; i++)
+        for (size_t j = 0; j < facts->stores[i].operation_count; j++)
+            if (strcmp(facts->stores[i].operations[j].operation, "key_open") == 0)
+                opened += facts->stores[i].operations[j].calls;
+    kw_state_free(facts);
+    return opened;
+}
+
 static void reference_becomes_the_key_of_its_type(void **state)
 {
     static const struct {
@@ -523,8 +537,11 @@ static void reference_becomes_the_key_of_its_type(void **state)
         const kw_certificate_template wanted = {.size = sizeof(wanted), .address = address, .key = rows[i].key};
         assert_ok(server, kw_certificate_create(server->context, &wanted, NULL, NULL, &server->error));
         assert_ok(server, kw_certificate_reference(server->context, address, &pem, &server->error));
+        const uint64_t before = keys_opened(server);
         EVP_PKEY *key = read_reference(program, &pem);
         assert_non_null(key);
+        /* by the decoder whose type it is, and none of the others */
+        assert_int_equal(keys_opened(server), before + 1);
         assert_int_equal(EVP_PKEY_is_a(key, rows[i].type), 1);
         assert_null(EVP_PKEY2PKCS8(key));
         EVP_PKEY_free(key);
