@@ -1,6 +1,7 @@
 /* The loadable module in a program that embeds the library too, in forked processes, and in threads: as libcrypto loads it. */
 #include "server.h"
 
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -523,6 +524,24 @@ static uint64_t keys_opened(struct server *server)
     return opened;
 }
 
+/* Who wants another type gets nothing, and no store is asked. */
+static void assert_is_no_key_of(struct program *program, const kw_bytes *pem, const char *type)
+{
+    struct server *server = &program->server;
+    const uint64_t before = keys_opened(server);
+    EVP_PKEY *key = NULL;
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->length);
+    OSSL_DECODER_CTX *decoder =
+        OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, type, EVP_PKEY_KEYPAIR, program->library, NULL);
+    assert_non_null(decoder);
+    assert_int_equal(OSSL_DECODER_from_bio(decoder, bio), 0);
+    assert_null(key);
+    assert_int_equal(keys_opened(server), before);
+    OSSL_DECODER_CTX_free(decoder);
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
 static void reference_becomes_the_key_of_its_type(void **state)
 {
     static const struct {
@@ -540,12 +559,14 @@ static void reference_becomes_the_key_of_its_type(void **state)
         const uint64_t before = keys_opened(server);
         EVP_PKEY *key = read_reference(program, &pem);
         assert_non_null(key);
-        /* by the decoder whose type it is, and none of the others */
         assert_int_equal(keys_opened(server), before + 1);
         assert_int_equal(EVP_PKEY_is_a(key, rows[i].type), 1);
         assert_null(EVP_PKEY2PKCS8(key));
         EVP_PKEY_free(key);
         ERR_clear_error();
+        for (size_t j = 0; j < sizeof(rows) / sizeof(rows[0]); j++)
+            if (j != i)
+                assert_is_no_key_of(program, &pem, rows[j].type);
         /* what it names has gone */
         assert_ok(server, kw_certificate_delete(server->context, address, true, &server->error));
         assert_null(read_reference(program, &pem));
