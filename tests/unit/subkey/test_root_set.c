@@ -170,6 +170,7 @@ static void limit(kw_key *key, uint32_t schemes, uint32_t oaep_hashes)
     struct key_place *place = atomic_load(&key->place);
     place->capabilities.schemes = schemes;
     place->capabilities.oaep_hashes = oaep_hashes;
+    key_place_tell(place, &key->pss);
 }
 
 static void root_set_prove_other_way_is_added(void **state)
