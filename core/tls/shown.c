@@ -30,10 +30,12 @@ static const char *without_kind(const char *name)
 
 const char *shown_names(struct arena *arena, const kw_certificate_info *certificate)
 {
-    const size_t shown = certificate->san_count < SHOWN_NAMES_MAXIMUM ? certificate->san_count : SHOWN_NAMES_MAXIMUM;
+    size_t shown = certificate->san_count;
     struct buffer all = {0};
     if (shown == 0)
         return NULL;
+    if (shown > SHOWN_NAMES_MAXIMUM)
+        shown = SHOWN_NAMES_MAXIMUM;
     for (size_t i = 0; i < shown; i++) {
         const char *name = shown_text(arena, without_kind(certificate->san[i]));
         buffer_format(&all, "%s%s", i > 0 ? ", " : "", name != NULL ? name : "");
