@@ -17,6 +17,8 @@
 
 /* How many signatures of a session a copy would have made until there is one: a key that signs now and then needs none. */
 #define USES 128u
+/* What a copy spares is some microseconds: where a signature takes so many milliseconds it is not worth that all wait while one is made. */
+#define SLOW 2u
 /* A place whose key has not signed for so long, in milliseconds, is given to another. */
 #define PAUSE 1000u
 /* A module may keep something of objects that are gone until it is finalized, as SoftHSM does: so many for an instance, and no more. */
@@ -117,8 +119,8 @@ bool p11_copy_used(struct p11_use *use, CK_OBJECT_HANDLE key)
         place = new_place(use, key);
     if (place == NULL)
         return false;
-    const bool counts =
-        place->turns == use->asked_turns && use->asked - place->known < use->instance->key_copies && place->copy == 0;
+    const bool counts = place->turns == use->asked_turns && use->asked - place->known < use->instance->key_copies &&
+                        place->copy == 0 && p11_now() - use->asked < SLOW;
     place->uses += counts;
     place->known = use->asked;
     place->turns = use->asked_turns;
