@@ -17,14 +17,18 @@ installed() {
 
 # fetch DIRECTORY: the package, unpacked there. Neither the system's packages nor its sources change, and no rights are needed.
 fetch() {
-    local sources options=() suite
+    local sources options=() suite mirror
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
     if [[ -z $(apt-cache madison pkcs11-provider 2>/dev/null) ]]; then
         # shellcheck source=/dev/null
         suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+        # from where this machine has its own Debian
+        mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+            awk -v suite="$suite" '$2 == suite && $3 == "main" { print $1; exit }')
+        [[ -n $mirror ]] || return 1
         [[ $suite != bookworm ]] || suite=bookworm-backports
         sources=$1/sources.list
-        printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian %s main\n' "$suite" >"$sources"
+        printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$suite" >"$sources"
         options=(-o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache")
         apt-get -qq "${options[@]}" -o Acquire::Retries=3 update
     fi

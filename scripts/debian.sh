@@ -111,11 +111,11 @@ apart() {
 }
 
 # The mirrors that this machine has its own Debian from.
-mirror=http://deb.debian.org/debian security=http://deb.debian.org/debian-security
+mirror='' security=''
 find_mirrors() {
     local codename uri release component
     # shellcheck source=/dev/null
-    codename=$(. /etc/os-release && [[ $ID == debian ]] && echo "${VERSION_CODENAME:-}") || return 0
+    codename=$(. /etc/os-release && [[ $ID == debian ]] && echo "${VERSION_CODENAME:-}") || fail "this machine is no Debian, whose mirror could be used"
     while read -r uri release component; do
         [[ $component == main && $uri == http*:* ]] || continue
         case $release in
@@ -123,6 +123,7 @@ find_mirrors() {
         "$codename-security" | stable-security) security=${uri%/} ;;
         esac
     done < <(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages')
+    [[ -n $mirror ]] || fail "apt knows no mirror of this machine's own Debian ($codename main); add one to its sources"
 }
 
 make_base() {
@@ -168,7 +169,7 @@ apt-config dump | grep -E '^Acquire::(https?::Proxy(::[^ ]+)?|Check-Valid-Until|
 cat >"$run/etc/apt/apt.conf.d/90lean" <<'END'
 Acquire::Languages "none";
 END
-printf '%s\n' "deb $mirror $suite main" "deb $mirror $suite-updates main" "deb $security $suite-security main" >"$run/etc/apt/sources.list"
+printf '%s\n' "deb $mirror $suite main" "deb $mirror $suite-updates main" ${security:+"deb $security $suite-security main"} >"$run/etc/apt/sources.list"
 echo force-unsafe-io >"$run/etc/dpkg/dpkg.cfg.d/unsafe-io" # it does not outlive this run
 
 mkdir "$run$tree"
